@@ -1,0 +1,126 @@
+//! The way out of the journal: blocks oldest first, each handed out once per life, and their settlement.
+
+use bytes::Bytes;
+
+use super::error::JournalError;
+use super::settlement::Settlement;
+use crate::event::{Lane, UnixMillis};
+
+/// A block's name: its lane and the seq of its first event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockId {
+    /// The row it lies in.
+    pub lane: Lane,
+    /// The seq of its first event.
+    pub seq: u64,
+}
+
+/// A block of pending events, unpacked.
+#[derive(Clone, Debug)]
+pub struct Block {
+    id: BlockId,
+    accepted: UnixMillis,
+    due: UnixMillis,
+    text: Bytes,
+    ends: Box<[u32]>,
+}
+
+impl Block {
+    /// A block of these texts, back to back, with where each ends.
+    #[must_use]
+    pub fn new(id: BlockId, accepted: UnixMillis, due: UnixMillis, text: Bytes, ends: Box<[u32]>) -> Self {
+        Self { id, accepted, due, text, ends }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> BlockId {
+        self.id
+    }
+
+    /// When its events were accepted, by our clock.
+    #[must_use]
+    pub fn accepted(&self) -> UnixMillis {
+        self.accepted
+    }
+
+    /// The time before which it must not be sent, because a timestamp in it still lies ahead; 0 for none.
+    #[must_use]
+    pub fn due(&self) -> UnixMillis {
+        self.due
+    }
+
+    /// How many events it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds no event (no block on disk does).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The texts together, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The text of the event at `position`; `None` past the end.
+    #[must_use]
+    pub fn event(&self, position: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(position)? as usize;
+        let start = match position.checked_sub(1) {
+            Some(before) => *self.ends.get(before)? as usize,
+            None => 0,
+        };
+        self.text.get(start..end)
+    }
+}
+
+/// Delivery's handle on the journal. There is one.
+#[derive(Debug)]
+pub struct Consumer {}
+
+impl Consumer {
+    /// Hands out the next pending blocks of `lane`, oldest first, each once in this life: at least one when any is
+    /// left, then as many as fit in `events_max` and `bytes_max` (text bytes). Empty when there is none.
+    ///
+    /// # Errors
+    /// When the journal is closed or poisoned.
+    pub async fn read(
+        &mut self,
+        lane: Lane,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Block>, JournalError> {
+        let _ = (lane, events_max, bytes_max);
+        todo!()
+    }
+
+    /// Whether `lane` has blocks that were not handed out yet, as last published.
+    #[must_use]
+    pub fn has_unread(&self, lane: Lane) -> bool {
+        let _ = lane;
+        todo!()
+    }
+
+    /// Waits until some lane has unread blocks (at once when one has) or the journal closes. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the journal is closed or poisoned.
+    pub async fn unread(&mut self) -> Result<(), JournalError> {
+        todo!()
+    }
+
+    /// Records what became of events. Returns when it is queued to the writer, in order; it is on disk with the next group.
+    ///
+    /// # Errors
+    /// When the journal is closed or poisoned.
+    pub async fn settle(&self, settlement: Settlement) -> Result<(), JournalError> {
+        let _ = settlement;
+        todo!()
+    }
+}

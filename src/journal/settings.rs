@@ -1,0 +1,45 @@
+//! The journal's limits, each with its unit and its reason.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the journal may use, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The folder it owns; its rows and its ballast lie in it.
+    pub folder: PathBuf,
+    /// All of it on disk. Reached, new events are refused with `journal_full`. 5 % of it is reserved for grants.
+    pub journal_bytes_max: u64,
+    /// Free bytes of the disk below which new events are refused; `None`: 64 MiB or 5 % of the disk, the smaller.
+    pub low_water_bytes: Option<u64>,
+    /// Freed first when the disk is full, so that the journal can open and settle.
+    pub ballast_bytes: u64,
+    /// Event texts that may wait for the disk, over all connections.
+    pub intake_bytes_max: usize,
+    /// Frames in one volume before the next one is begun: the unit in which disk space comes back.
+    pub volume_bytes: u64,
+    /// How long settled volumes are kept for a replay; zero for not at all.
+    pub retention: Duration,
+    /// How much of settled volumes is kept, in bytes on disk.
+    pub retention_bytes_max: u64,
+    /// The `dead` row on disk; beyond it refused events are only counted, and delivery holds rather than drop a letter.
+    pub dead_bytes_max: u64,
+}
+
+impl Settings {
+    /// The defaults for a journal in `folder`.
+    #[must_use]
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            journal_bytes_max: 1 << 30,
+            low_water_bytes: None,
+            ballast_bytes: 4 << 20,
+            intake_bytes_max: 16 << 20,
+            volume_bytes: 16 << 20,
+            retention: Duration::from_secs(24 * 60 * 60),
+            retention_bytes_max: 256 << 20,
+            dead_bytes_max: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! sledge
+fn main() {}

@@ -1,0 +1,37 @@
+//! The names and meanings of all metrics, in one place, for the scrape and for the documentation's test.
+
+/// Every metric of ours: its name and what it tells.
+pub const CATALOGUE: &[(&str, &str)] = &[
+    (
+        "sledge_oldest_pending_timestamp_seconds",
+        "When the oldest event still owed to Polar was accepted; absent when nothing is owed. Lag is time() minus this.",
+    ),
+    ("sledge_delivery_lag_seconds", "From an event's accept to Polar's confirmation."),
+    (
+        "sledge_last_delivery_timestamp_seconds",
+        "When Polar last confirmed events; absent before the first time.",
+    ),
+    ("sledge_pending_events", "Events owed to Polar."),
+    ("sledge_pending_bytes", "Text of the events owed to Polar."),
+    ("sledge_pending_at_start", "Events found pending when this process opened the journal."),
+    ("sledge_events_accepted_total", "Events made durable here."),
+    ("sledge_events_refused_total", "Events refused here."),
+    ("sledge_events_restored_total", "Events put back into pending."),
+    ("sledge_events_delivered_total", "Events Polar confirmed: inserted, or known to it already."),
+    ("sledge_events_dead_lettered_total", "Accepted events that delivery gave up."),
+    ("sledge_dead_letters", "Dead letters kept now."),
+    ("sledge_polar_request_seconds", "Requests to Polar, by what became of them."),
+    ("sledge_held", "1 while delivery is held for this reason."),
+    ("sledge_commit_seconds", "From the first write of a group to the end of its sync."),
+    ("sledge_commit_events", "Events in one group."),
+    ("sledge_journal_bytes", "The journal on disk."),
+    ("sledge_journal_limit_bytes", "The most the journal may take on disk."),
+    ("sledge_clock_skew_seconds", "How far our clock is ahead of Polar's."),
+    ("sledge_build_info", "1, with the version."),
+];
+
+/// What the metric of this name tells; its own name for one that is not in the catalogue.
+#[must_use]
+pub fn help(name: &'static str) -> &'static str {
+    CATALOGUE.iter().find(|(known, _)| *known == name).map_or(name, |(_, help)| help)
+}
