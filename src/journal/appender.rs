@@ -149,10 +149,12 @@ impl Appender {
         let (answer, receipt) = oneshot::channel();
         match self.shared.inbox.put(Command::Append { append, room, answer }) {
             Ok(()) => Ok(Receipt { answer: receipt, shared: Arc::clone(&self.shared) }),
-            Err(Command::Append { append, .. }) => Err(self.closed(append)),
-            Err(Command::KeepRefused(..) | Command::Settle(_) | Command::Read { .. }) => {
-                unreachable!("the inbox hands back what was put in")
-            }
+            Err(back) => match *back {
+                Command::Append { append, .. } => Err(self.closed(append)),
+                Command::KeepRefused(..) | Command::Settle(_) | Command::Read { .. } => {
+                    unreachable!("the inbox hands back what was put in")
+                }
+            },
         }
     }
 

@@ -69,10 +69,10 @@ pub(super) enum Taken {
 
 impl Inbox {
     /// Puts a command in. Hands it back when the inbox is closed.
-    pub(super) fn put(&self, command: Command) -> Result<(), Command> {
+    pub(super) fn put(&self, command: Command) -> Result<(), Box<Command>> {
         let mut state = self.lock();
         if state.closed {
-            return Err(command);
+            return Err(Box::new(command));
         }
         state.waiting.push_back(command);
         drop(state);

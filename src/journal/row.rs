@@ -367,8 +367,8 @@ impl<S: Store> Row<S> {
     /// A full volume that owes nothing is retained; one that nobody has read yet is closed, unless it is next to be read.
     fn leave(&mut self, number: u32, now: UnixMillis) -> Result<(), StoreError> {
         let settled = self.open.get(&number).is_some_and(OpenVolume::is_settled);
-        let is_first =
-            self.open.first_key_value().is_some_and(|(first, _)| *first == number) && self.closed.is_empty();
+        let is_first = self.open.first_key_value().is_some_and(|(first, _)| *first == number)
+            && self.closed.front().is_none_or(|closed| number < closed.number);
         if !settled && is_first {
             return Ok(());
         }

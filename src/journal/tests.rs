@@ -206,6 +206,7 @@ async fn after_a_failed_sync_nothing_more_is_acknowledged() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the lock is what holds the writer's sync back")]
 async fn an_answer_comes_only_after_the_sync() {
     let store = MemoryStore::default();
     let journal = over(&store, &settings());
@@ -222,6 +223,7 @@ async fn an_answer_comes_only_after_the_sync() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the lock is what holds the writer's sync back")]
 async fn waiting_appends_share_one_sync_and_the_full_buffer_says_busy() {
     let store = MemoryStore::default();
     let journal = over(&store, &Settings { intake_bytes_max: 100 * 300, ..settings() });
