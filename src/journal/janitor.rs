@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::open_volume::OpenVolume;
+use super::salvage::open_verified;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
 
@@ -29,7 +31,7 @@ impl<V> Ahead<V> {
 
 enum Errand<S: Store> {
     Create(VolumeId, SyncSender<Result<S::Volume, StoreError>>),
-    Open(VolumeId, SyncSender<Result<S::Volume, StoreError>>),
+    Open(VolumeId, SyncSender<Result<OpenVolume<S::Volume>, StoreError>>),
     Close(S::Volume),
     Remove(VolumeId),
 }
@@ -54,9 +56,8 @@ impl<S: Store> Janitor<S> {
     pub(super) fn start(store: &Arc<S>) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (errands, inbox) = sync_channel(ERRANDS_MAX);
         let store = Arc::clone(store);
-        let thread = std::thread::Builder::new()
-            .name("journal-janitor".into())
-            .spawn(move || work(&*store, &inbox))?;
+        let thread =
+            std::thread::Builder::new().name("journal-janitor".into()).spawn(move || work(&store, &inbox))?;
         Ok((Self { errands }, thread))
     }
 
@@ -66,8 +67,8 @@ impl<S: Store> Janitor<S> {
         self.errands.try_send(Errand::Create(id, arrived)).ok().map(|()| Ahead { arrival })
     }
 
-    /// Has a volume opened. `None` when there is too much to do already.
-    pub(super) fn open(&self, id: VolumeId) -> Option<Ahead<S::Volume>> {
+    /// Has a volume opened and verified. `None` when there is too much to do already.
+    pub(super) fn open(&self, id: VolumeId) -> Option<Ahead<OpenVolume<S::Volume>>> {
         let (arrived, arrival) = sync_channel(1);
         self.errands.try_send(Errand::Open(id, arrived)).ok().map(|()| Ahead { arrival })
     }
@@ -92,12 +93,12 @@ impl<S: Store> Janitor<S> {
     }
 }
 
-fn work<S: Store>(store: &S, inbox: &Receiver<Errand<S>>) {
+fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>) {
     while let Ok(errand) = inbox.recv() {
         match errand {
             // Nobody waits any more only when the journal is closing; the volume is found at the next start.
             Errand::Create(id, arrived) => drop(arrived.send(store.create(id))),
-            Errand::Open(id, arrived) => drop(arrived.send(store.open(id))),
+            Errand::Open(id, arrived) => drop(arrived.send(open_verified(store, id))),
             Errand::Close(volume) => {
                 drop(volume);
                 trim_memory();

@@ -118,6 +118,17 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
+        let bytes =
+            self.lock().volumes.get(&id).map(|files| files.synced.values().flatten().copied().collect());
+        Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_else(Vec::new))))
+    }
+
+    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
+        self.lock().volumes.remove(&id);
+        Ok("quarantine".into())
+    }
+
     fn disk_bytes(&self, id: VolumeId) -> u64 {
         let disk = self.lock();
         let Some(files) = disk.volumes.get(&id) else { return 0 };

@@ -20,6 +20,7 @@ mod ledger;
 mod memory_store;
 mod open_volume;
 mod row;
+mod salvage;
 mod settings;
 mod settlement;
 mod shared;

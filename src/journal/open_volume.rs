@@ -1,6 +1,6 @@
 //! A volume that is open: its store, and which of its blocks are still owed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{self, Kind, SettlementRecord};
 use super::store::{Entry, StoreError, Volume, VolumeId};
@@ -23,7 +23,7 @@ pub(super) struct OpenVolume<V> {
     unread_from: u64,
     /// Above every seq this volume has ever held, settled ones too: a seq used twice would be taken for settled.
     next_seq: u64,
-    has_settlements: bool,
+    settled: BTreeSet<u64>,
     frame_bytes: u64,
     dirty: bool,
 }
@@ -44,7 +44,7 @@ impl<V: Volume> OpenVolume<V> {
             pending: BTreeMap::new(),
             unread_from: 0,
             next_seq: 0,
-            has_settlements: false,
+            settled: BTreeSet::new(),
             frame_bytes: 0,
             dirty: false,
         }
@@ -57,7 +57,7 @@ impl<V: Volume> OpenVolume<V> {
     pub(super) fn load(id: VolumeId, store: V) -> Result<Self, StoreError> {
         let mut volume = Self::new(id, store);
         let mut pending = BTreeMap::new();
-        let (mut has_settlements, mut frame_bytes, mut next_seq, mut fault) = (false, 0_u64, 0_u64, None);
+        let (mut settled, mut frame_bytes, mut next_seq, mut fault) = (BTreeSet::new(), 0_u64, 0_u64, None);
         volume.store.scan(&mut |key, value| {
             if key == FIRST_SEQ_KEY {
                 next_seq = next_seq.max(frame::u64_at(value, 0));
@@ -66,7 +66,7 @@ impl<V: Volume> OpenVolume<V> {
             frame_bytes += value.len() as u64;
             match frame::read_header(value) {
                 Ok(header) if header.kind == Kind::Settlement => {
-                    has_settlements = true;
+                    settled.insert(header.seq);
                     next_seq = next_seq.max(header.seq + 1);
                     pending.remove(&header.seq);
                 }
@@ -89,7 +89,7 @@ impl<V: Volume> OpenVolume<V> {
             return Err(StoreError::Damaged(id, fault.to_string()));
         }
         volume.pending = pending;
-        Ok(Self { has_settlements, frame_bytes, next_seq, ..volume })
+        Ok(Self { settled, frame_bytes, next_seq, ..volume })
     }
 
     /// Begins a created volume: its seqs start at `first_seq`, which outlives the volumes before it.
@@ -136,7 +136,7 @@ impl<V: Volume> OpenVolume<V> {
             self.pending.insert(entry.seq, PendingBlock { entry: *entry, parts });
         }
         for record in settlements {
-            self.has_settlements = true;
+            self.settled.insert(record.seq);
             self.pending.remove(&record.seq);
         }
         Ok(())
@@ -196,7 +196,7 @@ impl<V: Volume> OpenVolume<V> {
 
     /// Whether none of its blocks was ever handed out or settled: only then does an index describe it fully.
     pub(super) fn is_untouched(&self) -> bool {
-        !self.has_settlements && self.unread_from == 0
+        self.settled.is_empty() && self.unread_from == 0
     }
 
     /// Whether nothing in it is owed.
@@ -207,6 +207,17 @@ impl<V: Volume> OpenVolume<V> {
     /// Whether `seq` begins a block that is pending here.
     pub(super) fn owes(&self, seq: u64) -> bool {
         self.pending.contains_key(&seq)
+    }
+
+    /// Whether the block at `seq` is settled here.
+    pub(super) fn has_settled(&self, seq: u64) -> bool {
+        self.settled.contains(&seq)
+    }
+
+    /// Whether the pending block at `seq` comes out of the store intact.
+    pub(super) fn is_readable(&self, seq: u64) -> bool {
+        let parts = self.pending.get(&seq).map_or(0, |block| block.parts);
+        self.get_block(seq, parts).is_ok_and(|stored| frame::decode_block(&stored).is_ok())
     }
 
     /// Every pending block, oldest first.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::frame::{RowName, SettlementRecord};
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
+use super::salvage::open_verified;
 use super::store::{Store, StoreError, VolumeId};
 use super::volume_index::{BlockEntry, VolumeIndex};
 use crate::event::UnixMillis;
@@ -87,7 +88,7 @@ pub(super) struct Row<S: Store> {
     /// The next volume, made before it is needed.
     ahead: Option<Ahead<S::Volume>>,
     /// The closed volume that is being opened for the reader.
-    arriving: Option<Ahead<S::Volume>>,
+    arriving: Option<Ahead<OpenVolume<S::Volume>>>,
 }
 
 impl<S: Store> Row<S> {
@@ -148,7 +149,7 @@ impl<S: Store> Row<S> {
     }
 
     fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
-        let volume = OpenVolume::load(id, self.store.open(id)?)?;
+        let volume = open_verified(&self.store, id)?;
         self.next_seq = self.next_seq.max(volume.next_seq());
         // Between the first volume with something owed and the tail, untouched volumes wait closed.
         let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.open.is_empty();
@@ -309,11 +310,10 @@ impl<S: Store> Row<S> {
             (open, None) => Ok(open),
             (Some(open), Some(closed)) if open < closed => Ok(Some(open)),
             (_, Some(number)) => {
-                let store = match self.arriving.take() {
+                let volume = match self.arriving.take() {
                     Some(arriving) => arriving.wait()?,
-                    None => self.store.open(self.id(number))?,
+                    None => open_verified(&self.store, self.id(number))?,
                 };
-                let volume = OpenVolume::load(self.id(number), store)?;
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
                 self.open.insert(number, volume);

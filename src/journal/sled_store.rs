@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::frame::RowName;
@@ -61,13 +60,7 @@ impl SledStore {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
-        // sled asserts its way through a damaged file.
-        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
-        let db = match opened {
-            Ok(Ok(db)) => db,
-            Ok(Err(error)) => return Err(store_error(id, error)),
-            Err(panic) => return Err(StoreError::Damaged(id, panic_words(panic.as_ref()))),
-        };
+        let db = config.open().map_err(|error| store_error(id, error))?;
         Ok(SledVolume { id, db })
     }
 }
@@ -123,6 +116,29 @@ impl Store for SledStore {
         fs::rename(self.volume_folder(id), &doomed)?;
         fs::remove_dir_all(doomed)?;
         Ok(())
+    }
+
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
+        match File::open(self.volume_folder(id).join("db")) {
+            Ok(file) => Ok(Box::new(file)),
+            // A volume that was being made when the process died.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Box::new(std::io::empty())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
+        let folder = self.folder.join("quarantine");
+        make_folder(&folder)?;
+        let place = (0_u32..)
+            .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
+            .find(|place| !place.exists())
+            .unwrap_or_else(|| folder.join("full"));
+        self.remove_index(id)?;
+        fs::rename(self.volume_folder(id), &place)?;
+        File::open(self.row_folder(id.row))?.sync_all()?;
+        File::open(&folder)?.sync_all()?;
+        Ok(place.display().to_string())
     }
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {
@@ -214,13 +230,6 @@ fn store_error(id: VolumeId, error: sled::Error) -> StoreError {
             StoreError::Damaged(id, error.to_string())
         }
     }
-}
-
-fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-    words
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "sled panicked at open".to_owned())
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {

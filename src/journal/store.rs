@@ -59,6 +59,11 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn open(&self, id: VolumeId) -> Result<Self::Volume, StoreError>;
     /// Removes a volume that is not open, with its index. It is gone at once; its space comes back soon.
     fn remove(&self, id: VolumeId) -> Result<(), StoreError>;
+    /// The file in which a volume's values lie, byte for byte, for a scan that does not trust the store's index. Only
+    /// while the volume is not open.
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError>;
+    /// Puts a damaged volume out of the way and says where: it is never deleted, and its number is free again.
+    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError>;
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;
 
