@@ -223,7 +223,6 @@ async fn an_answer_comes_only_after_the_sync() {
 }
 
 #[tokio::test]
-#[expect(clippy::await_holding_lock, reason = "the lock is what holds the writer's sync back")]
 async fn waiting_appends_share_one_sync_and_the_full_buffer_says_busy() {
     let store = MemoryStore::default();
     let journal = over(&store, &Settings { intake_bytes_max: 100 * 300, ..settings() });
