@@ -24,6 +24,11 @@ pub(super) fn check(value: Value<'_>, faults: &mut Vec<Rejection>) -> Metadata {
     if is_plain(value) {
         return Metadata::default();
     }
+    check_with_care(value, faults)
+}
+
+/// Member by member, each key once.
+fn check_with_care(value: Value<'_>, faults: &mut Vec<Rejection>) -> Metadata {
     let Some(members) = Members::of_object(value, &["metadata"], faults) else { return Metadata::default() };
     let mut has_negative = false;
     for (key, &value) in &members.0 {
@@ -129,5 +134,47 @@ impl<'a> Members<'a> {
             faults.push(Rejection::new(Code::MissingField, path, "is missing; add it"));
         }
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_looks_plain_at_a_glance_passes_the_careful_look_too(
+            members in proptest::collection::vec(
+                (
+                    prop_oneof!["[a-c_]{0,3}", Just("_cost".to_owned()), Just("\\u0000".to_owned()), Just("\\ud800".to_owned())],
+                    prop_oneof![
+                        "-?[0-9]{1,3}(\\.[0-9]{1,2})?(e[0-9]{1,3})?",
+                        "\"[a-zé😀]{0,3}\"",
+                        Just(format!("\"{}\"", "a".repeat(501))),
+                        Just(format!("\"{}\"", "é".repeat(500))),
+                        Just("null".to_owned()),
+                        Just("true".to_owned()),
+                        Just("[]".to_owned()),
+                    ],
+                ),
+                0..4,
+            ),
+        ) {
+            let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            let event = format!("{{\"metadata\":{{{}}}}}", members.join(","));
+            let mut metadata = None;
+            if each_member(&event, |_, value| metadata = Some(value)).is_err() {
+                return Ok(());
+            }
+            let metadata = metadata.unwrap();
+            let mut faults = Vec::new();
+            let checked = check_with_care(metadata, &mut faults);
+            if is_plain(metadata) {
+                prop_assert!(faults.is_empty(), "{faults:?}");
+                prop_assert_eq!(checked, Metadata::default());
+            }
+        }
     }
 }
