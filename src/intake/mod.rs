@@ -14,6 +14,9 @@ mod replayed;
 mod settings;
 mod stream_listener;
 
+#[cfg(test)]
+mod tests;
+
 pub use admission::Admission;
 pub use settings::Settings;
 pub use stream_listener::StreamListener;

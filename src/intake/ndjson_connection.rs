@@ -15,7 +15,7 @@ use super::admission::{Admission, Turn};
 use super::drain::Drain;
 use super::ndjson_acks::{Answerable, write_acks};
 use super::settings::Settings;
-use crate::event::{Form, IdSource};
+use crate::event::{Form, IdSource, Rejection};
 use crate::metrics::Listener;
 use crate::protocol::{AckMode, Acks, Fault, FirstLine, Frame, Frames};
 
@@ -246,9 +246,9 @@ impl Line<'_> {
                 }
             },
             Frame::TooLarge { head } => {
-                let fault = Fault::frame_too_large(frame_bytes_max);
-                self.admission.count_refused(Listener::Ndjson, fault.code, 1);
-                self.refuse(head, &fault, ack);
+                let rejection = Rejection::event_too_large(frame_bytes_max);
+                self.admission.count_refused(Listener::Ndjson, rejection.code().as_str(), 1);
+                self.refuse(head, &Fault::from(&rejection), ack);
             }
         }
     }

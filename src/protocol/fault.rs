@@ -7,7 +7,7 @@ use crate::event::Rejection;
 /// A refusal of an event, or of a whole connection, ready to be spelled out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault<'a> {
-    /// The stable code; also the label of metrics.
+    /// The stable code; refusals are counted under it.
     pub code: &'static str,
     /// The field at fault as a dotted path; empty for the whole event.
     pub field: &'a str,
@@ -16,20 +16,6 @@ pub struct Fault<'a> {
 }
 
 impl Fault<'static> {
-    /// A line (or body) is larger than one event may be. The code is the one an event over its own limit gets: to
-    /// the sender it is the same mistake.
-    #[must_use]
-    pub fn frame_too_large(frame_bytes_max: usize) -> Self {
-        Self {
-            code: "event_too_large",
-            field: "",
-            message: format!(
-                "the line is longer than {frame_bytes_max} bytes; send one event per line and shorten its metadata"
-            )
-            .into(),
-        }
-    }
-
     /// The disk is behind.
     #[must_use]
     pub fn busy(message: String) -> Self {

@@ -106,6 +106,7 @@ impl HttpReply {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Step<'a> {
     Key(&'a str),
     Index(usize),
@@ -129,19 +130,21 @@ impl Refusals {
     /// The event at `index` of the list has these faults.
     pub fn event(&mut self, index: usize, rejections: &[Rejection]) {
         for rejection in rejections {
-            let mut steps = vec![Step::Key("events"), Step::Index(index)];
-            steps.extend(rejection.field().split('.').filter(|key| !key.is_empty()).map(Step::Key));
-            self.push(rejection.code().as_str(), &steps, rejection.message());
+            self.rejection(&[Step::Key("events"), Step::Index(index)], rejection);
         }
     }
 
     /// The body itself, being one grant, has these faults.
     pub fn grant(&mut self, rejections: &[Rejection]) {
         for rejection in rejections {
-            let steps: Vec<_> =
-                rejection.field().split('.').filter(|key| !key.is_empty()).map(Step::Key).collect();
-            self.push(rejection.code().as_str(), &steps, rejection.message());
+            self.rejection(&[], rejection);
         }
+    }
+
+    fn rejection(&mut self, root: &[Step<'_>], rejection: &Rejection) {
+        let path = rejection.path().iter().map(|key| Step::Key(key));
+        let steps: Vec<_> = root.iter().copied().chain(path).collect();
+        self.push_coded(rejection.polar_kind(), rejection.code().as_str(), &steps, rejection.message());
     }
 
     /// Whether no fault was found.
@@ -155,7 +158,7 @@ impl Refusals {
     pub fn into_reply(mut self) -> HttpReply {
         if self.unnamed > 0 {
             let more = format!("{} more faults are not named here; mend these first", self.unnamed);
-            self.write("too_many_faults", &[Step::Key("events")], &more);
+            self.write("too_many_faults", "too_many_faults", &[Step::Key("events")], &more);
         }
         let mut body = br#"{"error":"RequestValidationError","detail":["#.to_vec();
         body.append(&mut self.detail);
@@ -163,16 +166,21 @@ impl Refusals {
         HttpReply::json(422, body)
     }
 
+    /// A fault for which Polar's kind is code enough.
     fn push(&mut self, kind: &str, steps: &[Step<'_>], message: &str) {
+        self.push_coded(kind, kind, steps, message);
+    }
+
+    fn push_coded(&mut self, kind: &str, code: &str, steps: &[Step<'_>], message: &str) {
         if self.named == FAULTS_NAMED_MAX {
             self.unnamed += 1;
         } else {
-            self.write(kind, steps, message);
+            self.named += 1;
+            self.write(kind, code, steps, message);
         }
     }
 
-    fn write(&mut self, kind: &str, steps: &[Step<'_>], message: &str) {
-        self.named += 1;
+    fn write(&mut self, kind: &str, code: &str, steps: &[Step<'_>], message: &str) {
         let out = &mut self.detail;
         if !out.is_empty() {
             out.push(b',');
@@ -189,6 +197,8 @@ impl Refusals {
         }
         out.extend_from_slice(br#"],"msg":"#);
         push_string(out, message);
+        out.extend_from_slice(br#","code":"#);
+        push_string(out, code);
         out.push(b'}');
     }
 }
@@ -238,7 +248,7 @@ mod tests {
         refusals.push("missing", &[Step::Key("events"), Step::Index(4)], "n");
         assert_eq!(
             text(&refusals.into_reply()),
-            r#"{"error":"RequestValidationError","detail":[{"type":"number","loc":["body","events",3,"metadata"],"msg":"m"},{"type":"missing","loc":["body","events",4],"msg":"n"}]}"#
+            r#"{"error":"RequestValidationError","detail":[{"type":"number","loc":["body","events",3,"metadata"],"msg":"m","code":"number"},{"type":"missing","loc":["body","events",4],"msg":"n","code":"missing"}]}"#
         );
     }
 

@@ -40,6 +40,9 @@ pub fn read_ingest_body(body: &[u8]) -> Result<Vec<&[u8]>, BodyFault> {
 }
 
 fn offset_of(body: &[u8], error: &serde_json::Error) -> usize {
+    if error.is_eof() {
+        return body.len();
+    }
     let lines_before = error.line().saturating_sub(1);
     let line_start = match lines_before.checked_sub(1) {
         Some(nth) => memchr_iter(b'\n', body).nth(nth).map_or(0, |newline| newline + 1),
@@ -211,6 +214,7 @@ mod tests {
         assert_eq!(fault(b"{\"events\":[}"), BodyFault::Malformed { offset: 11 });
         assert_eq!(fault(b"{\n\n\"events\":[]x}"), BodyFault::Malformed { offset: 14 });
         assert_eq!(fault(b""), BodyFault::Malformed { offset: 0 });
+        assert_eq!(fault(b"{\"events\":["), BodyFault::Malformed { offset: 11 });
         assert!(matches!(fault(b"{\"events\":[]} x"), BodyFault::Malformed { offset: 14 }));
         assert!(matches!(fault(b"{\"events\":[NaN]}"), BodyFault::Malformed { .. }));
         assert!(matches!(fault(b"{\"events\":[\"\xff\"]}"), BodyFault::Malformed { .. }));
