@@ -31,6 +31,8 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod volume_index;
+#[cfg(test)]
+mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
@@ -40,3 +42,5 @@ pub use error::{AppendError, JournalError, OpenError};
 pub use journal::Journal;
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
+#[cfg(test)]
+pub(crate) use writer_by_hand::WriterByHand;
