@@ -1,0 +1,138 @@
+//! The configuration every room can rely on.
+
+use std::path::PathBuf;
+
+use super::fault::{Fault, Faults};
+use super::paths;
+use super::raw_config::RawConfig;
+use super::surroundings::Surroundings;
+use super::target::{self, Target};
+use super::token::{self, TokenSource};
+use crate::{admin, journal};
+
+/// One `Settings` for each room, checked, and what lies between the rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The daemon's own folder; the journal lies in it.
+    pub data_dir: PathBuf,
+    /// The Unix socket events come in by.
+    pub socket: PathBuf,
+    /// The journal's limits.
+    pub journal: journal::Settings,
+    /// The admin address.
+    pub admin: admin::Settings,
+    /// Where events go.
+    pub target: Target,
+    /// Where the token for it is read.
+    pub token: TokenSource,
+}
+
+impl Config {
+    /// Checks everything that was given and fills in the defaults.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn new(mut raw: RawConfig, surroundings: &Surroundings) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let target = target::target(&mut raw, surroundings).map_err(|found| faults.extend(found));
+        let mut keep = Keep(&mut faults);
+        let data_dir = keep.ok(paths::data_dir(raw.data_dir, surroundings));
+        let socket = keep.ok(paths::socket(raw.socket, data_dir.as_deref(), surroundings));
+        let admin = keep.ok(paths::admin(raw.admin));
+        let token = keep.ok(token::source(raw.token_file, surroundings));
+        match (data_dir, socket, admin, target, token) {
+            (Some(data_dir), Some(socket), Some((address, name)), Ok(target), Some(token)) => {
+                let mut admin = admin::Settings::at(address);
+                admin.hosts.extend(name);
+                Ok(Self::of(data_dir, socket, admin, target, token))
+            }
+            _ => Err(Faults(faults)),
+        }
+    }
+
+    /// The defaults of every room around these choices.
+    #[must_use]
+    pub fn of(
+        data_dir: PathBuf,
+        socket: PathBuf,
+        admin: admin::Settings,
+        target: Target,
+        token: TokenSource,
+    ) -> Self {
+        let journal = journal::Settings::in_folder(data_dir.join("journal"));
+        Self { data_dir, socket, journal, admin, target, token }
+    }
+
+    /// What is allowed but deserves a word at the start.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.target.is_exposed() {
+            warnings.push(format!(
+                "{} is not encrypted: the token and the events can be read on the way",
+                self.target.url
+            ));
+        }
+        warnings
+    }
+}
+
+/// Sorts results into values and faults.
+struct Keep<'a>(&'a mut Vec<Fault>);
+
+impl Keep<'_> {
+    fn ok<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.0.push(fault)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Given, Origin};
+
+    #[test]
+    fn a_token_alone_is_enough() {
+        let surroundings = Surroundings::made_up(&[("POLAR_ACCESS_TOKEN", "polar_oat_x")], &[], true);
+        let config = Config::new(RawConfig::default(), &surroundings).unwrap();
+        assert_eq!(config.data_dir, PathBuf::from("/var/lib/sledge"));
+        assert_eq!(config.journal.folder, PathBuf::from("/var/lib/sledge/journal"));
+        assert_eq!(config.socket, PathBuf::from("/run/sledge/sledge.sock"));
+        assert_eq!(config.admin.address, "127.0.0.1:9464");
+        assert_eq!(config.target, Target::of(Environment::Production));
+        assert!(config.warnings().is_empty());
+        assert!(!format!("{config:?}").contains("polar_oat_x"));
+    }
+
+    #[test]
+    fn every_fault_is_reported_at_once_with_key_origin_and_fix() {
+        let raw = RawConfig {
+            admin: Some(Given::by_variable("SLEDGE_ADMIN", "localhost".to_owned())),
+            socket: Some(Given::by_flag("/run/sledge/".into())),
+            environment: Some(Given::by_flag("staging".to_owned())),
+            polar_url: Some(Given::by_flag("api.polar.sh".to_owned())),
+            ..RawConfig::default()
+        };
+        let faults = Config::new(raw, &Surroundings::made_up(&[], &[], false)).unwrap_err();
+        let keys: Vec<_> = faults.0.iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["polar_url", "environment", "data_dir", "socket", "admin", "token_file"]);
+        let admin = &faults.0[4];
+        assert_eq!(admin.origin, Origin::Variable("SLEDGE_ADMIN"));
+        let text = faults.to_string();
+        assert!(text.starts_with("6 settings can't be used:\n"), "{text}");
+        assert!(
+            text.contains("admin (from SLEDGE_ADMIN): \"localhost\" has no port; write HOST:PORT"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_name_in_the_admin_address_passes_its_host_check() {
+        let surroundings = Surroundings::made_up(&[("POLAR_ACCESS_TOKEN", "polar_oat_x")], &[], true);
+        let raw = RawConfig {
+            admin: Some(Given::by_flag("metrics.internal:9464".to_owned())),
+            ..RawConfig::default()
+        };
+        assert_eq!(Config::new(raw, &surroundings).unwrap().admin.hosts, ["metrics.internal"]);
+    }
+}
