@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use super::fault::{Fault, Faults};
 use super::paths;
-use super::raw_config::RawConfig;
+use super::raw_config::{Origin, RawConfig};
 use super::surroundings::Surroundings;
-use super::target::{self, Target};
-use super::token::{self, TokenSource};
-use crate::{admin, journal};
+use super::{target, token};
+use crate::{admin, journal, polar};
 
 /// One `Settings` for each room, checked, and what lies between the rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +20,8 @@ pub struct Config {
     pub journal: journal::Settings,
     /// The admin address.
     pub admin: admin::Settings,
-    /// Where events go.
-    pub target: Target,
-    /// Where the token for it is read.
-    pub token: TokenSource,
+    /// Where events go, and the token for it.
+    pub polar: polar::Settings,
 }
 
 impl Config {
@@ -39,12 +36,17 @@ impl Config {
         let data_dir = keep.ok(paths::data_dir(raw.data_dir, surroundings));
         let socket = keep.ok(paths::socket(raw.socket, data_dir.as_deref(), surroundings));
         let admin = keep.ok(paths::admin(raw.admin));
-        let token = keep.ok(token::source(raw.token_file, surroundings));
-        match (data_dir, socket, admin, target, token) {
-            (Some(data_dir), Some(socket), Some((address, name)), Ok(target), Some(token)) => {
+        let environment = target.as_ref().ok().map(|(url, _)| url.environment());
+        let token = keep.ok(token::source(raw.token_file, environment, surroundings));
+        let polar = match (target, token) {
+            (Ok((url, origin)), Some(token)) => keep.ok(polar_settings(url, &origin, token)),
+            _ => None,
+        };
+        match (data_dir, socket, admin, polar) {
+            (Some(data_dir), Some(socket), Some((address, name)), Some(polar)) => {
                 let mut admin = admin::Settings::at(address);
                 admin.hosts.extend(name);
-                Ok(Self::of(data_dir, socket, admin, target, token))
+                Ok(Self::of(data_dir, socket, admin, polar))
             }
             _ => Err(Faults(faults)),
         }
@@ -52,29 +54,21 @@ impl Config {
 
     /// The defaults of every room around these choices.
     #[must_use]
-    pub fn of(
-        data_dir: PathBuf,
-        socket: PathBuf,
-        admin: admin::Settings,
-        target: Target,
-        token: TokenSource,
-    ) -> Self {
+    pub fn of(data_dir: PathBuf, socket: PathBuf, admin: admin::Settings, polar: polar::Settings) -> Self {
         let journal = journal::Settings::in_folder(data_dir.join("journal"));
-        Self { data_dir, socket, journal, admin, target, token }
+        Self { data_dir, socket, journal, admin, polar }
     }
+}
 
-    /// What is allowed but deserves a word at the start.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.target.is_exposed() {
-            warnings.push(format!(
-                "{} is not encrypted: the token and the events can be read on the way",
-                self.target.url
-            ));
-        }
-        warnings
-    }
+/// The polar room refuses to send a token in clear text; better here than at the first delivery.
+fn polar_settings(
+    url: polar::BaseUrl,
+    origin: &Origin,
+    token: polar::TokenSource,
+) -> Result<polar::Settings, Fault> {
+    let settings = polar::Settings::new(url, token);
+    settings.check().map_err(|error| Fault::found("polar_url", origin, &error))?;
+    Ok(settings)
 }
 
 /// Sorts results into values and faults.
@@ -89,7 +83,8 @@ impl Keep<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Given, Origin};
+    use crate::config::Given;
+    use crate::polar::BaseUrl;
 
     #[test]
     fn a_token_alone_is_enough() {
@@ -99,8 +94,7 @@ mod tests {
         assert_eq!(config.journal.folder, PathBuf::from("/var/lib/sledge/journal"));
         assert_eq!(config.socket, PathBuf::from("/run/sledge/sledge.sock"));
         assert_eq!(config.admin.address, "127.0.0.1:9464");
-        assert_eq!(config.target, Target::of(Environment::Production));
-        assert!(config.warnings().is_empty());
+        assert_eq!(config.polar.base_url.as_str(), BaseUrl::PRODUCTION);
         assert!(!format!("{config:?}").contains("polar_oat_x"));
     }
 
@@ -124,6 +118,17 @@ mod tests {
             text.contains("admin (from SLEDGE_ADMIN): \"localhost\" has no port; write HOST:PORT"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_token_is_not_taken_over_plain_http_to_another_machine() {
+        let surroundings = Surroundings::made_up(&[("POLAR_ACCESS_TOKEN", "polar_oat_x")], &[], true);
+        let raw = RawConfig {
+            polar_url: Some(Given::by_flag("http://polar.internal".to_owned())),
+            ..RawConfig::default()
+        };
+        let faults = Config::new(raw, &surroundings).unwrap_err();
+        assert_eq!(faults.0[0].key, "polar_url");
     }
 
     #[test]

@@ -11,27 +11,24 @@ pub struct Fault {
     pub key: &'static str,
     /// Who gave it.
     pub origin: Origin,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub fix: String,
+    /// What is wrong and what to do about it.
+    pub message: String,
 }
 
 impl Fault {
-    pub(super) fn new(
-        key: &'static str,
-        origin: &Origin,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Self { key, origin: origin.clone(), problem: problem.into(), fix: fix.into() }
+    pub(super) fn new(key: &'static str, origin: &Origin, problem: &str, fix: &str) -> Self {
+        Self { key, origin: origin.clone(), message: format!("{problem}; {fix}") }
+    }
+
+    /// A fault another room found, in its words.
+    pub(super) fn found(key: &'static str, origin: &Origin, error: &dyn std::error::Error) -> Self {
+        Self { key, origin: origin.clone(), message: error.to_string() }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, origin, problem, fix } = self;
-        write!(f, "{key} ({origin}): {problem}; {fix}")
+        write!(f, "{} ({}): {}", self.key, self.origin, self.message)
     }
 }
 

@@ -17,5 +17,3 @@ pub use fault::{Fault, Faults};
 pub use paths::{ADMIN, DATA_DIR, SOCKET, SOCKET_PATH_BYTES_MAX, sockets_to_try};
 pub use raw_config::{Given, Origin, RawConfig};
 pub use surroundings::Surroundings;
-pub use target::{Environment, Target};
-pub use token::{Token, TokenSource};

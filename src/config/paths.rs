@@ -26,12 +26,12 @@ pub(super) fn data_dir(given: Option<Given<PathBuf>>, surroundings: &Surrounding
                 KEY,
                 &origin,
                 "the path is empty",
-                format!("name a folder such as {DATA_DIR}"),
+                "name a folder such as /var/lib/sledge",
             ));
         }
         if value.exists() && !value.is_dir() {
             let problem = format!("{} is not a folder", value.display());
-            return Err(Fault::new(KEY, &origin, problem, "name a folder; it is made when it is missing"));
+            return Err(Fault::new(KEY, &origin, &problem, "name a folder; it is made when it is missing"));
         }
         return Ok(value);
     }
@@ -43,7 +43,7 @@ pub(super) fn data_dir(given: Option<Given<PathBuf>>, surroundings: &Surrounding
     state.ok_or_else(|| {
         let problem =
             format!("{DATA_DIR} is not writable, and neither XDG_STATE_HOME nor HOME names a folder");
-        Fault::new(KEY, &Origin::Default, problem, "give --data-dir DIR")
+        Fault::new(KEY, &Origin::Default, &problem, "give --data-dir DIR")
     })
 }
 
@@ -57,7 +57,7 @@ pub(super) fn socket(
         Some(given) => given,
         None => Given { value: default_socket(data_dir, surroundings), origin: Origin::Default },
     };
-    let fault = |problem: String, fix: &str| Err(Fault::new("socket", &origin, problem, fix));
+    let fault = |problem: String, fix: &str| Err(Fault::new("socket", &origin, &problem, fix));
     let bytes = path.as_os_str().len();
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return fault(
@@ -112,8 +112,8 @@ pub(super) fn admin(given: Option<Given<String>>) -> Result<(String, Option<Stri
         Fault::new(
             "admin",
             &origin,
-            format!("{value:?} {problem}"),
-            format!("write HOST:PORT, such as {ADMIN}"),
+            &format!("{value:?} {problem}"),
+            "write HOST:PORT, such as 127.0.0.1:9464",
         )
     };
     let (host, port) = value.rsplit_once(':').ok_or_else(|| fault("has no port"))?;
@@ -185,7 +185,7 @@ mod tests {
         let path = |bytes: usize| Some(Given::by_flag(PathBuf::from(format!("/{}", "s".repeat(bytes - 1)))));
         assert!(socket(path(107), None, &surroundings).is_ok());
         let fault = socket(path(108), None, &surroundings).unwrap_err();
-        assert!(fault.problem.contains("108 bytes") && fault.problem.contains("107"), "{fault}");
+        assert!(fault.message.contains("108 bytes") && fault.message.contains("107"), "{fault}");
     }
 
     #[test]

@@ -1,191 +1,107 @@
 //! Where Polar's token comes from. It is never an argument, never printed and never logged.
 
-use std::ffi::OsString;
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::fault::Fault;
 use super::raw_config::{Given, Origin};
 use super::surroundings::Surroundings;
+use crate::polar::{Environment, Token, TokenError, TokenSource};
 
 const KEY: &str = "token_file";
 const VARIABLE: &str = "POLAR_ACCESS_TOKEN";
 const CREDENTIAL: &str = "polar_access_token";
-/// A file larger than this holds no token.
-const TOKEN_BYTES_MAX: u64 = 4096;
 
-/// An access token that shows itself to nobody by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// A token from its text; blanks and line ends around it don't belong to it.
-    ///
-    /// # Errors
-    /// When the text can't be a token: what is wrong with it, without the text.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
-        let text = text.trim();
-        match text {
-            "" => Err("it is empty"),
-            "undefined" | "null" | "None" => Err("it says that nothing was set"),
-            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err("it has blanks or letters no token has")
-            }
-            _ => Ok(Self(text.to_owned())),
-        }
-    }
-
-    /// The text, for the `Authorization` header and nothing else.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
-/// Where to read the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// A file, read again whenever it changes.
-    File(PathBuf),
-    /// A value that lasts as long as the process.
-    Fixed(Token),
-}
-
-/// The strongest source that is there: the file that was named, systemd's credential, the variable. It is read once
-/// here, so that a mistake shows at the start and not in the first delivery.
+/// The strongest source that is there: the file that was named, systemd's credential, the variable.
+///
+/// What a file holds is not looked at: it may be put in place, or right, later, and until then events are kept. A
+/// variable stays as it is until a restart, so it is checked. Only a stand-in for Polar does without any token.
 pub(super) fn source(
     file: Option<Given<PathBuf>>,
+    environment: Option<Environment>,
     surroundings: &Surroundings,
 ) -> Result<TokenSource, Fault> {
     if let Some(Given { value: path, origin }) = file {
-        check_file(&path, &origin)?;
+        if path.as_os_str().is_empty() || path.is_dir() {
+            let problem = format!("{:?} is not a file", path.display().to_string());
+            return Err(Fault::new(KEY, &origin, &problem, "name the file that holds the token"));
+        }
         return Ok(TokenSource::File(path));
     }
     let credential = surroundings.folder("CREDENTIALS_DIRECTORY").map(|folder| folder.join(CREDENTIAL));
     if let Some(path) = credential.filter(|path| path.exists()) {
-        check_file(&path, &Origin::Variable("CREDENTIALS_DIRECTORY"))?;
         return Ok(TokenSource::File(path));
     }
-    let Some(text) = surroundings.variable(VARIABLE) else {
-        let fix = format!(
-            "set {VARIABLE}, or give --token-file FILE, with an organization access token of Polar (scope events:write)"
-        );
-        return Err(Fault::new(KEY, &Origin::Default, "no token was given", fix));
-    };
-    fixed(text).map(TokenSource::Fixed).map_err(|problem| {
-        let fix = "set it to an organization access token of Polar (polar_oat_…)";
-        Fault::new(KEY, &Origin::Variable(VARIABLE), format!("the token can't be used: {problem}"), fix)
-    })
-}
-
-fn fixed(text: OsString) -> Result<Token, &'static str> {
-    Token::new(&text.into_string().map_err(|_| "it is not text")?)
-}
-
-fn check_file(path: &Path, origin: &Origin) -> Result<(), Fault> {
-    let fault = |problem: String, fix: &str| Err(Fault::new(KEY, origin, problem, fix));
-    let shown = path.display();
-    let size = match fs::metadata(path) {
-        Ok(file) if file.is_dir() => {
-            return fault(format!("{shown} is a folder"), "name the file that holds the token");
+    match surroundings.variable(VARIABLE) {
+        Some(text) => {
+            let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
+            token
+                .map(TokenSource::Fixed)
+                .map_err(|error| Fault::found(KEY, &Origin::Variable(VARIABLE), &error))
         }
-        Ok(file) => file.len(),
-        Err(error) => {
-            return fault(
-                format!("{shown} can't be read: {error}"),
-                "make it readable for this user, or name another file",
-            );
-        }
-    };
-    if size > TOKEN_BYTES_MAX {
-        return fault(format!("{shown} is too large to hold a token"), "write the token alone into it");
-    }
-    match fs::read_to_string(path) {
-        Err(error) => fault(
-            format!("{shown} can't be read: {error}"),
-            "make it readable for this user, or name another file",
-        ),
-        Ok(text) => match Token::new(&text) {
-            Ok(_) => Ok(()),
-            Err(problem) => fault(
-                format!("{shown} holds no token: {problem}"),
-                "write an organization access token of Polar into it, and nothing else",
-            ),
-        },
+        None if environment == Some(Environment::Custom) => Ok(TokenSource::None),
+        None => Err(Fault::new(
+            KEY,
+            &Origin::Default,
+            "no token was given",
+            "set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an organization access token of Polar (scope \
+             events:write); to try sledge without an account, run: sledge dev",
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
         Surroundings::made_up(variables, &[], false)
     }
 
-    fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
-        let path = folder.path().join(name);
-        fs::write(&path, text).unwrap();
-        path
-    }
+    const PRODUCTION: Option<Environment> = Some(Environment::Production);
 
     #[test]
     fn the_named_file_outweighs_the_credential_and_that_the_variable() {
         let folder = tempfile::tempdir().unwrap();
-        let (named, credential) =
-            (file(&folder, "named", "polar_oat_a\n"), file(&folder, CREDENTIAL, "polar_oat_b"));
+        let credential = folder.path().join(CREDENTIAL);
+        fs::write(&credential, "polar_oat_b").unwrap();
         let directory = folder.path().to_str().unwrap();
         let all = surroundings(&[("CREDENTIALS_DIRECTORY", directory), (VARIABLE, "polar_oat_c")]);
-        let by_flag = Some(Given::by_flag(named.clone()));
-        assert_eq!(source(by_flag, &all).unwrap(), TokenSource::File(named));
-        assert_eq!(source(None, &all).unwrap(), TokenSource::File(credential));
-        let fixed = source(None, &surroundings(&[(VARIABLE, " polar_oat_c\n")])).unwrap();
-        assert_eq!(fixed, TokenSource::Fixed(Token("polar_oat_c".to_owned())));
+        let by_flag = Some(Given::by_flag("/etc/token".into()));
+        assert_eq!(source(by_flag, PRODUCTION, &all).unwrap(), TokenSource::File("/etc/token".into()));
+        assert_eq!(source(None, PRODUCTION, &all).unwrap(), TokenSource::File(credential));
+        let fixed = source(None, PRODUCTION, &surroundings(&[(VARIABLE, " polar_oat_c\n")])).unwrap();
+        assert_eq!(fixed, TokenSource::Fixed(Token::parse("polar_oat_c").unwrap()));
     }
 
     #[test]
     fn a_missing_token_says_the_ways_to_give_one() {
-        let fault = source(None, &surroundings(&[])).unwrap_err().to_string();
-        assert!(
-            fault.contains(VARIABLE) && fault.contains("--token-file") && fault.contains("events:write"),
-            "{fault}"
-        );
-    }
-
-    #[test]
-    fn a_token_is_never_shown() {
-        let token = Token::new("polar_oat_secret").unwrap();
-        assert!(!format!("{token:?}").contains("secret"));
-        let fault = source(None, &surroundings(&[(VARIABLE, "polar oat secret")])).unwrap_err();
-        assert!(!fault.to_string().contains("secret"), "{fault}");
-        let folder = tempfile::tempdir().unwrap();
-        let path = file(&folder, "token", "two secret words");
-        let fault = source(Some(Given::by_flag(path)), &surroundings(&[])).unwrap_err();
-        assert!(!fault.to_string().contains("two secret"), "{fault}");
-    }
-
-    #[test]
-    fn files_without_a_token_are_refused_at_the_start() {
-        let folder = tempfile::tempdir().unwrap();
-        for path in [
-            folder.path().join("missing"),
-            folder.path().to_owned(),
-            file(&folder, "empty", "\n"),
-            file(&folder, "undefined", "undefined"),
-            file(&folder, "huge", &"x".repeat(5000)),
-        ] {
-            assert!(
-                source(Some(Given::by_flag(path.clone())), &surroundings(&[])).is_err(),
-                "{}",
-                path.display()
-            );
+        let fault = source(None, PRODUCTION, &surroundings(&[])).unwrap_err().to_string();
+        for way in [VARIABLE, "--token-file", "events:write", "sledge dev"] {
+            assert!(fault.contains(way), "{fault}");
         }
+    }
+
+    #[test]
+    fn only_a_stand_in_for_polar_does_without_a_token() {
+        let none = surroundings(&[]);
+        assert_eq!(source(None, Some(Environment::Custom), &none).unwrap(), TokenSource::None);
+        assert!(source(None, Some(Environment::Sandbox), &none).is_err());
+    }
+
+    #[test]
+    fn a_token_is_never_shown_by_its_fault() {
+        let fault = source(None, PRODUCTION, &surroundings(&[(VARIABLE, "polar oat secret")])).unwrap_err();
+        assert!(!fault.to_string().contains("secret"), "{fault}");
+        assert_eq!(fault.origin, Origin::Variable(VARIABLE));
+    }
+
+    #[test]
+    fn a_token_file_that_is_not_there_yet_is_no_fault_but_a_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = |path: PathBuf| source(Some(Given::by_flag(path)), PRODUCTION, &surroundings(&[]));
+        assert!(given(folder.path().join("later")).is_ok());
+        assert!(given(folder.path().to_owned()).is_err());
+        assert!(given(PathBuf::new()).is_err());
     }
 }
