@@ -37,7 +37,7 @@ impl Refusal {
     /// Whether the event itself is in order and only the time was wrong.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self.code.as_str(), "busy" | "journal_full" | "journal_closed" | "journal_poisoned")
+        matches!(self.code.as_str(), "busy" | "journal_full" | "journal_closed" | "journal_failed")
     }
 }
 
