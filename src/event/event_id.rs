@@ -1,19 +1,80 @@
 //! The `external_id` that makes sending an event again safe.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use uuid::fmt::Hyphenated;
+
+/// The length of a stamped id's text.
+pub(super) const STAMPED_BYTES: usize = Hyphenated::LENGTH;
 
 /// The id an event goes by at Polar: the sender's, unescaped, or a UUIDv7 of ours.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct EventId<'a>(Cow<'a, str>);
+#[derive(Clone)]
+pub struct EventId<'a>(Text<'a>);
 
-impl EventId<'_> {
+#[derive(Clone)]
+enum Text<'a> {
+    Given(Cow<'a, str>),
+    /// In place, so that stamping an event takes no memory.
+    Stamped([u8; STAMPED_BYTES]),
+}
+
+impl<'a> EventId<'a> {
+    pub(super) fn given(id: Cow<'a, str>) -> Self {
+        Self(Text::Given(id))
+    }
+
+    /// The id whose text is `uuid`, all of it ASCII.
+    pub(super) fn stamped(uuid: &str) -> EventId<'static> {
+        let mut text = [b'0'; STAMPED_BYTES];
+        for (to, from) in text.iter_mut().zip(uuid.bytes()) {
+            *to = from;
+        }
+        EventId(Text::Stamped(text))
+    }
+
     /// The id's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Given(id) => id,
+            Text::Stamped(text) => str::from_utf8(text).unwrap_or_default(),
+        }
+    }
+
+    /// Whether the id was made here because the event came without one.
+    #[must_use]
+    pub fn is_stamped(&self) -> bool {
+        matches!(self.0, Text::Stamped(_))
+    }
+
+    /// The same id, free of the bytes the event came in.
+    #[must_use]
+    pub fn into_owned(self) -> EventId<'static> {
+        EventId(match self.0 {
+            Text::Given(id) => Text::Given(Cow::Owned(id.into_owned())),
+            Text::Stamped(text) => Text::Stamped(text),
+        })
     }
 }
 
-/// Makes ids: UUIDv7 of the operating system's randomness, fetched many at a time. One per connection or thread.
-#[derive(Debug, Default)]
-pub struct IdSource {}
+impl fmt::Debug for EventId<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("EventId").field(&self.as_str()).finish()
+    }
+}
+
+impl PartialEq for EventId<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for EventId<'_> {}
+
+impl Hash for EventId<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}

@@ -1,10 +1,16 @@
 //! The way out of the journal: blocks oldest first, each handed out once per life, and their settlement.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
 
 use super::error::JournalError;
+use super::frame::{decode_block, read_header};
+use super::inbox::Command;
 use super::settlement::Settlement;
-use crate::event::{Lane, UnixMillis};
+use super::shared::Shared;
+use crate::event::{Lane, PerLane, UnixMillis};
 
 /// A block's name: its lane and the seq of its first event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,11 +88,20 @@ impl Block {
 
 /// Delivery's handle on the journal. There is one.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    shared: Arc<Shared>,
+    unread: watch::Receiver<PerLane<bool>>,
+}
 
 impl Consumer {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let unread = shared.unread.subscribe();
+        Self { shared, unread }
+    }
+
     /// Hands out the next pending blocks of `lane`, oldest first, each once in this life: at least one when any is
-    /// left, then as many as fit in `events_max` and `bytes_max` (text bytes). Empty when there is none.
+    /// left, then as many as fit in `events_max` and `bytes_max` (text bytes). Empty when there is none. A block that
+    /// is damaged on disk is left pending and reported, never skipped in silence.
     ///
     /// # Errors
     /// When the journal is closed or poisoned.
@@ -96,15 +111,27 @@ impl Consumer {
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Block>, JournalError> {
-        let _ = (lane, events_max, bytes_max);
-        todo!()
+        let (answer, blocks) = oneshot::channel();
+        self.put(Command::Read { lane, events_max, bytes_max, answer })?;
+        let stored = blocks.await.map_err(|_| self.shared.failure_or_closed())?;
+        let mut blocks = Vec::with_capacity(stored.len());
+        for frames in &stored {
+            match decode_block(frames) {
+                Ok((_, block)) => blocks.push(block),
+                Err(error) => {
+                    let seq =
+                        frames.first().and_then(|frame| read_header(frame).ok()).map(|header| header.seq);
+                    tracing::error!(lane = lane.as_str(), seq, %error, "a block is damaged on disk; it stays pending and is not delivered");
+                }
+            }
+        }
+        Ok(blocks)
     }
 
     /// Whether `lane` has blocks that were not handed out yet, as last published.
     #[must_use]
     pub fn has_unread(&self, lane: Lane) -> bool {
-        let _ = lane;
-        todo!()
+        self.shared.unread.borrow()[lane]
     }
 
     /// Waits until some lane has unread blocks (at once when one has) or the journal closes. Cancel-safe.
@@ -112,7 +139,17 @@ impl Consumer {
     /// # Errors
     /// When the journal is closed or poisoned.
     pub async fn unread(&mut self) -> Result<(), JournalError> {
-        todo!()
+        let shared = Arc::clone(&self.shared);
+        let woken = self
+            .unread
+            .wait_for(|unread| unread.grants || unread.usage || shared.failure().is_some())
+            .await
+            .map(|_| ());
+        match (woken, self.shared.failure()) {
+            (_, Some(failure)) => Err(failure),
+            (Err(_), None) => Err(JournalError::Closed),
+            (Ok(()), None) => Ok(()),
+        }
     }
 
     /// Records what became of events. Returns when it is queued to the writer, in order; it is on disk with the next group.
@@ -120,7 +157,11 @@ impl Consumer {
     /// # Errors
     /// When the journal is closed or poisoned.
     pub async fn settle(&self, settlement: Settlement) -> Result<(), JournalError> {
-        let _ = settlement;
-        todo!()
+        debug_assert!(settlement.balances(), "every resolved event is delivered or dead");
+        self.put(Command::Settle(settlement))
+    }
+
+    fn put(&self, command: Command) -> Result<(), JournalError> {
+        self.shared.inbox.put(command).map_err(|_| self.shared.failure_or_closed())
     }
 }

@@ -1,5 +1,9 @@
 //! Everything that can go wrong with the journal.
 
+use std::path::{Path, PathBuf};
+
+use super::store::StoreError;
+
 /// Why an append was not taken, or was not made durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -29,4 +33,58 @@ pub enum JournalError {
         /// What failed.
         detail: String,
     },
+}
+
+/// Why the journal could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("the journal in {} is in use by {owner}; stop that sledge first, or give this one another data folder", folder.display())]
+    InUse {
+        /// The journal's folder.
+        folder: PathBuf,
+        /// What the lock file says of its owner.
+        owner: String,
+    },
+    /// The disk is full even without the ballast.
+    #[error("the disk under {} is full; free some space and start again (nothing was lost)", folder.display())]
+    DiskFull {
+        /// The journal's folder.
+        folder: PathBuf,
+    },
+    /// A volume can't be read.
+    #[error("{} holds a damaged volume: {detail}", folder.display())]
+    Damaged {
+        /// The journal's folder.
+        folder: PathBuf,
+        /// Which, and how.
+        detail: String,
+    },
+    /// This build's syncs are not real.
+    #[error("{detail}")]
+    SyncNotReal {
+        /// What was seen.
+        detail: String,
+    },
+    /// A system call failed.
+    #[error("{}: {source}; check that the folder exists and belongs to the user sledge runs as", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl OpenError {
+    pub(super) fn from_store(folder: &Path, error: StoreError) -> Self {
+        let folder = folder.to_owned();
+        match error {
+            StoreError::DiskFull => Self::DiskFull { folder },
+            StoreError::Damaged(..) => Self::Damaged { folder, detail: error.to_string() },
+            StoreError::SyncNotReal => Self::SyncNotReal { detail: error.to_string() },
+            StoreError::Io(words) => Self::Io { path: folder, source: std::io::Error::other(words) },
+        }
+    }
 }

@@ -5,16 +5,42 @@
 
 mod accounts;
 mod appender;
+mod block_builder;
+mod committer;
 mod consumer;
 mod dead_letter;
 mod error;
+mod frame;
+mod inbox;
+mod janitor;
+#[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
+mod journal;
+mod ledger;
+#[cfg(test)]
+mod memory_store;
+mod open_volume;
+mod row;
+mod salvage;
 mod settings;
 mod settlement;
+mod shared;
+mod sled_store;
+mod space;
+mod store;
+mod system;
+#[cfg(test)]
+mod tests;
+mod volume_index;
+#[cfg(test)]
+mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
 pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
-pub use error::{AppendError, JournalError};
+pub use error::{AppendError, JournalError, OpenError};
+pub use journal::Journal;
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
+#[cfg(test)]
+pub(crate) use writer_by_hand::WriterByHand;

@@ -30,6 +30,15 @@ pub struct Settlement {
     pub blocks: Vec<SettledBlock>,
 }
 
+impl Settlement {
+    /// Whether every event that leaves `pending` is accounted for.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let resolved = self.resolved.grants.events + self.resolved.usage.events;
+        self.inserted + self.duplicates + self.dead.len() as u64 == resolved
+    }
+}
+
 /// A block that owes nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettledBlock {

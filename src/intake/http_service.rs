@@ -1,0 +1,282 @@
+//! What is answered to an HTTP request, whichever listener it came by.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::admission::{Admission, Turn};
+use super::settings::Settings;
+use crate::event::{Form, IdSource};
+use crate::metrics::Listener;
+use crate::protocol::{BodyFault, Fault, HttpReply, Refusals, Route, read_ingest_body};
+
+/// A body up to this size is read and its events counted even when the journal takes nothing; a larger one is not
+/// worth the work.
+const SMALL_BODY_BYTES: u64 = 64 << 10;
+/// After this much text, or this many events, other connections get their turn.
+const TURN_BYTES: usize = 64 << 10;
+const TURN_EVENTS_MAX: usize = 1_024;
+
+/// The bodies being received, over all connections: a permit is a byte.
+pub(super) type Bodies = Arc<Semaphore>;
+
+/// Answers the requests of one connection, one after the other.
+#[derive(Debug)]
+pub(super) struct HttpService {
+    listener: Listener,
+    admission: Admission,
+    bodies: Bodies,
+    settings: Arc<Settings>,
+    ids: Mutex<IdSource>,
+}
+
+/// A request's body, counted until it is answered.
+#[derive(Debug)]
+struct Received<'s> {
+    body: Vec<u8>,
+    _counted: Option<SemaphorePermit<'s>>,
+}
+
+impl HttpService {
+    /// A service for one connection of `listener`.
+    pub(super) fn new(
+        listener: Listener,
+        admission: Admission,
+        bodies: Bodies,
+        settings: Arc<Settings>,
+    ) -> Self {
+        Self { listener, admission, bodies, settings, ids: Mutex::default() }
+    }
+
+    /// Answers one request. A 200 means that everything in it is on disk.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let reply = self.reply(request).await.unwrap_or_else(|refused| refused);
+        let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+        *response.status_mut() =
+            StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(seconds) = reply.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(methods) = reply.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        response
+    }
+
+    async fn reply<B>(&self, request: Request<B>) -> Result<HttpReply, HttpReply>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (parts, body) = request.into_parts();
+        let route = route(&parts.method, &parts.uri)?;
+        self.check_headers(&parts.headers)?;
+        let received = self.receive(body).await?;
+        match route {
+            Intake::Events => self.ingest(&received.body).await,
+            Intake::Grant => self.grant(&received.body).await,
+        }
+    }
+
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), HttpReply> {
+        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            let detail = "send the body uncompressed, without Content-Encoding";
+            return Err(HttpReply::error(415, "unsupported_content_encoding", detail));
+        }
+        match headers.get(CONTENT_TYPE) {
+            None => Ok(()),
+            Some(content_type) if is_json(content_type) => Ok(()),
+            Some(_) => {
+                self.admission.count_refused(self.listener, "body", 1);
+                Err(HttpReply::body_fault(&BodyFault::NotAnObject))
+            }
+        }
+    }
+
+    /// Receives the body within the limits of size, memory and time.
+    async fn receive<B>(&self, body: B) -> Result<Received<'_>, HttpReply>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let announced = body.size_hint().lower();
+        if usize::try_from(announced).map_or(true, |bytes| bytes > self.settings.body_bytes_max) {
+            return Err(self.too_large());
+        }
+        if announced > SMALL_BODY_BYTES
+            && let Some(refusal) = self.admission.refusal()
+        {
+            self.admission.count_refused(self.listener, refusal.fault.code, 1);
+            return Err(HttpReply::unavailable(&refusal.fault, refusal.retry_after_seconds));
+        }
+        match tokio::time::timeout(self.settings.body_timeout, self.collect(body)).await {
+            Ok(received) => received,
+            Err(_) => {
+                let detail = "the body did not arrive in time; send it without pauses";
+                Err(HttpReply::error(408, "request_timeout", detail))
+            }
+        }
+    }
+
+    async fn collect<B>(&self, mut stream: B) -> Result<Received<'_>, HttpReply>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut body = Vec::new();
+        let mut counted: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = stream.frame().await {
+            let Ok(frame) = frame else {
+                return Err(HttpReply::error(400, "incomplete_body", "the body broke off; send it again"));
+            };
+            let Ok(chunk) = frame.into_data() else {
+                continue;
+            };
+            if body.len() + chunk.len() > self.settings.body_bytes_max {
+                return Err(self.too_large());
+            }
+            let Ok(more) = self.bodies.try_acquire_many(u32::try_from(chunk.len()).unwrap_or(u32::MAX))
+            else {
+                self.admission.count_refused(self.listener, "busy", 1);
+                let message = "too many bodies are being received; send this one again in a moment";
+                return Err(HttpReply::unavailable(&Fault::busy(message.to_owned()), 1));
+            };
+            match &mut counted {
+                Some(counted) => counted.merge(more),
+                None => counted = Some(more),
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Received { body, _counted: counted })
+    }
+
+    fn too_large(&self) -> HttpReply {
+        self.admission.count_refused(self.listener, "body_too_large", 1);
+        HttpReply::body_too_large(self.settings.body_bytes_max)
+    }
+
+    /// All events of the request, or none: as at Polar.
+    async fn ingest(&self, body: &[u8]) -> Result<HttpReply, HttpReply> {
+        let texts = read_ingest_body(body).map_err(|fault| {
+            self.admission.count_refused(self.listener, "body", 1);
+            HttpReply::body_fault(&fault)
+        })?;
+        let mut turn = self.admission.turn(self.listener);
+        let mut refusals = Refusals::new();
+        let (mut taken, mut passed) = (0, 0);
+        while let Some(rest) = texts.get(taken..)
+            && !rest.is_empty()
+        {
+            let slice = rest.get(..slice_len(rest)).unwrap_or(rest);
+            passed += self.admit(&mut turn, slice, taken, &mut refusals);
+            taken += slice.len();
+            if taken < texts.len() {
+                tokio::task::yield_now().await;
+            }
+        }
+        if !refusals.is_empty() {
+            self.admission.count_refused(self.listener, "batch", passed);
+            return Err(refusals.into_reply());
+        }
+        self.commit(turn).await?;
+        Ok(HttpReply::accepted(texts.len()))
+    }
+
+    /// Admits a slice of a request's events, the first of which has the index `first`. Says how many passed.
+    fn admit(&self, turn: &mut Turn, slice: &[&[u8]], first: usize, refusals: &mut Refusals) -> u64 {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut passed = 0;
+        for (index, text) in slice.iter().enumerate() {
+            match self.admission.admit(turn, text, Form::Event, &mut ids) {
+                Ok(_) => passed += 1,
+                Err(rejections) => refusals.event(first + index, &rejections),
+            }
+        }
+        passed
+    }
+
+    async fn grant(&self, body: &[u8]) -> Result<HttpReply, HttpReply> {
+        let mut turn = self.admission.turn(self.listener);
+        let granted = {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            self.admission.admit(&mut turn, body, Form::Grant, &mut ids)
+        };
+        let granted = granted.map_err(|rejections| {
+            let mut refusals = Refusals::new();
+            refusals.grant(&rejections);
+            refusals.into_reply()
+        })?;
+        self.commit(turn).await?;
+        Ok(HttpReply::granted(granted.as_str()))
+    }
+
+    async fn commit(&self, turn: Turn) -> Result<(), HttpReply> {
+        let pledge = self.admission.try_append(turn);
+        self.admission
+            .committed(pledge)
+            .await
+            .map_err(|refusal| HttpReply::unavailable(&refusal.fault, refusal.retry_after_seconds))
+    }
+}
+
+/// How many of these events make a turn.
+fn slice_len(texts: &[&[u8]]) -> usize {
+    let mut bytes = 0;
+    let fitting = texts.iter().take(TURN_EVENTS_MAX).take_while(|text| {
+        let fits = bytes < TURN_BYTES;
+        bytes += text.len();
+        fits
+    });
+    fitting.count()
+}
+
+/// What is taken in over HTTP.
+enum Intake {
+    Events,
+    Grant,
+}
+
+fn route(method: &Method, uri: &Uri) -> Result<Intake, HttpReply> {
+    if uri.scheme().is_some() || uri.authority().is_some() {
+        let detail = "this is no proxy: send the path only, such as POST /v1/events/ingest";
+        return Err(HttpReply::error(400, "not_a_proxy", detail));
+    }
+    let intake = match Route::of_path(uri.path()) {
+        Route::Ingest => Intake::Events,
+        Route::Grants => Intake::Grant,
+        Route::Polar => {
+            let detail = "this sledge takes events only and hands nothing else on to Polar: call Polar's own address \
+                          for this path";
+            return Err(HttpReply::error(501, "forwarding_off", detail));
+        }
+        Route::Refused => {
+            let detail = "this spelling of the path is ambiguous: send it without dot segments, backslashes or \
+                          capital letters, such as /v1/events/ingest";
+            return Err(HttpReply::error(404, "ambiguous_path", detail));
+        }
+        Route::Elsewhere => {
+            let detail =
+                "nothing is here: events go to POST /v1/events/ingest, grants to POST /sledge/v1/grants";
+            return Err(HttpReply::error(404, "not_found", detail));
+        }
+    };
+    if *method == Method::POST { Ok(intake) } else { Err(HttpReply::method_not_allowed()) }
+}
+
+/// As Polar decides it: `application/json` or `application/…+json`, whatever its parameters.
+fn is_json(content_type: &HeaderValue) -> bool {
+    let Ok(content_type) = content_type.to_str() else {
+        return false;
+    };
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type
+        .strip_prefix("application/")
+        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}

@@ -1,0 +1,48 @@
+//! The limits of intake, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// What senders may take of this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Connections open at once; the next one is told so and closed. Half of the 1,024 descriptors a process
+    /// usually gets, so that the journal and Polar always find one.
+    pub connections_max: usize,
+    /// The longest line. As large as one event may be: whatever is longer would be refused anyway.
+    pub frame_bytes_max: usize,
+    /// Events and replies of one connection that are read but not yet answered. Reached, the connection is not
+    /// read for a while: one flooding app can't take the intake buffer from the others. A sixteenth of that buffer;
+    /// some 3,000 events, enough to keep the disk busy alone.
+    pub in_flight_bytes_max: usize,
+    /// The largest HTTP body. What Polar takes, so that no sender meets a limit it doesn't know.
+    pub body_bytes_max: usize,
+    /// HTTP bodies in memory, over all connections; beyond it the answer is 503. Three of the largest.
+    pub bodies_bytes_max: usize,
+    /// How long a begun HTTP request may take until its headers are complete. Never counts while a connection is
+    /// quiet between requests.
+    pub header_timeout: Duration,
+    /// How long an HTTP body may take. Local senders need milliseconds; 30 s outlasts a paused laptop or debugger.
+    pub body_timeout: Duration,
+    /// How long a begun line may wait for its end; then it is taken as it is and the connection closed. Long,
+    /// because an app that writes through a buffer may leave half a line here until it has more to say.
+    pub frame_timeout: Duration,
+    /// How much of a refused event is kept for a person to look at, when its sender gets no answer. As much as the
+    /// journal stores in one piece, after its own fields.
+    pub refused_text_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connections_max: 512,
+            frame_bytes_max: 1 << 20,
+            in_flight_bytes_max: 1 << 20,
+            body_bytes_max: 10_485_760,
+            bodies_bytes_max: 32 << 20,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            frame_timeout: Duration::from_secs(10 * 60),
+            refused_text_bytes_max: 32 << 10,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Intake over real sockets. The journal's writer is mostly the test itself, so that it decides when a sync is done.
+
+mod desk;
+mod http;
+mod limits;
+mod ndjson;
+mod with_journal;

@@ -1,0 +1,170 @@
+//! Packs the events of a group into blocks: many small appends share one, a large event has its own.
+
+use super::frame::{BODY_BYTES_MAX, NewBlock, RowName, encode_block};
+use super::open_volume::StoredBlock;
+use super::volume_index::BlockEntry;
+use crate::event::{EventBuf, UnixMillis};
+
+/// Events in a block: no more than go into one request.
+const BLOCK_EVENTS_MAX: usize = 1_000;
+/// Text in a block of several events: even where LZ4 gains nothing, it stays one stored value.
+const BLOCK_TEXT_BYTES_MAX: usize = BODY_BYTES_MAX - BLOCK_EVENTS_MAX * 4;
+
+/// Builds the blocks of one row in one group.
+#[derive(Debug)]
+pub(super) struct BlockBuilder {
+    row: RowName,
+    accepted: UnixMillis,
+    next_seq: u64,
+    from_intake: bool,
+    text: Vec<u8>,
+    ends: Vec<u32>,
+    due: UnixMillis,
+    blocks: Vec<(BlockEntry, StoredBlock)>,
+}
+
+impl BlockBuilder {
+    /// Begins with the seq the next event gets.
+    pub(super) fn new(row: RowName, accepted: UnixMillis, next_seq: u64) -> Self {
+        Self {
+            row,
+            accepted,
+            next_seq,
+            from_intake: false,
+            text: Vec::new(),
+            ends: Vec::new(),
+            due: 0,
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Adds the events of an append. Events that are not due yet get blocks of their own, so that they hold up no others.
+    pub(super) fn push_all(&mut self, events: &EventBuf) {
+        if events.due() > self.accepted {
+            self.end_block();
+            self.due = events.due();
+        }
+        for text in events.iter() {
+            self.push(text);
+        }
+        if self.due > 0 {
+            self.end_block();
+        }
+    }
+
+    /// Adds one record of the dead row, beside its like only.
+    pub(super) fn push_letter(&mut self, from_intake: bool, text: &[u8]) {
+        if self.from_intake != from_intake {
+            self.end_block();
+            self.from_intake = from_intake;
+        }
+        self.push(text);
+    }
+
+    fn push(&mut self, text: &[u8]) {
+        let is_full =
+            self.ends.len() >= BLOCK_EVENTS_MAX || self.text.len() + text.len() > BLOCK_TEXT_BYTES_MAX;
+        if is_full && !self.ends.is_empty() {
+            let due = self.due;
+            self.end_block();
+            self.due = due;
+        }
+        self.text.extend_from_slice(text);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    fn end_block(&mut self) {
+        if !self.ends.is_empty() {
+            let stored = encode_block(&NewBlock {
+                row: self.row,
+                seq: self.next_seq,
+                accepted: self.accepted,
+                due: self.due,
+                from_intake: self.from_intake,
+                text: &self.text,
+                ends: &self.ends,
+            });
+            let events = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
+            let entry = BlockEntry {
+                seq: self.next_seq,
+                events,
+                text_bytes: u32::try_from(self.text.len()).unwrap_or(u32::MAX),
+                since: self.accepted.max(self.due),
+                from_intake: self.from_intake,
+            };
+            self.blocks.push((entry, stored));
+            self.next_seq += u64::from(events);
+            self.text.clear();
+            self.ends.clear();
+        }
+        self.due = 0;
+    }
+
+    /// Whether nothing was added.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.blocks.is_empty()
+    }
+
+    /// The blocks, ready to be written.
+    pub(super) fn finish(mut self) -> Vec<(BlockEntry, StoredBlock)> {
+        self.end_block();
+        self.blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{STORED_BYTES_MAX, decode_block};
+    use super::*;
+
+    fn buf(texts: &[&[u8]], due: UnixMillis) -> EventBuf {
+        let mut buf = EventBuf::new();
+        texts.iter().for_each(|text| buf.push(text, due));
+        buf
+    }
+
+    #[test]
+    fn small_appends_share_a_block() {
+        let mut builder = BlockBuilder::new(RowName::Usage, 1_000, 50);
+        (0..100).for_each(|_| builder.push_all(&buf(&[b"{}"], 0)));
+        let blocks = builder.finish();
+        assert_eq!(blocks.len(), 1);
+        assert_eq!((blocks[0].0.seq, blocks[0].0.events), (50, 100));
+    }
+
+    #[test]
+    fn no_stored_value_is_large_enough_for_a_blob() {
+        let mut rng = fastrand::Rng::with_seed(3);
+        let mut builder = BlockBuilder::new(RowName::Usage, 1_000, 0);
+        let mut texts = Vec::new();
+        let mut lens: Vec<usize> = (0..400).map(|_| rng.usize(1..2_000)).collect();
+        lens.extend([BLOCK_TEXT_BYTES_MAX, 1 << 20, 70_000]);
+        for len in lens {
+            let text: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
+            builder.push_all(&buf(&[&text], 0));
+            texts.push(text);
+        }
+        let mut seq = 0;
+        let mut found = Vec::new();
+        for (entry, stored) in builder.finish() {
+            assert_eq!(entry.seq, seq);
+            seq += u64::from(entry.events);
+            assert!(stored.iter().all(|frame| frame.len() <= STORED_BYTES_MAX));
+            let (_, block) = decode_block(&stored).unwrap();
+            found.extend((0..block.len()).map(|position| block.event(position).unwrap().to_vec()));
+        }
+        assert_eq!(found, texts);
+    }
+
+    #[test]
+    fn an_event_that_is_not_due_waits_in_a_block_of_its_own() {
+        let mut builder = BlockBuilder::new(RowName::Usage, 1_000, 0);
+        builder.push_all(&buf(&[b"{\"a\":1}"], 0));
+        builder.push_all(&buf(&[b"{\"a\":2}"], 5_000));
+        builder.push_all(&buf(&[b"{\"a\":3}"], 500));
+        let blocks = builder.finish();
+        let dues: Vec<_> = blocks.iter().map(|(_, stored)| decode_block(stored).unwrap().1.due()).collect();
+        assert_eq!(dues, [0, 5_000, 0]);
+        assert_eq!(blocks[1].0.since, 5_000);
+    }
+}

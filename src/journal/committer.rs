@@ -1,0 +1,340 @@
+//! The one thread that writes: takes all that waits, writes it, syncs once for each row, then answers everyone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::appender::Append;
+use super::block_builder::BlockBuilder;
+use super::dead_letter::{DeadLetter, Origin};
+use super::error::{AppendError, JournalError};
+use super::frame::{RowName, SettlementRecord};
+use super::inbox::{Command, Taken};
+use super::ledger::Ledger;
+use super::row::Row;
+use super::settlement::Settlement;
+use super::shared::Shared;
+use super::space::SpaceLimits;
+use super::store::{Store, StoreError};
+use crate::clock::Clock;
+use crate::event::{Lane, PerLane, UnixMillis};
+use crate::metrics::Metrics;
+
+/// Text in one group: below a segment of the store, so that a group never needs two.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// Settlements alone are synced after this much quiet; a lost one only means a block sent twice.
+const SETTLEMENT_SYNC_AFTER: Duration = Duration::from_millis(200);
+/// How often the space on disk is measured while something is going on, or while the gate is closed.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+/// Text written after which it is measured at once: at most this, and at most 1/64 of what the journal may hold.
+const MEASURE_AFTER_BYTES: u64 = 1 << 20;
+
+/// The writer's state. Everything on disk is reached through it, and only by its thread.
+#[derive(Debug)]
+pub(super) struct Committer<S: Store> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) lanes: PerLane<Row<S>>,
+    pub(super) dead: Row<S>,
+    pub(super) ledger: Ledger,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) space: SpaceLimits,
+    pub(super) dead_bytes_max: u64,
+    pub(super) measured: Measured,
+}
+
+/// When the space was last measured, and what was written since.
+#[derive(Debug, Default)]
+pub(super) struct Measured {
+    at: Option<Instant>,
+    bytes_since: u64,
+    journal_bytes: u64,
+}
+
+/// What one group does.
+struct Group {
+    now: UnixMillis,
+    blocks: PerLane<BlockBuilder>,
+    letters: BlockBuilder,
+    settlements: PerLane<Vec<SettlementRecord>>,
+    /// What to enter into the book once it is durable.
+    settled: Vec<Settlement>,
+    kept: Vec<DeadLetter>,
+    appended: Vec<Waiting>,
+    reads: Vec<Command>,
+}
+
+/// An append to be answered.
+struct Waiting {
+    append: Append,
+    answer: oneshot::Sender<Result<(), AppendError>>,
+}
+
+impl<S: Store> Committer<S> {
+    /// Works until the inbox is closed and empty, or until the store fails: then nothing more is acknowledged.
+    ///
+    /// # Errors
+    /// The first failure of the store.
+    pub(super) fn run(&mut self) -> Result<(), StoreError> {
+        loop {
+            match self.shared.inbox.take(GROUP_BYTES_MAX, self.patience()) {
+                Taken::Group(commands) => self.commit(commands)?,
+                Taken::Nothing => {
+                    self.sync_all()?;
+                    self.tidy()?;
+                    self.measure();
+                    self.publish();
+                }
+                Taken::Closed => return self.sync_all(),
+            }
+        }
+    }
+
+    /// Publishes the first figures, before anyone has a handle.
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        // The first usage finds its volume ready, and a build whose syncs are not real is found out before it serves.
+        self.lanes.usage.begin()?;
+        self.measure();
+        self.publish();
+        Ok(())
+    }
+
+    /// How long the writer may sleep: for ever unless something on disk or at the gate waits for it.
+    fn patience(&self) -> Option<Duration> {
+        if self.rows().any(Row::is_dirty) {
+            return Some(SETTLEMENT_SYNC_AFTER);
+        }
+        let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
+        gate_closed.then_some(MEASURE_EVERY)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row<S>> {
+        [&self.lanes.grants, &self.lanes.usage, &self.dead].into_iter()
+    }
+
+    fn sync_all(&mut self) -> Result<(), StoreError> {
+        self.lanes.grants.sync()?;
+        self.lanes.usage.sync()?;
+        self.dead.sync()
+    }
+
+    fn commit(&mut self, commands: Vec<Command>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut group = self.gather(commands);
+        let events: usize = group.appended.iter().map(|waiting| waiting.append.len()).sum();
+        // Those who wait learn why from the shared state, so the failure must be there before they are let go.
+        self.write(&mut group).inspect_err(|error| self.shared.fail(error.clone().into()))?;
+        if events > 0 {
+            self.metrics.commit(started.elapsed(), events);
+        }
+        self.enter(&group);
+        self.publish();
+        for waiting in group.appended {
+            // A sender that went away meanwhile has its events kept all the same.
+            drop(waiting.answer.send(Ok(())));
+        }
+        for read in group.reads {
+            self.read(read)?;
+        }
+        self.tidy()?;
+        if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
+            || self.measured.bytes_since >= self.measure_after_bytes()
+        {
+            self.measure();
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn gather(&mut self, commands: Vec<Command>) -> Group {
+        let now = self.clock.now();
+        let builder = |row: &Row<S>, name| BlockBuilder::new(name, now, row.next_seq());
+        let mut group = Group {
+            now,
+            blocks: PerLane {
+                grants: builder(&self.lanes.grants, RowName::Grants),
+                usage: builder(&self.lanes.usage, RowName::Usage),
+            },
+            letters: builder(&self.dead, RowName::Dead),
+            settlements: PerLane::default(),
+            settled: Vec::new(),
+            kept: Vec::new(),
+            appended: Vec::new(),
+            reads: Vec::new(),
+        };
+        for command in commands {
+            match command {
+                Command::Append { append, room, answer } => {
+                    self.gather_append(&mut group, Waiting { append, answer });
+                    drop(room);
+                }
+                Command::KeepRefused(letters, room) => {
+                    self.gather_refused(&mut group, letters);
+                    drop(room);
+                }
+                Command::Settle(settlement) => gather_settlement(&mut group, settlement),
+                Command::Read { .. } => group.reads.push(command),
+            }
+        }
+        group
+    }
+
+    fn gather_append(&mut self, group: &mut Group, waiting: Waiting) {
+        let refusal = Lane::ALL
+            .into_iter()
+            .filter(|lane| !waiting.append.events[*lane].is_empty())
+            .find_map(|lane| self.shared.refusal(lane));
+        if let Some(refusal) = refusal {
+            drop(waiting.answer.send(Err(refusal)));
+            return;
+        }
+        for lane in Lane::ALL {
+            group.blocks[lane].push_all(&waiting.append.events[lane]);
+        }
+        self.measured.bytes_since += waiting.append.text_bytes() as u64;
+        group.appended.push(waiting);
+    }
+
+    fn gather_refused(&self, group: &mut Group, letters: Vec<DeadLetter>) {
+        if self.dead.disk_bytes() >= self.dead_bytes_max {
+            tracing::error!(
+                events = letters.len(),
+                "the dead row is full, so refused events are only counted, not kept; raise dead_bytes_max or clear dead letters"
+            );
+            return;
+        }
+        for letter in letters {
+            push_letter(&mut group.letters, &letter);
+            group.kept.push(letter);
+        }
+    }
+
+    /// Dead letters become durable before the settlements that rely on them, and everything before it is answered.
+    fn write(&mut self, group: &mut Group) -> Result<(), StoreError> {
+        let letters = std::mem::replace(&mut group.letters, BlockBuilder::new(RowName::Dead, 0, 0));
+        if !letters.is_empty() {
+            self.dead.write(&letters.finish(), Vec::new())?;
+            self.dead.sync_tail()?;
+        }
+        for lane in Lane::ALL {
+            let builder =
+                std::mem::replace(&mut group.blocks[lane], BlockBuilder::new(RowName::from(lane), 0, 0));
+            let settlements = std::mem::take(&mut group.settlements[lane]);
+            let blocks = builder.finish();
+            self.lanes[lane].write(&blocks, settlements)?;
+            if !blocks.is_empty() {
+                self.lanes[lane].sync_tail()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, group: &Group) {
+        for waiting in &group.appended {
+            self.ledger.accepted(&waiting.append);
+        }
+        for settlement in &group.settled {
+            self.ledger.settled(settlement);
+            self.ledger.letters_kept(&settlement.dead);
+        }
+        self.ledger.letters_kept(&group.kept);
+        if !self.ledger.accounts().add_up() {
+            tracing::error!(accounts = ?self.ledger.accounts(), "the accounts do not add up; please report this");
+        }
+        self.measured.bytes_since += group.settled.len() as u64 * 64;
+        let oldest = PerLane {
+            grants: self.lanes.grants.waiting_since(group.now),
+            usage: self.lanes.usage.waiting_since(group.now),
+        };
+        self.ledger.measured(oldest, self.measured.journal_bytes);
+    }
+
+    fn read(&mut self, command: Command) -> Result<(), StoreError> {
+        if let Command::Read { lane, events_max, bytes_max, answer } = command {
+            let blocks = self.lanes[lane].read(events_max, bytes_max)?;
+            self.publish_unread();
+            // The consumer is gone only when delivery has ended; the blocks stay pending.
+            drop(answer.send(blocks));
+        }
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.lanes.grants.tidy(now)?;
+        self.lanes.usage.tidy(now)?;
+        self.dead.tidy(now)
+    }
+
+    /// Looks at the disk; where there is too little room, retained volumes go first, then the gate closes.
+    fn measure(&mut self) {
+        let disk = self.space.measure_disk();
+        let mut journal_bytes = self.rows().map(Row::disk_bytes).sum();
+        while self.space.refusal(Lane::Usage, journal_bytes, disk).is_some()
+            && (self.lanes.usage.give_back() || self.lanes.grants.give_back())
+        {
+            journal_bytes = self.rows().map(Row::disk_bytes).sum();
+        }
+        for lane in Lane::ALL {
+            let refusal = self.space.refusal(lane, journal_bytes, disk);
+            if let Some(detail) = &refusal
+                && !self.shared.is_gate_closed(lane)
+            {
+                tracing::error!(lane = lane.as_str(), detail, "the journal is full: new events are refused");
+            }
+            self.shared.set_gate(lane, refusal);
+        }
+        self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes };
+        let now = self.clock.now();
+        let oldest = PerLane {
+            grants: self.lanes.grants.waiting_since(now),
+            usage: self.lanes.usage.waiting_since(now),
+        };
+        self.ledger.measured(oldest, journal_bytes);
+    }
+
+    fn measure_after_bytes(&self) -> u64 {
+        MEASURE_AFTER_BYTES.min(self.ledger.accounts().journal_limit_bytes / 64)
+    }
+
+    fn publish(&self) {
+        self.shared.accounts.publish(self.ledger.accounts());
+        self.publish_unread();
+    }
+
+    fn publish_unread(&self) {
+        let unread = PerLane { grants: self.lanes.grants.has_unread(), usage: self.lanes.usage.has_unread() };
+        self.shared.unread.send_if_modified(|published| std::mem::replace(published, unread) != unread);
+    }
+}
+
+fn gather_settlement(group: &mut Group, settlement: Settlement) {
+    for letter in &settlement.dead {
+        push_letter(&mut group.letters, letter);
+    }
+    for block in &settlement.blocks {
+        group.settlements[block.id.lane].push(SettlementRecord {
+            row: RowName::from(block.id.lane),
+            seq: block.id.seq,
+            settled_at: group.now,
+            attempts: block.attempts,
+            status: block.status,
+            dead_positions: block.dead_positions.clone(),
+        });
+    }
+    group.settled.push(settlement);
+}
+
+fn push_letter(letters: &mut BlockBuilder, letter: &DeadLetter) {
+    match serde_json::to_vec(letter) {
+        Ok(text) => letters.push_letter(letter.origin == Origin::Intake, &text),
+        Err(error) => tracing::error!(%error, "a dead letter could not be written down"),
+    }
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        Self::Poisoned { detail: error.to_string() }
+    }
+}

@@ -1,0 +1,501 @@
+//! How blocks and settlements look on disk.
+//!
+//! Every stored value is one frame: a header of fixed size and a body, all little-endian, with a checksum over both,
+//! in one piece. A raw scan of a volume's file therefore finds every intact frame, whatever the store's own index says.
+//!
+//! | offset | bytes | field |
+//! |---|---|---|
+//! | 0 | 4 | magic `SLJF` |
+//! | 4 | 1 | format, 1 |
+//! | 5 | 1 | kind: 1 block, 2 settlement |
+//! | 6 | 1 | row: 1 grants, 2 usage, 3 dead |
+//! | 7 | 1 | flags: 1 body is LZ4, 2 refused at intake (dead row) |
+//! | 8 | 8 | seq of the first event |
+//! | 16 | 4 | events |
+//! | 20 | 2 | part, from 0 |
+//! | 22 | 2 | parts |
+//! | 24 | 8 | accepted, Unix milliseconds |
+//! | 32 | 8 | due, Unix milliseconds, 0 for at once |
+//! | 40 | 4 | length of the whole payload before compression |
+//! | 44 | 4 | length of this frame's body |
+//! | 48 | 4 | CRC32C of bytes 0–47 and the body |
+//!
+//! A block's payload is the length of each event (4 bytes each), then their texts back to back. Compressed or not, it
+//! is cut into parts where it would pass [`STORED_BYTES_MAX`].
+
+use bytes::Bytes;
+
+use super::consumer::{Block, BlockId};
+use crate::event::{Lane, UnixMillis};
+
+/// The largest value ever stored. sled moves larger ones (above an eighth of a megabyte at its 8 MiB segments, as a
+/// full page of them) into files that it never syncs.
+pub(super) const STORED_BYTES_MAX: usize = 64 << 10;
+/// The header's size.
+pub(super) const HEADER_BYTES: usize = 52;
+/// The most payload that one frame carries.
+pub(super) const BODY_BYTES_MAX: usize = STORED_BYTES_MAX - HEADER_BYTES;
+
+const MAGIC: [u8; 4] = *b"SLJF";
+const FORMAT: u8 = 1;
+const FLAG_LZ4: u8 = 1;
+const FLAG_INTAKE: u8 = 2;
+const CHECKSUM_AT: usize = 48;
+
+/// One of the three rows of volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum RowName {
+    /// Pending and settled credit grants.
+    Grants,
+    /// Pending and settled usage.
+    Usage,
+    /// Dead letters.
+    Dead,
+}
+
+impl RowName {
+    pub(super) const ALL: [Self; 3] = [Self::Grants, Self::Usage, Self::Dead];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Grants => "grants",
+            Self::Usage => "usage",
+            Self::Dead => "dead",
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Grants => 1,
+            Self::Usage => 2,
+            Self::Dead => 3,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|row| row.code() == code)
+    }
+}
+
+impl From<Lane> for RowName {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Grants => Self::Grants,
+            Lane::Usage => Self::Usage,
+        }
+    }
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A block, or a part of one.
+    Block,
+    /// The settlement of a block.
+    Settlement,
+}
+
+/// A frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) kind: Kind,
+    pub(super) row: RowName,
+    pub(super) seq: u64,
+    pub(super) events: u32,
+    pub(super) part: u16,
+    pub(super) parts: u16,
+    pub(super) accepted: UnixMillis,
+    pub(super) due: UnixMillis,
+    pub(super) payload_len: u32,
+    pub(super) from_intake: bool,
+    lz4: bool,
+    body_len: u32,
+}
+
+impl Header {
+    /// The events' texts together: the payload without the lengths.
+    pub(super) fn text_bytes(&self) -> u64 {
+        u64::from(self.payload_len).saturating_sub(u64::from(self.events) * 4)
+    }
+}
+
+/// Why bytes are not a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FrameError {
+    #[error("not a frame of the journal")]
+    NotAFrame,
+    #[error("written by a newer sledge (format {0}); start that version, or an even newer one")]
+    NewerFormat(u8),
+    #[error("a frame is damaged: its checksum or its lengths do not fit")]
+    Damaged,
+}
+
+/// A block about to be stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewBlock<'a> {
+    pub(super) row: RowName,
+    pub(super) seq: u64,
+    pub(super) accepted: UnixMillis,
+    pub(super) due: UnixMillis,
+    pub(super) from_intake: bool,
+    pub(super) text: &'a [u8],
+    pub(super) ends: &'a [u32],
+}
+
+/// The frames of a block: one, or as many parts as its size asks for.
+pub(super) fn encode_block(block: &NewBlock<'_>) -> Vec<Vec<u8>> {
+    let mut payload = Vec::with_capacity(block.ends.len() * 4 + block.text.len());
+    let mut start = 0;
+    for end in block.ends {
+        payload.extend_from_slice(&(end - start).to_le_bytes());
+        start = *end;
+    }
+    payload.extend_from_slice(block.text);
+    let payload_len = length(payload.len());
+    let packed = lz4_flex::block::compress(&payload);
+    let (body, lz4) = if packed.len() < payload.len() { (packed, true) } else { (payload, false) };
+    let parts = body.len().div_ceil(BODY_BYTES_MAX).max(1);
+    let mut header = Header {
+        kind: Kind::Block,
+        row: block.row,
+        seq: block.seq,
+        events: length(block.ends.len()),
+        part: 0,
+        parts: u16::try_from(parts).unwrap_or(u16::MAX),
+        accepted: block.accepted,
+        due: block.due,
+        payload_len,
+        from_intake: block.from_intake,
+        lz4,
+        body_len: 0,
+    };
+    let mut frames = Vec::with_capacity(parts);
+    for piece in body.chunks(BODY_BYTES_MAX) {
+        frames.push(encode_frame(&header, piece));
+        header.part += 1;
+    }
+    frames
+}
+
+/// Puts the parts of a block together again.
+///
+/// # Errors
+/// When a frame is not intact or the parts do not belong together.
+pub(super) fn decode_block(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Block), FrameError> {
+    let (first, mut payload) = match frames {
+        [only] => {
+            let (header, body) = decode_frame(only.as_ref())?;
+            (header, body.to_vec())
+        }
+        _ => join_parts(frames)?,
+    };
+    if first.lz4 {
+        payload = lz4_flex::block::decompress(&payload, first.payload_len as usize)
+            .map_err(|_| FrameError::Damaged)?;
+    }
+    let lengths_len = first.events as usize * 4;
+    if first.kind != Kind::Block
+        || payload.len() != first.payload_len as usize
+        || usize::from(first.parts) != frames.len()
+        || payload.len() < lengths_len
+    {
+        return Err(FrameError::Damaged);
+    }
+    let text = Bytes::from(payload);
+    let (lengths, text) = (text.slice(..lengths_len), text.slice(lengths_len..));
+    let mut ends = Vec::with_capacity(first.events as usize);
+    let mut end = 0_u32;
+    for four in lengths.chunks_exact(4) {
+        end = end.checked_add(u32_at(four, 0)).ok_or(FrameError::Damaged)?;
+        ends.push(end);
+    }
+    if end as usize != text.len() {
+        return Err(FrameError::Damaged);
+    }
+    let lane = if first.row == RowName::Grants { Lane::Grants } else { Lane::Usage };
+    let id = BlockId { lane, seq: first.seq };
+    Ok((first, Block::new(id, first.accepted, first.due, text, ends.into())))
+}
+
+fn join_parts(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Vec<u8>), FrameError> {
+    let mut whole: Option<(Header, Vec<u8>)> = None;
+    for (at, frame) in frames.iter().enumerate() {
+        let (header, body) = decode_frame(frame.as_ref())?;
+        if usize::from(header.part) != at {
+            return Err(FrameError::Damaged);
+        }
+        match &mut whole {
+            None => whole = Some((header, body.to_vec())),
+            Some((first, _)) if header.seq != first.seq || header.parts != first.parts => {
+                return Err(FrameError::Damaged);
+            }
+            Some((_, payload)) => payload.extend_from_slice(body),
+        }
+    }
+    whole.ok_or(FrameError::Damaged)
+}
+
+/// A block's settlement, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SettlementRecord {
+    pub(super) row: RowName,
+    pub(super) seq: u64,
+    pub(super) settled_at: UnixMillis,
+    pub(super) attempts: u32,
+    pub(super) status: u16,
+    pub(super) dead_positions: Vec<u32>,
+}
+
+/// The frame of a settlement. Its `events` field counts the dead positions.
+pub(super) fn encode_settlement(record: &SettlementRecord) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(6 + record.dead_positions.len() * 4);
+    payload.extend_from_slice(&record.attempts.to_le_bytes());
+    payload.extend_from_slice(&record.status.to_le_bytes());
+    for position in &record.dead_positions {
+        payload.extend_from_slice(&position.to_le_bytes());
+    }
+    let header = Header {
+        kind: Kind::Settlement,
+        row: record.row,
+        seq: record.seq,
+        events: length(record.dead_positions.len()),
+        part: 0,
+        parts: 1,
+        accepted: record.settled_at,
+        due: 0,
+        payload_len: length(payload.len()),
+        from_intake: false,
+        lz4: false,
+        body_len: 0,
+    };
+    encode_frame(&header, &payload)
+}
+
+/// Reads a settlement back: so far only a proof that the format can be read.
+///
+/// # Errors
+/// When the frame is not an intact settlement.
+#[cfg(test)]
+pub(super) fn decode_settlement(frame: &[u8]) -> Result<SettlementRecord, FrameError> {
+    let (header, body) = decode_frame(frame)?;
+    if header.kind != Kind::Settlement || body.len() != 6 + header.events as usize * 4 {
+        return Err(FrameError::Damaged);
+    }
+    let (fixed, positions) = body.split_at(6);
+    Ok(SettlementRecord {
+        row: header.row,
+        seq: header.seq,
+        settled_at: header.accepted,
+        attempts: u32_at(fixed, 0),
+        status: u16_at(fixed, 4),
+        dead_positions: positions.chunks_exact(4).map(|four| u32_at(four, 0)).collect(),
+    })
+}
+
+fn encode_frame(header: &Header, body: &[u8]) -> Vec<u8> {
+    let kind = match header.kind {
+        Kind::Block => 1,
+        Kind::Settlement => 2,
+    };
+    let flags = if header.lz4 { FLAG_LZ4 } else { 0 } | if header.from_intake { FLAG_INTAKE } else { 0 };
+    let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
+    frame.extend_from_slice(&MAGIC);
+    frame.extend_from_slice(&[FORMAT, kind, header.row.code(), flags]);
+    frame.extend_from_slice(&header.seq.to_le_bytes());
+    frame.extend_from_slice(&header.events.to_le_bytes());
+    frame.extend_from_slice(&header.part.to_le_bytes());
+    frame.extend_from_slice(&header.parts.to_le_bytes());
+    frame.extend_from_slice(&header.accepted.to_le_bytes());
+    frame.extend_from_slice(&header.due.to_le_bytes());
+    frame.extend_from_slice(&header.payload_len.to_le_bytes());
+    frame.extend_from_slice(&length(body.len()).to_le_bytes());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame), body);
+    frame.extend_from_slice(&checksum.to_le_bytes());
+    frame.extend_from_slice(body);
+    frame
+}
+
+/// Reads the header of a frame without looking at its body: for counting at open. The checksum is not verified.
+///
+/// # Errors
+/// When the bytes do not begin with a header of this format.
+pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
+    if frame.len() < HEADER_BYTES || !frame.starts_with(&MAGIC) {
+        return Err(FrameError::NotAFrame);
+    }
+    let byte = |at: usize| frame.get(at).copied().unwrap_or_default();
+    if byte(4) != FORMAT {
+        return Err(FrameError::NewerFormat(byte(4)));
+    }
+    let kind = match byte(5) {
+        1 => Kind::Block,
+        2 => Kind::Settlement,
+        _ => return Err(FrameError::Damaged),
+    };
+    Ok(Header {
+        kind,
+        row: RowName::from_code(byte(6)).ok_or(FrameError::Damaged)?,
+        lz4: byte(7) & FLAG_LZ4 != 0,
+        from_intake: byte(7) & FLAG_INTAKE != 0,
+        seq: u64_at(frame, 8),
+        events: u32_at(frame, 16),
+        part: u16_at(frame, 20),
+        parts: u16_at(frame, 22),
+        accepted: u64_at(frame, 24),
+        due: u64_at(frame, 32),
+        payload_len: u32_at(frame, 40),
+        body_len: u32_at(frame, 44),
+    })
+}
+
+/// Reads and verifies the frame that `bytes` begins with (more may follow it, as in a raw scan).
+///
+/// # Errors
+/// When there is no intact frame.
+pub(super) fn decode_frame(bytes: &[u8]) -> Result<(Header, &[u8]), FrameError> {
+    let header = read_header(bytes)?;
+    let end = HEADER_BYTES.saturating_add(header.body_len as usize);
+    let (Some(head), Some(body)) = (bytes.get(..CHECKSUM_AT), bytes.get(HEADER_BYTES..end)) else {
+        return Err(FrameError::Damaged);
+    };
+    if crc32c::crc32c_append(crc32c::crc32c(head), body) != u32_at(bytes, CHECKSUM_AT) {
+        return Err(FrameError::Damaged);
+    }
+    Ok((header, body))
+}
+
+/// The first place at or after `from` where a frame may begin.
+pub(super) fn find_magic(bytes: &[u8], from: usize) -> Option<usize> {
+    let tail = bytes.get(from..)?;
+    memchr::memmem::find(tail, &MAGIC).map(|at| from + at)
+}
+
+/// Intake bounds an event to a few MiB and blocks are built far smaller, so lengths always fit.
+fn length(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes.get(at..at + N).and_then(|slice| slice.try_into().ok()).unwrap_or([0; N])
+}
+
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(array(bytes, at))
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(array(bytes, at))
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(array(bytes, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn block<'a>(text: &'a [u8], ends: &'a [u32]) -> NewBlock<'a> {
+        NewBlock { row: RowName::Usage, seq: 7, accepted: 1_000, due: 2_000, from_intake: false, text, ends }
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut rng = fastrand::Rng::with_seed(1);
+        std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
+    }
+
+    #[test]
+    fn an_event_of_a_megabyte_is_cut_into_parts_that_sled_keeps_inline() {
+        let text = noise(1 << 20);
+        let ends = [1 << 20];
+        let frames = encode_block(&block(&text, &ends));
+        assert!(frames.len() > 16);
+        assert!(frames.iter().all(|frame| frame.len() <= STORED_BYTES_MAX));
+        let (header, block) = decode_block(&frames).unwrap();
+        assert_eq!(header.events, 1);
+        assert_eq!(block.event(0), Some(text.as_slice()));
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_noticed() {
+        let frames = encode_block(&block(b"{\"a\":1}{\"b\":2}", &[7, 14]));
+        let [frame] = frames.as_slice() else { panic!("one frame expected") };
+        for at in 0..frame.len() * 8 {
+            let mut damaged = frame.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            assert!(decode_block(&[damaged]).is_err(), "bit {at}");
+        }
+    }
+
+    #[test]
+    fn parts_of_different_blocks_are_not_joined() {
+        let text = noise(100_000);
+        let ends = [100_000];
+        let one = encode_block(&block(&text, &ends));
+        let other = encode_block(&NewBlock { seq: 8, ..block(&text, &ends) });
+        assert_eq!(decode_block(&[&one[0], &other[1]]).unwrap_err(), FrameError::Damaged);
+        assert_eq!(decode_block(&[&one[0]]).unwrap_err(), FrameError::Damaged);
+        assert_eq!(decode_block(&[&one[1], &one[0]]).unwrap_err(), FrameError::Damaged);
+    }
+
+    #[test]
+    fn a_frame_of_a_newer_format_says_so() {
+        let mut frame = encode_block(&block(b"{}", &[2])).remove(0);
+        frame[4] = 2;
+        assert_eq!(decode_frame(&frame).unwrap_err(), FrameError::NewerFormat(2));
+    }
+
+    /// The bytes of format 1, written down: a change of this test is a change of the format, and needs a new number.
+    #[test]
+    fn format_1_stays_readable() {
+        let frame = encode_block(&block(b"{\"a\":1}", &[7])).remove(0);
+        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            hex,
+            "534c4a460101020007000000000000000100000000000100e803000000000000d0070000000000000b0000000b000000\
+             c60db30a070000007b2261223a317d"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_come_back_as_they_were_stored(
+            texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2_000), 1..50),
+            seq in any::<u64>(), accepted in any::<u64>(), due in any::<u64>(),
+        ) {
+            let mut ends = Vec::new();
+            let mut joined = Vec::new();
+            for text in &texts {
+                joined.extend_from_slice(text);
+                ends.push(u32::try_from(joined.len()).unwrap());
+            }
+            let new = NewBlock { row: RowName::Grants, seq, accepted, due, from_intake: false, text: &joined, ends: &ends };
+            let (header, block) = decode_block(&encode_block(&new)).unwrap();
+            prop_assert_eq!((header.seq, header.accepted, header.due), (seq, accepted, due));
+            prop_assert_eq!(header.text_bytes(), joined.len() as u64);
+            prop_assert_eq!(block.len(), texts.len());
+            for (position, text) in texts.iter().enumerate() {
+                prop_assert_eq!(block.event(position), Some(text.as_slice()));
+            }
+        }
+
+        #[test]
+        fn settlements_come_back_as_they_were_stored(
+            seq in any::<u64>(), settled_at in any::<u64>(), attempts in any::<u32>(), status in any::<u16>(),
+            dead_positions in prop::collection::vec(any::<u32>(), 0..20),
+        ) {
+            let record = SettlementRecord { row: RowName::Usage, seq, settled_at, attempts, status, dead_positions };
+            prop_assert_eq!(decode_settlement(&encode_settlement(&record)).unwrap(), record);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(decode_frame(&bytes).is_err());
+            let mut with_magic = MAGIC.to_vec();
+            with_magic.extend_from_slice(&bytes);
+            prop_assert!(decode_block(&[with_magic]).is_err());
+        }
+    }
+}

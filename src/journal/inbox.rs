@@ -1,0 +1,123 @@
+//! What waits for the writer. A whole group is taken at once; while the disk syncs, the next one gathers.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::appender::Append;
+use super::dead_letter::DeadLetter;
+use super::error::AppendError;
+use super::open_volume::StoredBlock;
+use super::settlement::Settlement;
+use crate::event::Lane;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Make events durable, then answer.
+    Append {
+        append: Append,
+        /// Its share of the intake buffer, given back once it is answered.
+        room: OwnedSemaphorePermit,
+        answer: oneshot::Sender<Result<(), AppendError>>,
+    },
+    /// Keep events that intake refused.
+    KeepRefused(Vec<DeadLetter>, OwnedSemaphorePermit),
+    /// Record what became of events.
+    Settle(Settlement),
+    /// Hand out pending blocks.
+    Read { lane: Lane, events_max: usize, bytes_max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
+}
+
+impl Command {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append { append, .. } => append.text_bytes(),
+            Self::KeepRefused(letters, _) => letters.iter().map(|letter| letter.event.len()).sum(),
+            Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
+            Self::Read { .. } => 0,
+        }
+    }
+}
+
+/// The writer's inbox. Its bound is kept by those who put in: appends hold a share of the intake buffer, and delivery
+/// waits for each answer or has few requests in flight.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Command>,
+    closed: bool,
+}
+
+/// What taking a group came to.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// The oldest commands, at least one.
+    Group(Vec<Command>),
+    /// Nothing came within the time.
+    Nothing,
+    /// Closed, and everything was taken.
+    Closed,
+}
+
+impl Inbox {
+    /// Puts a command in. Hands it back when the inbox is closed.
+    pub(super) fn put(&self, command: Command) -> Result<(), Box<Command>> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Box::new(command));
+        }
+        state.waiting.push_back(command);
+        drop(state);
+        self.arrived.notify_one();
+        Ok(())
+    }
+
+    /// Waits for commands, for `patience` at most if given, and takes the oldest of them up to about `bytes_max` of text.
+    pub(super) fn take(&self, bytes_max: usize, patience: Option<Duration>) -> Taken {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return Taken::Closed;
+            }
+            state = match patience {
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let (state, timeout) =
+                        self.arrived.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
+                    if timeout.timed_out() && state.waiting.is_empty() {
+                        return if state.closed { Taken::Closed } else { Taken::Nothing };
+                    }
+                    state
+                }
+            };
+        }
+        let mut bytes = 0;
+        let mut fitting = 0;
+        for command in &state.waiting {
+            bytes += command.bytes();
+            if fitting > 0 && bytes > bytes_max {
+                break;
+            }
+            fitting += 1;
+        }
+        Taken::Group(state.waiting.drain(..fitting).collect())
+    }
+
+    /// Takes no more commands; what is in is still handed out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,113 @@
+//! Slow errands of the writer, on a thread of its own: volumes made and opened ahead of time, closed, removed.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use super::open_volume::OpenVolume;
+use super::salvage::open_verified;
+use super::store::{Store, StoreError, VolumeId};
+use super::system::trim_memory;
+
+/// Errands that may wait. A row asks for two at a time at most, and removals follow closings.
+const ERRANDS_MAX: usize = 64;
+
+/// A volume that is on its way.
+#[derive(Debug)]
+pub(super) struct Ahead<V> {
+    arrival: Receiver<Result<V, StoreError>>,
+}
+
+impl<V> Ahead<V> {
+    /// Waits for the volume.
+    ///
+    /// # Errors
+    /// When it could not be made or opened.
+    pub(super) fn wait(self) -> Result<V, StoreError> {
+        let gone = |_| StoreError::Io("the journal's janitor thread is gone".to_owned());
+        self.arrival.recv().map_err(gone)?
+    }
+}
+
+enum Errand<S: Store> {
+    Create(VolumeId, SyncSender<Result<S::Volume, StoreError>>),
+    Open(VolumeId, SyncSender<Result<OpenVolume<S::Volume>, StoreError>>),
+    Close(S::Volume),
+    Remove(VolumeId),
+}
+
+/// Hands errands to the thread. Clones share it; it ends when the last is dropped.
+#[derive(Debug)]
+pub(super) struct Janitor<S: Store> {
+    errands: SyncSender<Errand<S>>,
+}
+
+impl<S: Store> Clone for Janitor<S> {
+    fn clone(&self) -> Self {
+        Self { errands: self.errands.clone() }
+    }
+}
+
+impl<S: Store> Janitor<S> {
+    /// Starts the thread. The handle is joined after the last `Janitor` is gone.
+    ///
+    /// # Errors
+    /// When the system has no thread to give.
+    pub(super) fn start(store: &Arc<S>) -> Result<(Self, JoinHandle<()>), StoreError> {
+        let (errands, inbox) = sync_channel(ERRANDS_MAX);
+        let store = Arc::clone(store);
+        let thread =
+            std::thread::Builder::new().name("journal-janitor".into()).spawn(move || work(&store, &inbox))?;
+        Ok((Self { errands }, thread))
+    }
+
+    /// Has a new volume made. `None` when there is too much to do already: it is then made when it is needed.
+    pub(super) fn create(&self, id: VolumeId) -> Option<Ahead<S::Volume>> {
+        let (arrived, arrival) = sync_channel(1);
+        self.errands.try_send(Errand::Create(id, arrived)).ok().map(|()| Ahead { arrival })
+    }
+
+    /// Has a volume opened and verified. `None` when there is too much to do already.
+    pub(super) fn open(&self, id: VolumeId) -> Option<Ahead<OpenVolume<S::Volume>>> {
+        let (arrived, arrival) = sync_channel(1);
+        self.errands.try_send(Errand::Open(id, arrived)).ok().map(|()| Ahead { arrival })
+    }
+
+    /// Closes a volume: its store is dropped, which may sync.
+    pub(super) fn close(&self, volume: S::Volume) {
+        // A full list of errands is waited for: dropping it here instead could overtake its removal.
+        if self.errands.send(Errand::Close(volume)).is_err() {
+            tracing::error!("the journal's janitor thread is gone; a volume was closed without it");
+        }
+    }
+
+    /// Removes a closed volume.
+    pub(super) fn remove(&self, id: VolumeId) {
+        match self.errands.try_send(Errand::Remove(id)) {
+            Ok(()) => {}
+            // It stays on disk, settled, and goes at the next start.
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                tracing::warn!(volume = %id, "too many errands; the settled volume stays until the next start");
+            }
+        }
+    }
+}
+
+fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>) {
+    while let Ok(errand) = inbox.recv() {
+        match errand {
+            // Nobody waits any more only when the journal is closing; the volume is found at the next start.
+            Errand::Create(id, arrived) => drop(arrived.send(store.create(id))),
+            Errand::Open(id, arrived) => drop(arrived.send(open_verified(store, id))),
+            Errand::Close(volume) => {
+                drop(volume);
+                trim_memory();
+            }
+            Errand::Remove(id) => {
+                if let Err(error) = store.remove(id) {
+                    tracing::warn!(volume = %id, %error, "a settled volume could not be removed; it is tried again at the next start");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Opening and closing the journal, and the thread between.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use super::accounts::AccountsReader;
+use super::appender::Appender;
+use super::committer::Committer;
+use super::consumer::Consumer;
+use super::dead_letter::Origin;
+use super::error::{JournalError, OpenError};
+use super::frame::RowName;
+use super::janitor::Janitor;
+use super::ledger::Ledger;
+use super::row::{Row, RowLimits};
+use super::settings::Settings;
+use super::shared::Shared;
+use super::sled_store::SledStore;
+use super::space::SpaceLimits;
+use super::store::{Store, StoreError};
+use crate::clock::Clock;
+use crate::event::PerLane;
+use crate::metrics::Metrics;
+
+/// An open journal with its writer at work. Hand out its handles, then [`close`](Self::close) it last.
+#[derive(Debug)]
+pub struct Journal {
+    pub(super) shared: Arc<Shared>,
+    consumer: Option<Consumer>,
+    ended: oneshot::Receiver<()>,
+    writer: Option<JoinHandle<()>>,
+    _lock: Option<File>,
+}
+
+impl Journal {
+    /// Opens the journal in its folder, making it if need be, and starts the writer. Blocks while volumes are read.
+    ///
+    /// # Errors
+    /// When another process has the folder, the disk refuses, or a volume can't be read.
+    pub fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, OpenError> {
+        let folder = &settings.folder;
+        let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
+        let lock = lock_folder(folder)?;
+        let ballast = folder.join("ballast");
+        let opened = Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone());
+        let mut journal = match opened {
+            Err(StoreError::DiskFull) if ballast.exists() => {
+                // The ballast was kept for this: room enough to open, deliver and settle.
+                fs::remove_file(&ballast).map_err(at)?;
+                Self::start(SledStore::in_folder(folder), settings, clock, metrics)
+            }
+            opened => opened,
+        }
+        .map_err(|error| OpenError::from_store(folder, error))?;
+        keep_ballast(&ballast, settings.ballast_bytes);
+        journal._lock = Some(lock);
+        Ok(journal)
+    }
+
+    fn start<S: Store>(
+        store: Result<S, StoreError>,
+        settings: &Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        Self::over(&Arc::new(store?), settings, clock, metrics)
+    }
+
+    /// A journal over any store.
+    pub(super) fn over<S: Store>(
+        store: &Arc<S>,
+        settings: &Settings,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StoreError> {
+        let (janitor, janitor_thread) = Janitor::start(store)?;
+        let limits = RowLimits {
+            volume_bytes: settings.volume_bytes,
+            retention: settings.retention,
+            retention_bytes_max: settings.retention_bytes_max,
+        };
+        let row = |name| Row::open(name, store, &janitor, limits);
+        let lanes = PerLane { grants: row(RowName::Grants)?, usage: row(RowName::Usage)? };
+        let dead = row(RowName::Dead)?;
+        let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
+        let mut ledger = Ledger::opened(
+            PerLane { grants: grants.events, usage: usage.events },
+            grants.text_bytes + usage.text_bytes,
+            settings.journal_bytes_max,
+        );
+        ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
+        ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
+        let shared = Arc::new(Shared::new(settings.intake_bytes_max));
+        let mut committer = Committer {
+            shared: Arc::clone(&shared),
+            lanes,
+            dead,
+            ledger,
+            clock,
+            metrics,
+            space: SpaceLimits::new(settings),
+            dead_bytes_max: settings.dead_bytes_max,
+            measured: super::committer::Measured::default(),
+        };
+        committer.begin()?;
+        drop(janitor);
+        let (ending, ended) = oneshot::channel();
+        let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
+            write_until_closed(&mut committer);
+            drop(committer);
+            if janitor_thread.join().is_err() {
+                tracing::error!("the journal's janitor thread panicked");
+            }
+            drop(ending);
+        })?;
+        let consumer = Some(Consumer::new(Arc::clone(&shared)));
+        Ok(Self { shared, consumer, ended, writer: Some(writer), _lock: None })
+    }
+
+    /// A way in. Make as many as there are listeners.
+    #[must_use]
+    pub fn appender(&self) -> Appender {
+        Appender::new(Arc::clone(&self.shared))
+    }
+
+    /// The way out; there is one.
+    pub fn take_consumer(&mut self) -> Option<Consumer> {
+        self.consumer.take()
+    }
+
+    /// A view of the figures.
+    #[must_use]
+    pub fn accounts(&self) -> AccountsReader {
+        self.shared.accounts.clone()
+    }
+
+    /// Resolves when the writer has ended: with `Ok` only after [`close`](Self::close). Cancel-safe.
+    ///
+    /// # Errors
+    /// The failure that stopped it.
+    pub async fn ended(&mut self) -> Result<(), JournalError> {
+        if self.writer.is_some() {
+            // The sender is never used, only dropped, by the thread's end.
+            drop((&mut self.ended).await);
+            self.writer = None;
+        }
+        self.shared.failure().map_or(Ok(()), Err)
+    }
+
+    /// Writes what is waiting, syncs, and ends the writer.
+    ///
+    /// # Errors
+    /// When the writer had failed, or fails now.
+    pub async fn close(mut self) -> Result<(), JournalError> {
+        self.shared.inbox.close();
+        self.ended().await
+    }
+}
+
+fn write_until_closed<S: Store>(committer: &mut Committer<S>) {
+    let shared = Arc::clone(&committer.shared);
+    match catch_unwind(AssertUnwindSafe(|| committer.run())) {
+        Ok(Ok(())) => shared.room.close(),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the journal failed and takes nothing more; what was acknowledged is on disk");
+            shared.fail(error.into());
+        }
+        Err(_) => shared.fail(JournalError::Poisoned { detail: "its writer panicked".into() }),
+    }
+}
+
+/// One process for each folder: the lock lives as long as the file is open.
+fn lock_folder(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join("lock");
+    let at = |source| OpenError::Io { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            let owner = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
+            return Err(OpenError::InUse { folder: folder.to_owned(), owner });
+        }
+        Err(fs::TryLockError::Error(source)) => return Err(at(source)),
+    }
+    file.set_len(0).map_err(at)?;
+    std::io::Write::write_all(&mut &file, format!("process {}\n", std::process::id()).as_bytes())
+        .map_err(at)?;
+    Ok(file)
+}
+
+/// Room set aside, given up when the disk is so full that the journal could not even open. Without it sledge still
+/// serves, so failing to make it is no error.
+fn keep_ballast(path: &PathBuf, bytes: u64) {
+    let has = fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default();
+    if has == bytes {
+        return;
+    }
+    let chunk = vec![0_u8; 1 << 16];
+    let written = File::create(path).and_then(|mut file| {
+        let mut left = bytes;
+        while left > 0 {
+            let now = left.min(chunk.len() as u64);
+            let piece = usize::try_from(now).ok().and_then(|now| chunk.get(..now)).unwrap_or_default();
+            std::io::Write::write_all(&mut file, piece)?;
+            left -= now;
+        }
+        Ok(())
+    });
+    if let Err(error) = written {
+        if error.kind() != ErrorKind::NotFound {
+            drop(fs::remove_file(path));
+        }
+        tracing::warn!(%error, "no ballast could be set aside; a full disk may keep sledge from starting");
+    }
+}

@@ -1,0 +1,214 @@
+//! A store that can be cut off from power: it forgets what was not synced, and fails when told to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::frame::RowName;
+use super::store::{Entry, Store, StoreError, Volume, VolumeId};
+
+/// Volumes in memory. Clones share the disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MemoryStore {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    volumes: BTreeMap<VolumeId, Files>,
+    /// Operations (writes and syncs) until one fails, if one is to fail.
+    fails_in: Option<u64>,
+    /// While held back, syncs wait.
+    hold: Arc<Mutex<()>>,
+    syncs: u64,
+    /// Counts power cuts: a volume opened before the last one is dead.
+    epoch: u64,
+}
+
+#[derive(Debug, Default)]
+struct Files {
+    synced: BTreeMap<Vec<u8>, Vec<u8>>,
+    unsynced: Vec<Vec<Entry>>,
+    index: Option<Vec<u8>>,
+}
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap()
+    }
+
+    /// Cuts the power: of the writes that no sync covered, `survives` says which reach the disk all the same (a disk
+    /// may write in any order). Volumes opened before answer nothing but errors.
+    pub(super) fn cut_power(&self, mut survives: impl FnMut() -> bool) {
+        let mut disk = self.lock();
+        disk.epoch += 1;
+        disk.fails_in = None;
+        for files in disk.volumes.values_mut() {
+            for write in std::mem::take(&mut files.unsynced) {
+                if survives() {
+                    files.synced.extend(write);
+                }
+            }
+        }
+    }
+
+    /// Lets the n-th write or sync from now fail, and all after it.
+    pub(super) fn fail_in(&self, operations: u64) {
+        self.lock().fails_in = Some(operations);
+    }
+
+    /// While the guard lives, no sync ends.
+    pub(super) fn hold_syncs(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.lock().hold)
+    }
+
+    /// How many syncs there were.
+    pub(super) fn syncs(&self) -> u64 {
+        self.lock().syncs
+    }
+
+    /// How many volumes a row has.
+    pub(super) fn volumes(&self, row: RowName) -> usize {
+        self.lock().volumes.keys().filter(|id| id.row == row).count()
+    }
+
+    /// Writes over a stored value.
+    pub(super) fn damage(&self, id: VolumeId, mut change: impl FnMut(&mut Vec<u8>)) {
+        let mut disk = self.lock();
+        for value in disk.volumes.get_mut(&id).unwrap().synced.values_mut() {
+            change(value);
+        }
+    }
+}
+
+impl Disk {
+    fn operate(&mut self, epoch: u64) -> Result<(), StoreError> {
+        if epoch != self.epoch {
+            return Err(StoreError::Io("the power is gone".into()));
+        }
+        match &mut self.fails_in {
+            Some(0) => Err(StoreError::Io("told to fail".into())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    type Volume = MemoryVolume;
+
+    fn list(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
+        Ok(self.lock().volumes.keys().filter(|id| id.row == row).map(|id| id.number).collect())
+    }
+
+    fn create(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
+        let mut disk = self.lock();
+        disk.volumes.entry(id).or_default();
+        Ok(MemoryVolume { id, epoch: disk.epoch, store: self.clone() })
+    }
+
+    fn open(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
+        self.create(id)
+    }
+
+    fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.lock().volumes.remove(&id);
+        Ok(())
+    }
+
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
+        let bytes: Option<Vec<u8>> =
+            self.lock().volumes.get(&id).map(|files| files.synced.values().flatten().copied().collect());
+        Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_default())))
+    }
+
+    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
+        self.lock().volumes.remove(&id);
+        Ok("quarantine".into())
+    }
+
+    fn disk_bytes(&self, id: VolumeId) -> u64 {
+        let disk = self.lock();
+        let Some(files) = disk.volumes.get(&id) else { return 0 };
+        let unsynced = files.unsynced.iter().flatten().map(|(key, value)| key.len() + value.len());
+        let synced = files.synced.iter().map(|(key, value)| key.len() + value.len());
+        unsynced.chain(synced).sum::<usize>() as u64
+    }
+
+    fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().volumes.get(&id).and_then(|files| files.index.clone()))
+    }
+
+    fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {
+        if let Some(files) = self.lock().volumes.get_mut(&id) {
+            files.index = Some(bytes.to_vec());
+        }
+        Ok(())
+    }
+
+    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
+        if let Some(files) = self.lock().volumes.get_mut(&id) {
+            files.index = None;
+        }
+        Ok(())
+    }
+}
+
+/// A volume of a [`MemoryStore`].
+#[derive(Debug)]
+pub(super) struct MemoryVolume {
+    id: VolumeId,
+    epoch: u64,
+    store: MemoryStore,
+}
+
+impl MemoryVolume {
+    fn all(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let disk = self.store.lock();
+        let Some(files) = disk.volumes.get(&self.id) else { return BTreeMap::new() };
+        let mut all = files.synced.clone();
+        all.extend(files.unsynced.iter().flatten().cloned());
+        all
+    }
+}
+
+impl Volume for MemoryVolume {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let disk = self.store.lock();
+        let Some(files) = disk.volumes.get(&self.id) else { return Ok(None) };
+        let unsynced = files.unsynced.iter().flatten().rev().find(|(known, _)| known == key);
+        Ok(unsynced.map(|(_, value)| value).or_else(|| files.synced.get(key)).cloned())
+    }
+
+    fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        for (key, value) in self.all() {
+            see(&key, &value);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let mut disk = self.store.lock();
+        disk.operate(self.epoch)?;
+        if let Some(files) = disk.volumes.get_mut(&self.id) {
+            files.unsynced.push(entries.to_vec());
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let hold = self.store.hold_syncs();
+        drop(hold.lock().unwrap());
+        let mut disk = self.store.lock();
+        disk.operate(self.epoch)?;
+        disk.syncs += 1;
+        if let Some(files) = disk.volumes.get_mut(&self.id) {
+            for write in std::mem::take(&mut files.unsynced) {
+                files.synced.extend(write);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,262 @@
+//! A volume that is open: its store, and which of its blocks are still owed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::frame::{self, Kind, SettlementRecord};
+use super::store::{Entry, StoreError, Volume, VolumeId};
+use super::volume_index::BlockEntry;
+use crate::event::UnixMillis;
+
+/// Where a volume keeps the seq it began with; sorts before every block and settlement.
+const FIRST_SEQ_KEY: &[u8] = b"\0first_seq";
+
+/// A stored block, part by part, not yet unpacked.
+pub(super) type StoredBlock = Vec<Vec<u8>>;
+
+/// An open volume of any row.
+#[derive(Debug)]
+pub(super) struct OpenVolume<V> {
+    id: VolumeId,
+    store: V,
+    pending: BTreeMap<u64, PendingBlock>,
+    /// Blocks below this seq were handed out in this life.
+    unread_from: u64,
+    /// Above every seq this volume has ever held, settled ones too: a seq used twice would be taken for settled.
+    next_seq: u64,
+    settled: BTreeSet<u64>,
+    frame_bytes: u64,
+    dirty: bool,
+}
+
+/// A pending block, as memory keeps it.
+#[derive(Clone, Copy, Debug)]
+struct PendingBlock {
+    entry: BlockEntry,
+    parts: u16,
+}
+
+impl<V: Volume> OpenVolume<V> {
+    /// A volume just created.
+    pub(super) fn new(id: VolumeId, store: V) -> Self {
+        Self {
+            id,
+            store,
+            pending: BTreeMap::new(),
+            unread_from: 0,
+            next_seq: 0,
+            settled: BTreeSet::new(),
+            frame_bytes: 0,
+            dirty: false,
+        }
+    }
+
+    /// Reads which blocks a volume holds and which of them are settled.
+    ///
+    /// # Errors
+    /// When the store can't be read, or holds what no journal of this format wrote.
+    pub(super) fn load(id: VolumeId, store: V) -> Result<Self, StoreError> {
+        let mut volume = Self::new(id, store);
+        let mut pending = BTreeMap::new();
+        let (mut settled, mut frame_bytes, mut next_seq, mut fault) = (BTreeSet::new(), 0_u64, 0_u64, None);
+        volume.store.scan(&mut |key, value| {
+            if key == FIRST_SEQ_KEY {
+                next_seq = next_seq.max(frame::u64_at(value, 0));
+                return;
+            }
+            frame_bytes += value.len() as u64;
+            match frame::read_header(value) {
+                Ok(header) if header.kind == Kind::Settlement => {
+                    settled.insert(header.seq);
+                    next_seq = next_seq.max(header.seq + 1);
+                    pending.remove(&header.seq);
+                }
+                Ok(header) if header.part == 0 => {
+                    let entry = BlockEntry {
+                        seq: header.seq,
+                        events: header.events,
+                        text_bytes: u32::try_from(header.text_bytes()).unwrap_or(u32::MAX),
+                        since: header.accepted.max(header.due),
+                        from_intake: header.from_intake,
+                    };
+                    next_seq = next_seq.max(header.seq + u64::from(header.events));
+                    pending.insert(header.seq, PendingBlock { entry, parts: header.parts });
+                }
+                Ok(_) => {}
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        })?;
+        if let Some(fault) = fault {
+            return Err(StoreError::Damaged(id, fault.to_string()));
+        }
+        volume.pending = pending;
+        Ok(Self { settled, frame_bytes, next_seq, ..volume })
+    }
+
+    /// Begins a created volume: its seqs start at `first_seq`, which outlives the volumes before it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn begin(&mut self, first_seq: u64) -> Result<(), StoreError> {
+        self.next_seq = first_seq;
+        self.dirty = true;
+        self.store.apply(&[(FIRST_SEQ_KEY.to_vec(), first_seq.to_le_bytes().to_vec())])
+    }
+
+    pub(super) fn id(&self) -> VolumeId {
+        self.id
+    }
+
+    /// Writes blocks and settlements; durable after the next [`sync`](Self::sync). One write, all or nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn write(
+        &mut self,
+        blocks: &[(BlockEntry, StoredBlock)],
+        settlements: &[SettlementRecord],
+    ) -> Result<(), StoreError> {
+        let mut entries: Vec<Entry> = Vec::with_capacity(blocks.len() + settlements.len());
+        for (entry, frames) in blocks {
+            for (part, frame) in (0_u16..).zip(frames) {
+                entries.push((block_key(entry.seq, part), frame.clone()));
+            }
+        }
+        for record in settlements {
+            entries.push((settlement_key(record.seq), frame::encode_settlement(record)));
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.frame_bytes += entries.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
+        self.dirty = true;
+        self.store.apply(&entries)?;
+        for (entry, frames) in blocks {
+            self.next_seq = self.next_seq.max(entry.seq + u64::from(entry.events));
+            let parts = u16::try_from(frames.len()).unwrap_or(u16::MAX);
+            self.pending.insert(entry.seq, PendingBlock { entry: *entry, parts });
+        }
+        for record in settlements {
+            self.settled.insert(record.seq);
+            self.pending.remove(&record.seq);
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable; does nothing when there is nothing new.
+    ///
+    /// # Errors
+    /// When the sync fails.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        if self.dirty {
+            self.store.sync()?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Whether something is written that no sync has covered.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Hands out the next block not handed out yet, if it fits or `must` be taken.
+    ///
+    /// # Errors
+    /// When the store can't be read or lacks a part.
+    pub(super) fn read_next(
+        &mut self,
+        events_max: usize,
+        bytes_max: usize,
+        must: bool,
+    ) -> Result<Option<(BlockEntry, StoredBlock)>, StoreError> {
+        let Some((seq, block)) = self.pending.range(self.unread_from..).next() else { return Ok(None) };
+        let (seq, block) = (*seq, *block);
+        let fits = block.entry.events as usize <= events_max && block.entry.text_bytes as usize <= bytes_max;
+        if !fits && !must {
+            return Ok(None);
+        }
+        let stored = self.get_block(seq, block.parts)?;
+        self.unread_from = seq + 1;
+        Ok(Some((block.entry, stored)))
+    }
+
+    fn get_block(&self, seq: u64, parts: u16) -> Result<StoredBlock, StoreError> {
+        let mut stored = Vec::with_capacity(usize::from(parts));
+        for part in 0..parts {
+            let missing = || StoreError::Damaged(self.id, format!("part {part} of block {seq} is missing"));
+            stored.push(self.store.get(&block_key(seq, part))?.ok_or_else(missing)?);
+        }
+        Ok(stored)
+    }
+
+    /// Whether a block of it waits to be handed out.
+    pub(super) fn has_unread(&self) -> bool {
+        self.pending.range(self.unread_from..).next().is_some()
+    }
+
+    /// Whether none of its blocks was ever handed out or settled: only then does an index describe it fully.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.settled.is_empty() && self.unread_from == 0
+    }
+
+    /// Whether nothing in it is owed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Whether `seq` begins a block that is pending here.
+    pub(super) fn owes(&self, seq: u64) -> bool {
+        self.pending.contains_key(&seq)
+    }
+
+    /// Whether the block at `seq` is settled here.
+    pub(super) fn has_settled(&self, seq: u64) -> bool {
+        self.settled.contains(&seq)
+    }
+
+    /// Whether the pending block at `seq` comes out of the store intact.
+    pub(super) fn is_readable(&self, seq: u64) -> bool {
+        let parts = self.pending.get(&seq).map_or(0, |block| block.parts);
+        self.get_block(seq, parts).is_ok_and(|stored| frame::decode_block(&stored).is_ok())
+    }
+
+    /// Every pending block, oldest first.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &BlockEntry> {
+        self.pending.values().map(|block| &block.entry)
+    }
+
+    /// From when on the oldest block that is due has waited.
+    pub(super) fn waiting_since(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.pending().map(|entry| entry.since).find(|since| *since <= now)
+    }
+
+    /// The first seq that was never used, as far as this volume knows.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// All frames written to it, in bytes.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        self.frame_bytes
+    }
+
+    /// Closes it and hands the store back, to be dropped where that may take its time.
+    pub(super) fn into_store(self) -> V {
+        self.store
+    }
+}
+
+fn block_key(seq: u64, part: u16) -> Vec<u8> {
+    let mut key = Vec::with_capacity(11);
+    key.push(b'b');
+    key.extend_from_slice(&seq.to_be_bytes());
+    key.extend_from_slice(&part.to_be_bytes());
+    key
+}
+
+fn settlement_key(seq: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9);
+    key.push(b's');
+    key.extend_from_slice(&seq.to_be_bytes());
+    key
+}

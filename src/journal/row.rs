@@ -1,0 +1,426 @@
+//! A row of volumes: written at its tail, read strictly oldest first, given back to the disk volume by volume.
+//!
+//! A volume is in one of four states. *Closed*: full, never read, described by its index file. *Open*: being read, or
+//! owing something after it was read. The *tail*: open, and being written. *Retained*: all of it settled, closed, kept
+//! for a while so that it can be sent again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frame::{RowName, SettlementRecord};
+use super::janitor::{Ahead, Janitor};
+use super::open_volume::{OpenVolume, StoredBlock};
+use super::salvage::open_verified;
+use super::store::{Store, StoreError, VolumeId};
+use super::volume_index::{BlockEntry, VolumeIndex};
+use crate::event::UnixMillis;
+
+/// How a row grows and how long settled volumes stay.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowLimits {
+    /// Frames in a volume before the next one is begun.
+    pub(super) volume_bytes: u64,
+    /// How long a settled volume is kept.
+    pub(super) retention: Duration,
+    /// How much of settled volumes is kept.
+    pub(super) retention_bytes_max: u64,
+}
+
+/// A closed volume's totals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Closed {
+    number: u32,
+    totals: Totals,
+    disk_bytes: u64,
+}
+
+/// A settled volume that is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Retained {
+    number: u32,
+    settled_at: UnixMillis,
+    disk_bytes: u64,
+}
+
+/// Sums over pending blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) events: u64,
+    pub(super) text_bytes: u64,
+    pub(super) from_intake: u64,
+    pub(super) oldest_since: Option<UnixMillis>,
+}
+
+impl Totals {
+    fn of<'a>(entries: impl Iterator<Item = &'a BlockEntry>) -> Self {
+        entries.fold(Self::default(), |mut totals, entry| {
+            totals.events += u64::from(entry.events);
+            totals.text_bytes += u64::from(entry.text_bytes);
+            totals.from_intake += if entry.from_intake { u64::from(entry.events) } else { 0 };
+            totals.oldest_since = totals.oldest_since.or(Some(entry.since));
+            totals
+        })
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            text_bytes: self.text_bytes + other.text_bytes,
+            from_intake: self.from_intake + other.from_intake,
+            oldest_since: self.oldest_since.or(other.oldest_since),
+        }
+    }
+}
+
+/// One row.
+#[derive(Debug)]
+pub(super) struct Row<S: Store> {
+    name: RowName,
+    store: Arc<S>,
+    janitor: Janitor<S>,
+    limits: RowLimits,
+    retained: VecDeque<Retained>,
+    open: BTreeMap<u32, OpenVolume<S::Volume>>,
+    closed: VecDeque<Closed>,
+    next_number: u32,
+    next_seq: u64,
+    /// The next volume, made before it is needed.
+    ahead: Option<Ahead<S::Volume>>,
+    /// The closed volume that is being opened for the reader.
+    arriving: Option<Ahead<OpenVolume<S::Volume>>>,
+}
+
+impl<S: Store> Row<S> {
+    /// Finds a row's volumes: those with an index stay closed, the others are opened and read.
+    ///
+    /// # Errors
+    /// When the store can't be listed, or a volume can't be opened.
+    pub(super) fn open(
+        name: RowName,
+        store: &Arc<S>,
+        janitor: &Janitor<S>,
+        limits: RowLimits,
+    ) -> Result<Self, StoreError> {
+        let mut row = Self {
+            name,
+            store: Arc::clone(store),
+            janitor: janitor.clone(),
+            limits,
+            retained: VecDeque::new(),
+            open: BTreeMap::new(),
+            closed: VecDeque::new(),
+            next_number: 1,
+            next_seq: 0,
+            ahead: None,
+            arriving: None,
+        };
+        let numbers = store.list(name)?;
+        let last = numbers.last().copied();
+        for number in numbers {
+            row.next_number = number + 1;
+            let id = VolumeId { row: name, number };
+            let index = if Some(number) == last { None } else { store.read_index(id)? };
+            match index.as_deref().and_then(VolumeIndex::decode) {
+                Some(VolumeIndex::Pending(entries)) => {
+                    row.close_entry(id, &entries);
+                }
+                Some(VolumeIndex::Settled(settled_at)) => {
+                    row.retained.push_back(Retained { number, settled_at, disk_bytes: store.disk_bytes(id) });
+                }
+                None => row.open_existing(id, Some(number) == last)?,
+            }
+        }
+        // The last volume may be one that was made ahead of time and never written to.
+        if let Some(tail) = last.and_then(|number| row.open.get_mut(&number))
+            && tail.next_seq() < row.next_seq
+        {
+            tail.begin(row.next_seq)?;
+        }
+        Ok(row)
+    }
+
+    fn close_entry(&mut self, id: VolumeId, entries: &[BlockEntry]) {
+        let totals = Totals::of(entries.iter());
+        let end = entries.last().map_or(0, |entry| entry.seq + u64::from(entry.events));
+        self.next_seq = self.next_seq.max(end);
+        let disk_bytes = self.store.disk_bytes(id);
+        self.closed.push_back(Closed { number: id.number, totals, disk_bytes });
+    }
+
+    fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
+        let volume = open_verified(&self.store, id)?;
+        self.next_seq = self.next_seq.max(volume.next_seq());
+        // Between the first volume with something owed and the tail, untouched volumes wait closed.
+        let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.open.is_empty();
+        if waits {
+            self.close(volume)
+        } else {
+            self.open.insert(id.number, volume);
+            Ok(())
+        }
+    }
+
+    /// What is pending, over the whole row.
+    pub(super) fn pending(&self) -> Totals {
+        let open = Totals::of(self.open.values().flat_map(OpenVolume::pending));
+        self.closed.iter().fold(open, |sum, closed| sum.plus(closed.totals))
+    }
+
+    /// From when on the oldest pending event that is due has waited.
+    pub(super) fn waiting_since(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let open = self.open.values().filter_map(|volume| volume.waiting_since(now)).min();
+        let closed = self.closed.front().and_then(|closed| closed.totals.oldest_since);
+        open.into_iter().chain(closed).min()
+    }
+
+    /// The seq the next event gets.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// What the row takes on disk: exact for volumes at rest, as written for open ones.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        let open = self.open.keys().map(|number| self.store.disk_bytes(self.id(*number))).sum::<u64>();
+        open + self.closed.iter().map(|closed| closed.disk_bytes).sum::<u64>() + self.retained_bytes()
+    }
+
+    fn retained_bytes(&self) -> u64 {
+        self.retained.iter().map(|retained| retained.disk_bytes).sum()
+    }
+
+    fn id(&self, number: u32) -> VolumeId {
+        VolumeId { row: self.name, number }
+    }
+
+    /// Writes new blocks to the tail and settlements to the volumes they belong to, nothing durable yet.
+    ///
+    /// # Errors
+    /// When the store fails; the journal must stop then.
+    pub(super) fn write(
+        &mut self,
+        blocks: &[(BlockEntry, StoredBlock)],
+        settlements: Vec<SettlementRecord>,
+    ) -> Result<(), StoreError> {
+        let mut by_volume: BTreeMap<u32, Vec<SettlementRecord>> = BTreeMap::new();
+        for record in settlements {
+            let owner = self.open.iter().rev().find(|(_, volume)| volume.owes(record.seq));
+            // A block that nobody owes was settled before: nothing to do twice.
+            if let Some((number, _)) = owner {
+                by_volume.entry(*number).or_default().push(record);
+            }
+        }
+        let tail = if blocks.is_empty() { None } else { Some(self.tail()?) };
+        for (number, volume) in &mut self.open {
+            let settled = by_volume.remove(number).unwrap_or_default();
+            let new = if tail == Some(*number) { blocks } else { &[] };
+            volume.write(new, &settled)?;
+        }
+        if let Some((last, _)) = blocks.last() {
+            self.next_seq = self.next_seq.max(last.seq + u64::from(last.events));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is a volume to write to.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        self.tail().map(|_| ())
+    }
+
+    /// The number of the volume to write to, begun if there is none or the last one is full.
+    fn tail(&mut self) -> Result<u32, StoreError> {
+        let last = self.open.last_key_value();
+        if let Some((number, volume)) = last
+            && *number + 1 == self.next_number
+            && volume.frame_bytes() < self.limits.volume_bytes
+        {
+            return Ok(*number);
+        }
+        self.rotate()
+    }
+
+    /// Begins the next volume and makes it the tail.
+    fn rotate(&mut self) -> Result<u32, StoreError> {
+        let number = self.next_number;
+        let store = match self.ahead.take() {
+            Some(ahead) => ahead.wait()?,
+            None => self.store.create(self.id(number))?,
+        };
+        let mut volume = OpenVolume::new(self.id(number), store);
+        volume.begin(self.next_seq)?;
+        self.next_number = number + 1;
+        self.open.insert(number, volume);
+        Ok(number)
+    }
+
+    /// Makes every new block durable. Settlements elsewhere may wait: a lost one only means that a block is sent twice.
+    ///
+    /// # Errors
+    /// When the sync fails; the journal must stop then.
+    pub(super) fn sync_tail(&mut self) -> Result<(), StoreError> {
+        self.open.last_entry().map_or(Ok(()), |mut tail| tail.get_mut().sync())
+    }
+
+    /// Makes everything written durable.
+    ///
+    /// # Errors
+    /// When a sync fails; the journal must stop then.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        self.open.values_mut().try_for_each(OpenVolume::sync)
+    }
+
+    /// Whether something is written that no sync has covered.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.open.values().any(OpenVolume::is_dirty)
+    }
+
+    /// Hands out pending blocks, oldest first: at least one if there is any, then as many as fit.
+    ///
+    /// # Errors
+    /// When a volume can't be read.
+    pub(super) fn read(
+        &mut self,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBlock>, StoreError> {
+        let (mut events_left, mut bytes_left) = (events_max, bytes_max);
+        let mut blocks = Vec::new();
+        loop {
+            let Some(number) = self.reading()? else { return Ok(blocks) };
+            let Some(volume) = self.open.get_mut(&number) else { return Ok(blocks) };
+            match volume.read_next(events_left, bytes_left, blocks.is_empty())? {
+                None => return Ok(blocks),
+                Some((entry, stored)) => {
+                    events_left = events_left.saturating_sub(entry.events as usize);
+                    bytes_left = bytes_left.saturating_sub(entry.text_bytes as usize);
+                    blocks.push(stored);
+                }
+            }
+        }
+    }
+
+    /// The volume whose unread blocks come next, opened if it is closed.
+    fn reading(&mut self) -> Result<Option<u32>, StoreError> {
+        let open = self.open.iter().find(|(_, volume)| volume.has_unread()).map(|(number, _)| *number);
+        let closed = self.closed.front().map(|closed| closed.number);
+        match (open, closed) {
+            (open, None) => Ok(open),
+            (Some(open), Some(closed)) if open < closed => Ok(Some(open)),
+            (_, Some(number)) => {
+                let volume = match self.arriving.take() {
+                    Some(arriving) => arriving.wait()?,
+                    None => open_verified(&self.store, self.id(number))?,
+                };
+                self.store.remove_index(self.id(number))?;
+                self.closed.pop_front();
+                self.open.insert(number, volume);
+                if let Some(next) = self.closed.front() {
+                    self.arriving = self.janitor.open(self.id(next.number));
+                }
+                Ok(Some(number))
+            }
+        }
+    }
+
+    /// Whether blocks wait to be handed out.
+    pub(super) fn has_unread(&self) -> bool {
+        !self.closed.is_empty() || self.open.values().any(OpenVolume::has_unread)
+    }
+
+    /// Moves volumes on to the state they have reached. Called after a group is answered, never in its way.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn tidy(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        if let Some((_, tail)) = self.open.last_key_value()
+            && self.ahead.is_none()
+            && tail.frame_bytes() >= self.limits.volume_bytes / 2
+        {
+            self.ahead = self.janitor.create(self.id(self.next_number));
+        }
+        let done: Vec<u32> = self
+            .open
+            .values()
+            .filter(|volume| self.is_done(volume))
+            .map(|volume| volume.id().number)
+            .collect();
+        for number in done {
+            self.leave(number, now)?;
+        }
+        self.expire(now)
+    }
+
+    /// Whether an open volume need not stay open: it owes nothing, or nobody has begun to read it. The tail stays until
+    /// it is full, or until it is settled and large enough for its memory to be worth giving back.
+    fn is_done(&self, volume: &OpenVolume<S::Volume>) -> bool {
+        let is_tail = volume.id().number + 1 == self.next_number;
+        if volume.is_settled() {
+            !is_tail || volume.frame_bytes() >= self.limits.volume_bytes / 4
+        } else {
+            volume.is_untouched() && (!is_tail || volume.frame_bytes() >= self.limits.volume_bytes)
+        }
+    }
+
+    /// A full volume that owes nothing is retained; one that nobody has read yet is closed, unless it is next to be read.
+    fn leave(&mut self, number: u32, now: UnixMillis) -> Result<(), StoreError> {
+        let settled = self.open.get(&number).is_some_and(OpenVolume::is_settled);
+        let is_first = self.open.first_key_value().is_some_and(|(first, _)| *first == number)
+            && self.closed.front().is_none_or(|closed| number < closed.number);
+        if !settled && is_first {
+            return Ok(());
+        }
+        let is_tail = number + 1 == self.next_number;
+        if is_tail {
+            // The seqs live on in the next volume, which must therefore be durable before this one goes.
+            self.rotate()?;
+        }
+        self.sync()?;
+        let Some(volume) = self.open.remove(&number) else { return Ok(()) };
+        if !settled {
+            return self.close(volume);
+        }
+        let id = volume.id();
+        self.janitor.close(volume.into_store());
+        if self.limits.retention.is_zero() {
+            self.janitor.remove(id);
+            return Ok(());
+        }
+        self.store.write_index(id, &VolumeIndex::Settled(now).encode())?;
+        let disk_bytes = self.store.disk_bytes(id);
+        self.retained.push_back(Retained { number, settled_at: now, disk_bytes });
+        Ok(())
+    }
+
+    fn close(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
+        volume.sync()?;
+        let id = volume.id();
+        let entries: Vec<BlockEntry> = volume.pending().copied().collect();
+        self.store.write_index(id, &VolumeIndex::Pending(entries.clone()).encode())?;
+        self.janitor.close(volume.into_store());
+        self.close_entry(id, &entries);
+        Ok(())
+    }
+
+    fn expire(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        let keep_from =
+            now.saturating_sub(u64::try_from(self.limits.retention.as_millis()).unwrap_or(u64::MAX));
+        while let Some(oldest) = self.retained.front()
+            && (oldest.settled_at < keep_from || self.retained_bytes() > self.limits.retention_bytes_max)
+        {
+            let id = self.id(oldest.number);
+            self.retained.pop_front();
+            self.janitor.remove(id);
+        }
+        Ok(())
+    }
+
+    /// Gives the oldest retained volume back to the disk. `false` when there is none.
+    pub(super) fn give_back(&mut self) -> bool {
+        let Some(oldest) = self.retained.pop_front() else { return false };
+        self.janitor.remove(self.id(oldest.number));
+        true
+    }
+}

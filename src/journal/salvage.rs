@@ -1,0 +1,187 @@
+//! Opening a volume without trusting the store: every intact block that lies in its file comes out of it.
+//!
+//! sled takes damage for a torn tail and then forgets, or overwrites, what lies behind it; or it panics; or it hangs.
+//! So the file is scanned for frames before sled sees it. A volume that does not open, or opens with less than was
+//! found, is put into quarantine, never deleted, and a fresh one is made of what was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use super::frame::{self, Kind, STORED_BYTES_MAX};
+use super::open_volume::{OpenVolume, StoredBlock};
+use super::store::{Store, StoreError, VolumeId};
+use super::volume_index::BlockEntry;
+
+/// An open that takes longer counts as damage: an intact volume takes milliseconds.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// What is read of the file at a time; frames are far smaller.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// Opens a volume and proves that nothing in its file is missing from it; salvages it otherwise.
+///
+/// # Errors
+/// When the file can't be read, the disk refuses, or a newer sledge wrote it.
+pub(super) fn open_verified<S: Store>(
+    store: &Arc<S>,
+    id: VolumeId,
+) -> Result<OpenVolume<S::Volume>, StoreError> {
+    let found = scan(store.raw(id)?)?;
+    let reason = match open_guarded(store, id) {
+        Ok(volume) => match found.missing_from(&volume) {
+            None => return Ok(volume),
+            Some(reason) => reason,
+        },
+        Err(StoreError::Damaged(_, reason)) => reason,
+        Err(error) => return Err(error),
+    };
+    let quarantine = store.quarantine(id)?;
+    let blocks = found.pending();
+    let events: u64 = blocks.iter().map(|(entry, _)| u64::from(entry.events)).sum();
+    tracing::error!(
+        volume = %id, reason, blocks = blocks.len(), events, quarantine,
+        "a volume is damaged: every intact pending block of it was salvaged into a fresh one, and the damaged one is kept for inspection"
+    );
+    let mut fresh = OpenVolume::new(id, store.create(id)?);
+    fresh.begin(found.next_seq)?;
+    for (entry, stored) in blocks {
+        fresh.write(&[(entry, stored)], &[])?;
+    }
+    fresh.sync()?;
+    Ok(fresh)
+}
+
+/// Opens and reads a volume on a thread of its own, where a panic or a hang is only damage.
+fn open_guarded<S: Store>(store: &Arc<S>, id: VolumeId) -> Result<OpenVolume<S::Volume>, StoreError> {
+    let (opened, opening) = sync_channel(1);
+    let store = Arc::clone(store);
+    std::thread::Builder::new().name("journal-open".into()).spawn(move || {
+        let open = || OpenVolume::load(id, store.open(id)?);
+        let result = catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+            Err(StoreError::Damaged(id, "the store panicked while it was opened".into()))
+        });
+        // After the time limit nobody listens any more.
+        drop(opened.send(result));
+    })?;
+    match opening.recv_timeout(OPEN_TIMEOUT) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => {
+            Err(StoreError::Damaged(id, format!("it did not open within {} s", OPEN_TIMEOUT.as_secs())))
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(StoreError::Damaged(id, "the store ended while it was opened".into()))
+        }
+    }
+}
+
+/// What a raw scan found.
+#[derive(Debug, Default)]
+struct Found {
+    /// Parts of blocks by seq; a block is complete when all its parts are there.
+    blocks: BTreeMap<u64, BTreeMap<u16, Vec<u8>>>,
+    settled: BTreeSet<u64>,
+    next_seq: u64,
+}
+
+impl Found {
+    fn take(&mut self, frame: &[u8], header: &frame::Header) {
+        match header.kind {
+            Kind::Settlement => {
+                self.next_seq = self.next_seq.max(header.seq + 1);
+                self.settled.insert(header.seq);
+            }
+            Kind::Block => {
+                self.next_seq = self.next_seq.max(header.seq + u64::from(header.events));
+                let parts = self.blocks.entry(header.seq).or_default();
+                parts.entry(header.part).or_insert_with(|| frame.to_vec());
+            }
+        }
+    }
+
+    /// Every complete block without a settlement.
+    fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
+        let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains(seq));
+        unsettled.filter_map(|(_, parts)| complete(parts)).collect()
+    }
+
+    /// Why this volume is not what lies in its file, or `None`.
+    fn missing_from<V: super::store::Volume>(&self, volume: &OpenVolume<V>) -> Option<String> {
+        let known = |seq: &u64| volume.owes(*seq) || volume.has_settled(*seq);
+        let missing =
+            self.blocks.iter().filter(|(seq, parts)| !known(seq) && complete(parts).is_some()).count();
+        if missing > 0 {
+            return Some(format!("the store has lost {missing} blocks that lie intact in its file"));
+        }
+        let unreadable = volume.pending().filter(|entry| !volume.is_readable(entry.seq)).count();
+        (unreadable > 0).then(|| format!("{unreadable} blocks can't be read through the store"))
+    }
+}
+
+fn complete(parts: &BTreeMap<u16, Vec<u8>>) -> Option<(BlockEntry, StoredBlock)> {
+    let stored: StoredBlock = parts.values().cloned().collect();
+    let (header, block) = frame::decode_block(&stored).ok()?;
+    let entry = BlockEntry {
+        seq: header.seq,
+        events: header.events,
+        text_bytes: u32::try_from(block.text_bytes()).unwrap_or(u32::MAX),
+        since: header.accepted.max(header.due),
+        from_intake: header.from_intake,
+    };
+    Some((entry, stored))
+}
+
+/// Finds every intact frame in a volume's file, in windows that overlap by the largest frame.
+fn scan(mut file: impl Read) -> Result<Found, StoreError> {
+    let mut found = Found::default();
+    let mut window = Vec::with_capacity(WINDOW_BYTES + STORED_BYTES_MAX);
+    loop {
+        let is_last = fill(&mut file, &mut window)?;
+        // A frame that begins here may end in the next window.
+        let safe = if is_last { window.len() } else { window.len().saturating_sub(STORED_BYTES_MAX) };
+        let mut at = 0;
+        while let Some(start) = frame::find_magic(&window, at).filter(|start| *start < safe) {
+            let candidate = window.get(start..).unwrap_or_default();
+            at = match frame::decode_frame(candidate) {
+                Ok((header, body)) => {
+                    let end = frame::HEADER_BYTES + body.len();
+                    found.take(candidate.get(..end).unwrap_or_default(), &header);
+                    // Past its end: a text may hold the picture of a frame.
+                    start + end
+                }
+                Err(_) => start + 1,
+            };
+        }
+        if is_last {
+            return Ok(found);
+        }
+        window.drain(..safe.max(at).min(window.len()));
+    }
+}
+
+/// Fills the window; `true` when the file has ended.
+fn fill(file: &mut impl Read, window: &mut Vec<u8>) -> Result<bool, StoreError> {
+    let mut start = window.len();
+    window.resize(start.max(STORED_BYTES_MAX) + WINDOW_BYTES, 0);
+    while let Some(space) = window.get_mut(start..).filter(|space| !space.is_empty()) {
+        match file.read(space) {
+            Ok(0) => {
+                window.truncate(start);
+                return Ok(true);
+            }
+            Ok(read) => start += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
+}
+
+/// The seqs of the blocks that a scan of these bytes finds whole.
+#[cfg(test)]
+pub(super) fn intact_blocks(bytes: &[u8]) -> BTreeSet<u64> {
+    let found = scan(bytes).unwrap_or_default();
+    found.pending().iter().map(|(entry, _)| entry.seq).collect()
+}

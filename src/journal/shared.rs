@@ -1,0 +1,89 @@
+//! What the writer and the handles both see.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::{Semaphore, watch};
+
+use super::accounts::AccountsReader;
+use super::error::{AppendError, JournalError};
+use super::inbox::Inbox;
+use crate::event::{Lane, PerLane};
+
+/// State shared by the committer, the appenders and the consumer.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) inbox: Inbox,
+    pub(super) accounts: AccountsReader,
+    /// The intake buffer: one permit for each byte that may wait for the disk.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) room_max: u32,
+    /// Whether a lane has blocks that were not handed out.
+    pub(super) unread: watch::Sender<PerLane<bool>>,
+    gate: Gate,
+    failure: OnceLock<JournalError>,
+}
+
+/// Why a lane takes nothing now. The flags spare the common case the lock.
+#[derive(Debug, Default)]
+struct Gate {
+    closed: PerLane<AtomicBool>,
+    reasons: Mutex<PerLane<Option<String>>>,
+}
+
+impl Shared {
+    pub(super) fn new(intake_bytes_max: usize) -> Self {
+        let room_max = u32::try_from(intake_bytes_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        Self {
+            inbox: Inbox::default(),
+            accounts: AccountsReader::default(),
+            room: Arc::new(Semaphore::new(room_max as usize)),
+            room_max,
+            unread: watch::Sender::new(PerLane::default()),
+            gate: Gate::default(),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// Opens or closes a lane.
+    pub(super) fn set_gate(&self, lane: Lane, reason: Option<String>) {
+        self.gate.closed[lane].store(reason.is_some(), Ordering::Relaxed);
+        self.gate.reasons.lock().unwrap_or_else(PoisonError::into_inner)[lane] = reason;
+    }
+
+    /// Whether a lane is closed.
+    pub(super) fn is_gate_closed(&self, lane: Lane) -> bool {
+        self.gate.closed[lane].load(Ordering::Relaxed)
+    }
+
+    /// Why an append of `lane` would be refused now.
+    pub(super) fn refusal(&self, lane: Lane) -> Option<AppendError> {
+        if let Some(failure) = self.failure.get() {
+            return Some(failure.clone().into());
+        }
+        if !self.is_gate_closed(lane) {
+            return None;
+        }
+        let detail = self.gate.reasons.lock().unwrap_or_else(PoisonError::into_inner)[lane].clone()?;
+        Some(AppendError::Full { detail })
+    }
+
+    /// The journal serves no more, for this reason. The first reason stays.
+    pub(super) fn fail(&self, error: JournalError) {
+        drop(self.failure.set(error));
+        self.inbox.close();
+        self.room.close();
+        // Wakes a waiting consumer so that it sees the failure.
+        self.unread.send_modify(|_| ());
+    }
+
+    /// Why the journal does not serve any more, if so.
+    pub(super) fn failure(&self) -> Option<JournalError> {
+        self.failure.get().cloned()
+    }
+
+    /// The failure, or that the journal is closed.
+    pub(super) fn failure_or_closed(&self) -> JournalError {
+        self.failure().unwrap_or(JournalError::Closed)
+    }
+}

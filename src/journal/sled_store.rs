@@ -1,0 +1,270 @@
+//! Volumes as small sled databases. The only file that names sled.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::frame::RowName;
+use super::store::{Entry, Store, StoreError, Volume, VolumeId};
+use super::system::syncs_so_far;
+
+/// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
+const SEGMENT_BYTES: usize = 8 << 20;
+/// sled's page cache; it is a hint to it, not a bound.
+const CACHE_BYTES: u64 = 2 << 20;
+/// A volume's folder while it is being deleted: never opened again, swept at start.
+const DELETING: &str = "deleting-";
+
+/// Volumes in the folders of one journal.
+#[derive(Debug)]
+pub(super) struct SledStore {
+    folder: PathBuf,
+}
+
+impl SledStore {
+    /// The store in `folder`, made if need be, with leftovers of interrupted deletions swept away.
+    ///
+    /// # Errors
+    /// When the folders can't be made.
+    pub(super) fn in_folder(folder: &Path) -> Result<Self, StoreError> {
+        for row in RowName::ALL {
+            let row_folder = folder.join(row.as_str());
+            make_folder(&row_folder)?;
+            for entry in fs::read_dir(&row_folder)? {
+                let entry = entry?;
+                if entry.file_name().to_string_lossy().starts_with(DELETING) {
+                    fs::remove_dir_all(entry.path())?;
+                }
+            }
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    fn row_folder(&self, row: RowName) -> PathBuf {
+        self.folder.join(row.as_str())
+    }
+
+    fn volume_folder(&self, id: VolumeId) -> PathBuf {
+        self.row_folder(id.row).join(format!("volume-{:08}", id.number))
+    }
+
+    fn index_file(&self, id: VolumeId) -> PathBuf {
+        self.row_folder(id.row).join(format!("volume-{:08}.index", id.number))
+    }
+
+    fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
+        let path = self.volume_folder(id);
+        let config = sled::Config::new()
+            .path(&path)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None);
+        let db = config.open().map_err(|error| store_error(id, error))?;
+        Ok(SledVolume { id, db })
+    }
+}
+
+impl Store for SledStore {
+    type Volume = SledVolume;
+
+    fn list(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(self.row_folder(row))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("volume-")?.parse().ok());
+            if let Some(number) = number
+                && entry.file_type()?.is_dir()
+            {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    fn create(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
+        let path = self.volume_folder(id);
+        make_folder(&path)?;
+        let volume = self.open_database(id)?;
+        let before = syncs_so_far();
+        volume.db.insert(VOLUME_KEY, id.to_string().as_bytes()).map_err(|error| store_error(id, error))?;
+        volume.sync()?;
+        if syncs_so_far() == before {
+            return Err(StoreError::SyncNotReal);
+        }
+        File::open(&path)?.sync_all()?;
+        File::open(self.row_folder(id.row))?.sync_all()?;
+        Ok(volume)
+    }
+
+    fn open(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
+        // A snapshot that a full disk cut short makes every later open fail.
+        for entry in fs::read_dir(self.volume_folder(id))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "generating") {
+                fs::remove_file(path)?;
+            }
+        }
+        self.open_database(id)
+    }
+
+    fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.remove_index(id)?;
+        let doomed = self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number));
+        fs::rename(self.volume_folder(id), &doomed)?;
+        fs::remove_dir_all(doomed)?;
+        Ok(())
+    }
+
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
+        match File::open(self.volume_folder(id).join("db")) {
+            Ok(file) => Ok(Box::new(file)),
+            // A volume that was being made when the process died.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Box::new(std::io::empty())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
+        let folder = self.folder.join("quarantine");
+        make_folder(&folder)?;
+        let place = (0_u32..)
+            .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
+            .find(|place| !place.exists())
+            .unwrap_or_else(|| folder.join("full"));
+        self.remove_index(id)?;
+        fs::rename(self.volume_folder(id), &place)?;
+        File::open(self.row_folder(id.row))?.sync_all()?;
+        File::open(&folder)?.sync_all()?;
+        Ok(place.display().to_string())
+    }
+
+    fn disk_bytes(&self, id: VolumeId) -> u64 {
+        folder_bytes(&self.volume_folder(id))
+    }
+
+    fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
+        match fs::read(self.index_file(id)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {
+        let index = self.index_file(id);
+        let aside = index.with_extension("index-new");
+        let mut file = File::create(&aside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&aside, &index)?;
+        File::open(self.row_folder(id.row))?.sync_all()?;
+        Ok(())
+    }
+
+    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
+        match fs::remove_file(self.index_file(id)) {
+            Ok(()) => Ok(File::open(self.row_folder(id.row))?.sync_all()?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Names the volume inside itself; sorts before every block and settlement.
+const VOLUME_KEY: &[u8] = b"\0volume";
+
+/// An open sled database.
+#[derive(Debug)]
+pub(super) struct SledVolume {
+    id: VolumeId,
+    db: sled::Db,
+}
+
+impl Volume for SledVolume {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.db.get(key).map_err(|error| store_error(self.id, error))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        for entry in self.db.iter() {
+            let (key, value) = entry.map_err(|error| store_error(self.id, error))?;
+            if key != VOLUME_KEY {
+                see(&key, &value);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let written = match entries {
+            [] => Ok(()),
+            // A batch writes everything to the log twice.
+            [(key, value)] => self.db.insert(key, value.as_slice()).map(|_| ()),
+            _ => {
+                let mut batch = sled::Batch::default();
+                for (key, value) in entries {
+                    batch.insert(key.as_slice(), value.as_slice());
+                }
+                self.db.apply_batch(batch)
+            }
+        };
+        written.map_err(|error| store_error(self.id, error))
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.db.flush().map(|_| ()).map_err(|error| store_error(self.id, error))
+    }
+}
+
+fn store_error(id: VolumeId, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) => error.into(),
+        sled::Error::Corruption { .. } => {
+            StoreError::Damaged(id, "sled found a checksum that does not fit".into())
+        }
+        sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
+            StoreError::Damaged(id, error.to_string())
+        }
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    if let Some(parent) = path.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// What the files below `path` take on disk; 0 where it can't be read.
+pub(super) fn folder_bytes(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => folder_bytes(&entry.path()),
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+/// The files that sled moved out of its log in any volume below `folder`: must stay empty, for they are never synced.
+#[cfg(test)]
+pub(super) fn blobs(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for row in RowName::ALL {
+        for volume in fs::read_dir(folder.join(row.as_str())).into_iter().flatten().flatten() {
+            let blobs = fs::read_dir(volume.path().join("blobs")).into_iter().flatten().flatten();
+            found.extend(blobs.map(|blob| blob.path()));
+        }
+    }
+    found
+}

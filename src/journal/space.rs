@@ -1,0 +1,97 @@
+//! How full the journal and its disk are, and who may still come in.
+
+use std::path::PathBuf;
+
+use super::settings::Settings;
+use crate::event::Lane;
+
+/// Of `journal_bytes_max`, the part that only grants may use: 1/20.
+const GRANTS_RESERVE: u64 = 20;
+/// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
+const LOW_WATER_BYTES: u64 = 64 << 20;
+
+/// The limits on disk space.
+#[derive(Clone, Debug)]
+pub(super) struct SpaceLimits {
+    folder: PathBuf,
+    journal_bytes_max: u64,
+    low_water_bytes: Option<u64>,
+}
+
+/// Free and total bytes of the disk under the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Disk {
+    pub(super) free: u64,
+    pub(super) total: u64,
+}
+
+impl SpaceLimits {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            folder: settings.folder.clone(),
+            journal_bytes_max: settings.journal_bytes_max,
+            low_water_bytes: settings.low_water_bytes,
+        }
+    }
+
+    /// Asks the system how much room the disk has; a disk that does not say counts as roomy.
+    pub(super) fn measure_disk(&self) -> Disk {
+        match rustix::fs::statvfs(&self.folder) {
+            Ok(stat) => Disk {
+                free: stat.f_bavail.saturating_mul(stat.f_frsize),
+                total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "the disk's free space can't be read; only journal_bytes_max limits the journal");
+                Disk { free: u64::MAX, total: u64::MAX }
+            }
+        }
+    }
+
+    /// Why an event of `lane` finds no room, in words, or `None`.
+    pub(super) fn refusal(&self, lane: Lane, journal_bytes: u64, disk: Disk) -> Option<String> {
+        let limit = match lane {
+            Lane::Grants => self.journal_bytes_max,
+            Lane::Usage => self.journal_bytes_max - self.journal_bytes_max / GRANTS_RESERVE,
+        };
+        if journal_bytes >= limit {
+            return Some(format!("it holds {journal_bytes} of {limit} bytes allowed for {}", lane.as_str()));
+        }
+        let low_water = self.low_water_bytes.unwrap_or_else(|| LOW_WATER_BYTES.min(disk.total / 20));
+        (disk.free < low_water)
+            .then(|| format!("its disk has {} bytes free, and {low_water} must stay free", disk.free))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOMY: Disk = Disk { free: 1 << 40, total: 1 << 41 };
+
+    fn limits(low_water_bytes: Option<u64>) -> SpaceLimits {
+        SpaceLimits { folder: PathBuf::new(), journal_bytes_max: 1_000, low_water_bytes }
+    }
+
+    #[test]
+    fn the_last_twentieth_is_kept_for_grants() {
+        assert!(limits(None).refusal(Lane::Usage, 949, ROOMY).is_none());
+        assert!(limits(None).refusal(Lane::Usage, 950, ROOMY).is_some());
+        assert!(limits(None).refusal(Lane::Grants, 999, ROOMY).is_none());
+        assert!(limits(None).refusal(Lane::Grants, 1_000, ROOMY).is_some());
+    }
+
+    #[test]
+    fn a_nearly_full_disk_refuses_both_lanes() {
+        let disk = Disk { free: 63 << 20, total: 1 << 40 };
+        for lane in Lane::ALL {
+            assert!(limits(None).refusal(lane, 0, disk).is_some());
+            assert!(limits(Some(1 << 20)).refusal(lane, 0, disk).is_none());
+        }
+        let small_disk = Disk { free: 6 << 20, total: 100 << 20 };
+        assert!(
+            limits(None).refusal(Lane::Usage, 0, small_disk).is_none(),
+            "5 % of a small disk is less than 64 MiB"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! What the journal needs of an embedded store, and no more: volumes that can be created, opened and removed, and in
+//! each a few operations on ordered keys.
+
+use super::frame::RowName;
+
+/// A volume's place: the row and its number in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct VolumeId {
+    pub(super) row: RowName,
+    pub(super) number: u32,
+}
+
+impl std::fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/volume-{:08}", self.row.as_str(), self.number)
+    }
+}
+
+/// A key and its value.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
+/// Why the store did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StoreError {
+    /// The disk has no room left.
+    #[error("the disk is full")]
+    DiskFull,
+    /// What is on disk can't be read.
+    #[error("{0} is damaged: {1}")]
+    Damaged(VolumeId, String),
+    /// A system call failed.
+    #[error("{0}")]
+    Io(String),
+    /// The program is not linked against the symbol that makes sled's syncs real.
+    #[error("this build of sledge can't make its writes durable: sled's flush did not end in a real sync")]
+    SyncNotReal,
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            Self::DiskFull
+        } else {
+            Self::Io(error.to_string())
+        }
+    }
+}
+
+/// A place for volumes and for the small index file beside each closed one.
+pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
+    /// An open volume.
+    type Volume: Volume;
+
+    /// The numbers of a row's volumes, ascending.
+    fn list(&self, row: RowName) -> Result<Vec<u32>, StoreError>;
+    /// Makes a new, empty, durable volume.
+    fn create(&self, id: VolumeId) -> Result<Self::Volume, StoreError>;
+    /// Opens a volume that exists.
+    fn open(&self, id: VolumeId) -> Result<Self::Volume, StoreError>;
+    /// Removes a volume that is not open, with its index. It is gone at once; its space comes back soon.
+    fn remove(&self, id: VolumeId) -> Result<(), StoreError>;
+    /// The file in which a volume's values lie, byte for byte, for a scan that does not trust the store's index. Only
+    /// while the volume is not open.
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError>;
+    /// Puts a damaged volume out of the way and says where: it is never deleted, and its number is free again.
+    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError>;
+    /// What a volume takes on disk, in bytes.
+    fn disk_bytes(&self, id: VolumeId) -> u64;
+
+    /// The index file of a volume, when it has one.
+    fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes a volume's index file, whole or not at all, durably.
+    fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Removes a volume's index file, durably; it need not exist.
+    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError>;
+}
+
+/// An open volume: an ordered map. Dropping it closes it.
+pub(super) trait Volume: std::fmt::Debug + Send + 'static {
+    /// The value under `key`.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Shows every entry in the order of the keys.
+    fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+    /// Writes all entries or none. Not durable yet.
+    fn apply(&self, entries: &[Entry]) -> Result<(), StoreError>;
+    /// Makes everything written so far durable: returns after a real sync.
+    fn sync(&self) -> Result<(), StoreError>;
+}

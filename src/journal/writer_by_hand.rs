@@ -1,0 +1,117 @@
+//! A journal whose writer is the test: it decides when, and how, appends are answered.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::appender::{Append, Appender};
+use super::dead_letter::DeadLetter;
+use super::error::{AppendError, JournalError};
+use super::inbox::{Command, Taken};
+use super::shared::Shared;
+use crate::event::Lane;
+
+/// The intake buffer, the gates and the inbox of a journal without a disk.
+#[derive(Debug)]
+pub(crate) struct WriterByHand {
+    shared: Arc<Shared>,
+    arrived: Mutex<Arrived>,
+}
+
+#[derive(Debug, Default)]
+struct Arrived {
+    appends: VecDeque<HeldAppend>,
+    letters: Vec<DeadLetter>,
+}
+
+/// An append that waits for the test's word. Dropped, it is as if the writer had died.
+#[derive(Debug)]
+pub(crate) struct HeldAppend {
+    pub(crate) append: Append,
+    room: OwnedSemaphorePermit,
+    answer: oneshot::Sender<Result<(), AppendError>>,
+}
+
+impl HeldAppend {
+    /// The events are on disk now.
+    pub(crate) fn commit(self) {
+        self.answer_with(Ok(()));
+    }
+
+    /// The events will not be.
+    pub(crate) fn refuse(self, error: AppendError) {
+        self.answer_with(Err(error));
+    }
+
+    fn answer_with(self, answer: Result<(), AppendError>) {
+        // A sender who has gone needs no answer.
+        drop(self.answer.send(answer));
+        drop(self.room);
+    }
+}
+
+impl WriterByHand {
+    pub(crate) fn new(intake_bytes_max: usize) -> Self {
+        Self { shared: Arc::new(Shared::new(intake_bytes_max)), arrived: Mutex::default() }
+    }
+
+    pub(crate) fn appender(&self) -> Appender {
+        Appender::new(Arc::clone(&self.shared))
+    }
+
+    /// The next append; waits for it.
+    pub(crate) async fn append(&self) -> HeldAppend {
+        loop {
+            if let Some(held) = self.waiting_append() {
+                return held;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The next append, if one waits already.
+    pub(crate) fn waiting_append(&self) -> Option<HeldAppend> {
+        self.with_arrived(|arrived| arrived.appends.pop_front())
+    }
+
+    /// The refused events that were handed over to be kept, at least one; waits for it.
+    pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
+        loop {
+            let letters = self.with_arrived(|arrived| std::mem::take(&mut arrived.letters));
+            if !letters.is_empty() {
+                return letters;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Fills the journal up, or makes room again.
+    pub(crate) fn set_full(&self, reason: Option<&str>) {
+        for lane in Lane::ALL {
+            self.shared.set_gate(lane, reason.map(str::to_owned));
+        }
+    }
+
+    /// The journal serves no more.
+    pub(crate) fn fail(&self, error: JournalError) {
+        self.shared.fail(error);
+    }
+
+    fn with_arrived<T>(&self, look: impl FnOnce(&mut Arrived) -> T) -> T {
+        let mut arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Taken::Group(commands) = self.shared.inbox.take(usize::MAX, Some(Duration::ZERO)) {
+            for command in commands {
+                match command {
+                    Command::Append { append, room, answer } => {
+                        arrived.appends.push_back(HeldAppend { append, room, answer });
+                    }
+                    Command::KeepRefused(letters, _) => arrived.letters.extend(letters),
+                    Command::Settle(_) | Command::Read { .. } => {}
+                }
+            }
+        }
+        look(&mut arrived)
+    }
+}
