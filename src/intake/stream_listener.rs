@@ -10,9 +10,10 @@ use bytes::{BufMut, Bytes};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::admission::Admission;
+use super::alarm::Alarm;
 use super::drain::Drain;
 use super::http_service::{Bodies, HttpService};
 use super::ndjson_acks::write_all;
@@ -39,6 +40,7 @@ pub struct StreamListener {
     admission: Admission,
     settings: Arc<Settings>,
     bodies: Bodies,
+    over_limit: Alarm,
 }
 
 /// What a connection's task was for.
@@ -53,7 +55,7 @@ impl StreamListener {
     #[must_use]
     pub fn new(socket: UnixListener, admission: Admission, settings: Settings) -> Self {
         let bodies = Arc::new(Semaphore::new(settings.bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
-        Self { socket, admission, settings: Arc::new(settings), bodies }
+        Self { socket, admission, settings: Arc::new(settings), bodies, over_limit: Alarm::default() }
     }
 
     /// Serves until `drain` turns true (or its sender is gone), and then until every connection has had its answers:
@@ -104,8 +106,17 @@ impl StreamListener {
                 serve_sender(stream, admission, bodies, settings, drain).await;
                 Served::Sender
             });
-        } else if connections.turned_away() < TURNED_AWAY_MAX {
-            let connections_max = self.settings.connections_max;
+            return;
+        }
+        let connections_max = self.settings.connections_max;
+        if let Some(refused) = self.over_limit.ring(1, Instant::now()) {
+            tracing::warn!(
+                refused,
+                connections_max,
+                "connections were refused; reuse connections or raise connections_max"
+            );
+        }
+        if connections.turned_away() < TURNED_AWAY_MAX {
             connections.tasks.spawn(async move {
                 // It may have gone, or say nothing: then there is nobody to tell.
                 drop(time::timeout(TURN_AWAY_TIMEOUT, turn_away(stream, connections_max)).await);

@@ -1,8 +1,18 @@
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use tokio::sync::Semaphore;
+
 use super::desk::{BAD, Desk, event, ids, ingest, post, settle_down};
-use crate::intake::Settings;
-use crate::journal::{AppendError, JournalError};
+use crate::clock::Clock;
+use crate::event::Rules;
+use crate::intake::http_service::HttpService;
+use crate::intake::{Admission, Settings};
+use crate::journal::{AppendError, JournalError, WriterByHand};
+use crate::metrics::{Listener, Metrics};
 
 #[tokio::test]
 async fn success_is_answered_only_after_the_commit() {
@@ -255,4 +265,21 @@ async fn a_sender_who_ends_his_writing_still_gets_his_answer() {
     settle_down().await;
     held.commit();
     assert_eq!(sender.response().await.0, 200);
+}
+
+#[tokio::test]
+async fn the_same_service_serves_another_listener_under_its_own_name() {
+    let writer = WriterByHand::new(16 << 20);
+    let metrics = Metrics::new().unwrap();
+    let settings = Arc::new(Settings::default());
+    let admission = Admission::new(writer.appender(), metrics, Clock::system(), Rules::default(), &settings);
+    let service = HttpService::new(Listener::Tcp, admission, Arc::new(Semaphore::new(1 << 20)), settings);
+    let body = Full::new(Bytes::from(format!("{{\"events\":[{}]}}", event("a"))));
+    let request = Request::post("/v1/events/ingest").body(body).unwrap();
+    let answered = tokio::join!(service.answer(request), async {
+        let held = writer.append().await;
+        assert_eq!(held.append.listener, Listener::Tcp);
+        held.commit();
+    });
+    assert_eq!(answered.0.status(), 200);
 }
