@@ -23,7 +23,8 @@ use super::voice::Voice;
     version,
     disable_help_subcommand = true,
     after_help = "Try it without an account: sledge dev
-Exit codes: 0 ok, 1 a finding, 64 usage, 69 unavailable, 74 input or output, 75 try again, 78 configuration."
+Exit codes: 0 ok, 1 a finding, 64 usage, 69 unavailable, 74 input or output, 75 try again,
+78 configuration."
 )]
 pub struct Cli {
     #[command(subcommand)]

@@ -20,7 +20,7 @@ use super::voice::Voice;
   sledge grant 2.5 --customer user_123 --event api_usage --property units --id signup-user_123
 
 The id is printed before anything is sent. A grant repeated with the same id counts once.
-Exit codes: 0 accepted and on disk, 1 refused, 69 no daemon, 75 in doubt or refused for now: repeat with the same id.")]
+Exit codes: 0 accepted and on disk, 1 refused, 69 no daemon, 75 repeat it with the same id.")]
 pub(super) struct GrantArgs {
     /// How many credits: a number above 0
     #[arg(value_name = "CREDITS", value_parser = read_credits, allow_negative_numbers = true)]

@@ -26,10 +26,10 @@ use crate::config::{Config, Given, Origin, RawConfig, Surroundings};
   sledge run --environment sandbox --token-file /etc/sledge/token
   sledge run --data-dir ./data --socket ./sledge.sock --admin 127.0.0.1:0
 
-A flag outweighs its variable, which outweighs POLAR_MODE and POLAR_SERVER (names of an environment),
-which outweigh the default. SIGTERM and SIGINT drain; a second one stops at once, and loses nothing.
-Exit codes: 0 drained, 69 something it needs is not there, 74 the disk failed, 75 another daemon has the
-data folder, 78 a setting can't be used.")]
+A flag outweighs its variable; that outweighs POLAR_MODE and POLAR_SERVER, which name an environment.
+SIGTERM and SIGINT drain; a second one stops at once, and loses nothing.
+Exit codes: 0 drained, 69 something it needs is not there, 74 the disk failed,
+75 another daemon has the data folder, 78 a setting can't be used.")]
 pub(super) struct RunArgs {
     /// Where events are kept [default: /var/lib/sledge, or $XDG_STATE_HOME/sledge without privilege]
     #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]

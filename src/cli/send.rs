@@ -21,9 +21,10 @@ use super::voice::Voice;
   sledge send api_usage --customer user_123 --meta units=0.5 --meta model=small --id call-81
   sledge send < events.ndjson
 
-Values of --meta are numbers and true/false where they look it, else text. Lines without an external_id
-get one here, so sending a file again counts it again: give each line an external_id to make that safe.
-Exit codes: 0 all accepted and on disk, 1 some refused, 69 no daemon, 75 in doubt or refused for now.")]
+Values of --meta are numbers, true or false where they look it, else text.
+A line without an external_id gets one from the daemon, so sending a file again counts it again:
+give each line an external_id to make that safe.
+Exit codes: 0 all accepted and on disk, 1 some refused, 69 no daemon, 75 try again.")]
 pub(super) struct SendArgs {
     /// The event's name; without it events are read from standard input
     #[arg(value_name = "NAME", requires = "to")]

@@ -31,8 +31,8 @@ const STATUS_BYTES_MAX: usize = 1 << 20;
   sledge status
   sledge status --json | jq .lag_seconds
 
-A finding is: a part that is not ready or only partly so, held deliveries, a lag over 5 minutes, a journal
-over 80 % full, or events that delivery gave up.
+A finding is: a part that is not ready or degraded, held deliveries, a lag over 5 minutes,
+a journal over 80 % full, or events that delivery gave up.
 Exit codes: 0 nothing to look at, 1 a finding, 69 not running.")]
 pub(super) struct StatusArgs {
     /// The daemon's admin address [default: 127.0.0.1:9464]
