@@ -129,7 +129,7 @@ mod tests {
         };
         let faults = Config::new(raw, &Surroundings::made_up(&[], &[], false)).unwrap_err();
         let keys: Vec<_> = faults.0.iter().map(|fault| fault.key).collect();
-        assert_eq!(keys, ["polar_url", "environment", "data_dir", "socket", "admin", "token_file"]);
+        assert_eq!(keys, ["polar_url", "environment", "data_dir", "socket", "admin", "token"]);
         let admin = &faults.0[4];
         assert_eq!(admin.origin, Origin::Variable("SLEDGE_ADMIN"));
         let text = faults.to_string();
