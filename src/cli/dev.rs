@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::sync::oneshot;
 
-use super::daemon_seam::Daemon;
 use super::dev_feed;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -18,6 +17,7 @@ use super::signals::Signals;
 use super::simulate;
 use super::voice::{Tone, Voice};
 use crate::config::{Config, SOCKET_PATH_BYTES_MAX};
+use crate::daemon::Daemon;
 use crate::simulator::{NewCustomer, NewMeter, Simulator};
 use crate::{admin, polar};
 
