@@ -19,7 +19,10 @@ impl FakePolar {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut polar = Self { simulator: Simulator::new(Settings::new(now)), address, serving: None };
+        let mut settings = Settings::new(now);
+        // Every text is looked at for doubles, however many there are.
+        settings.kept_events_max = usize::MAX;
+        let mut polar = Self { simulator: Simulator::new(settings), address, serving: None };
         polar.serve(listener);
         polar
     }

@@ -1,5 +1,6 @@
 //! One bad event harms no other: it is found out, kept with Polar's words, and the rest goes on.
 
+use sledge::journal::DeadLetter;
 use sledge::simulator::{AlsoRefuse, Change, RefusedAs, RefusedField};
 
 use crate::fake_polar::FakePolar;
@@ -43,7 +44,14 @@ async fn a_thousand_events_with_bad_ones_of_both_layers_take_three_requests() {
 
     sledge.stop().await;
     let letters = home.dead_letters().await;
-    assert_eq!(letters.iter().filter(|letter| letter.message.contains("this name is retired")).count(), 3);
+    let retired = |letter: &&DeadLetter| letter.event.contains("retired_event");
+    assert_eq!(letters.iter().filter(retired).count(), 3);
+    assert!(
+        letters
+            .iter()
+            .filter(retired)
+            .all(|letter| letter.message.contains("refused by a rule of the simulator"))
+    );
     assert_eq!(letters.iter().filter(|letter| letter.message.contains("Customer not found.")).count(), 2);
     assert!(letters.iter().all(|letter| letter.event.contains("\"external_id\":\"e")));
 }

@@ -189,6 +189,10 @@ async fn http_requests(
         stream.write_all(request.as_bytes()).await?;
         let mut answer = vec![0; 4_096];
         let read = stream.read(&mut answer).await?;
+        if read == 0 {
+            // sledge went away: nothing was promised.
+            return Ok(());
+        }
         let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
         if answer.starts_with("HTTP/1.1 200 ") {
             promises.acked.lock().unwrap().extend(ids);

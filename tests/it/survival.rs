@@ -78,7 +78,7 @@ fn report(kills: u32, promises: &Promises, polar: &FakePolar) {
         "the simulator kept every text, so the check for doubles saw them all"
     );
     let refused = promises.refused.lock().unwrap();
-    assert!(refused.iter().all(|answer| answer.contains("closed")), "refused: {refused:?}");
+    assert!(refused.is_empty(), "a kill is no reason to refuse: {refused:?}");
 }
 
 /// What an event says it is, whatever its id.
