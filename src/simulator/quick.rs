@@ -126,3 +126,58 @@ fn vouch_for_metadata(text: &str) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{python, schema};
+    use super::*;
+
+    const NOON_US: i64 = 1_787_400_000_000_000;
+
+    /// What a reading says, without the spelling of its JSON.
+    fn said<'r>(readings: &'r [Reading<'r>]) -> Vec<(&'r Reading<'r>, serde_json::Value, serde_json::Value)> {
+        let json = |text: &str| serde_json::from_str(text).unwrap();
+        readings.iter().map(|r| (r, json(&r.text), json(r.metadata.as_deref().unwrap_or("{}")))).collect()
+    }
+
+    fn agree(body: &str) -> bool {
+        let Some(quick) = read(body, NOON_US) else { return false };
+        let tree = python::read(body).unwrap_or_else(|error| panic!("{body}: {error:?}"));
+        let slow = schema::read(&tree, NOON_US).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
+        let (quick, slow) = (said(&quick), said(&slow));
+        assert_eq!(quick.len(), slow.len());
+        for ((a, text_a, metadata_a), (b, text_b, metadata_b)) in quick.iter().zip(&slow) {
+            let bare = |reading: &Reading<'_>| {
+                (
+                    reading.name.clone().into_owned(),
+                    reading.external_id.clone().map(Cow::into_owned),
+                    reading.parent_id.clone().map(Cow::into_owned),
+                    reading.timestamp_us,
+                    reading.poison,
+                )
+            };
+            assert_eq!(
+                (bare(a), &a.customer, text_a, metadata_a),
+                (bare(b), &b.customer, text_b, metadata_b)
+            );
+        }
+        true
+    }
+
+    #[test]
+    fn the_quick_road_never_vouches_for_what_the_slow_one_refuses_or_reads_otherwise() {
+        let fixture = include_str!("../../tests/fixtures/simulator/bodies.json");
+        let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
+        let bodies =
+            fixture["cases"].as_array().unwrap().iter().map(|case| case["request"].as_str().unwrap());
+        let vouched = bodies.filter(|body| agree(body)).count();
+        assert!(vouched > 50, "only {vouched} of the fixture's bodies took the quick road");
+    }
+
+    #[test]
+    fn ordinary_usage_takes_the_quick_road() {
+        assert!(agree(
+            r#"{"events":[{"name":"api_usage","external_customer_id":"u","external_id":"x","timestamp":"2026-08-22T11:00:00.123Z","metadata":{"units":3,"model":"gpt","ok":true,"rate":0.25}}]}"#
+        ));
+    }
+}

@@ -64,6 +64,8 @@ async fn a_grant_sent_before_its_customer_exists_is_theirs_once_they_do() {
         format!(r#"{{"events":[{{"name":"api_usage","customer_id":"{id}","metadata":{{"units":4}}}}]}}"#);
     polar.ingest(&body).await;
     assert_eq!(standing(&polar).await, (-6.0, 6.0), "both ways to name a customer meet");
+    assert_eq!(polar.simulator.balance("user_123", "API Calls"), Some(6.0));
+    assert_eq!(polar.simulator.balance("nobody", "API Calls"), None);
 }
 
 #[tokio::test]
