@@ -134,32 +134,24 @@ mod tests {
 
     const NOON_US: i64 = 1_787_400_000_000_000;
 
-    /// What a reading says, without the spelling of its JSON.
-    fn said<'r>(readings: &'r [Reading<'r>]) -> Vec<(&'r Reading<'r>, serde_json::Value, serde_json::Value)> {
-        let json = |text: &str| serde_json::from_str(text).unwrap();
-        readings.iter().map(|r| (r, json(&r.text), json(r.metadata.as_deref().unwrap_or("{}")))).collect()
+    /// What a reading says, without its JSON.
+    fn said(reading: &Reading<'_>) -> (String, [Option<String>; 2], Option<i64>, bool) {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let ids = [owned(&reading.external_id), owned(&reading.parent_id)];
+        (reading.name.clone().into_owned(), ids, reading.timestamp_us, reading.poison)
     }
 
+    /// Whether the quick road vouches for a body; if it does, the slow one must read the same.
     fn agree(body: &str) -> bool {
         let Some(quick) = read(body, NOON_US) else { return false };
         let tree = python::read(body).unwrap_or_else(|error| panic!("{body}: {error:?}"));
         let slow = schema::read(&tree, NOON_US).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
-        let (quick, slow) = (said(&quick), said(&slow));
         assert_eq!(quick.len(), slow.len());
-        for ((a, text_a, metadata_a), (b, text_b, metadata_b)) in quick.iter().zip(&slow) {
-            let bare = |reading: &Reading<'_>| {
-                (
-                    reading.name.clone().into_owned(),
-                    reading.external_id.clone().map(Cow::into_owned),
-                    reading.parent_id.clone().map(Cow::into_owned),
-                    reading.timestamp_us,
-                    reading.poison,
-                )
-            };
-            assert_eq!(
-                (bare(a), &a.customer, text_a, metadata_a),
-                (bare(b), &b.customer, text_b, metadata_b)
-            );
+        let json =
+            |text: Option<&str>| serde_json::from_str::<serde_json::Value>(text.unwrap_or("{}")).unwrap();
+        for (a, b) in quick.iter().zip(&slow) {
+            assert_eq!((said(a), &a.customer), (said(b), &b.customer), "{body}");
+            assert_eq!(json(a.metadata.as_deref()), json(b.metadata.as_deref()), "{body}");
         }
         true
     }
@@ -174,10 +166,53 @@ mod tests {
         assert!(vouched > 50, "only {vouched} of the fixture's bodies took the quick road");
     }
 
+    const ORDINARY: &str = r#"{"events":[{"name":"api_usage","external_customer_id":"u","external_id":"x","timestamp":"2026-08-22T11:00:00.123Z","metadata":{"units":3,"model":"gpt","ok":true,"rate":0.25}}]}"#;
+
     #[test]
     fn ordinary_usage_takes_the_quick_road() {
-        assert!(agree(
-            r#"{"events":[{"name":"api_usage","external_customer_id":"u","external_id":"x","timestamp":"2026-08-22T11:00:00.123Z","metadata":{"units":3,"model":"gpt","ok":true,"rate":0.25}}]}"#
-        ));
+        assert!(agree(ORDINARY));
+    }
+
+    #[test]
+    fn the_two_roads_agree_on_ordinary_usage_with_any_slip_in_it() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let pieces = [
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "1",
+            "-",
+            ".",
+            "e9",
+            "null",
+            "true",
+            "NaN",
+            "\\u0000",
+            "\\ud800",
+            "é",
+            " ",
+            "name",
+            "\"external_id\":",
+            "\"timestamp\":1,",
+            "\"metadata\":{},",
+        ];
+        let mut vouched = 0;
+        for _ in 0..30_000 {
+            let mut body = ORDINARY.to_owned();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..body.len());
+                let end = (at + random.usize(..4)).min(body.len());
+                if body.is_char_boundary(at) && body.is_char_boundary(end) {
+                    body.replace_range(at..end, pieces[random.usize(..pieces.len())]);
+                }
+            }
+            vouched += usize::from(agree(&body));
+        }
+        assert!(vouched > 1000, "only {vouched} took the quick road");
     }
 }
