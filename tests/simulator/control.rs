@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use sledge::simulator::{AlsoRefuse, Change, Cut, NewCustomer, NewMeter, RefusedAs, RefusedField, Scripted};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::wire::{Polar, SDK, batch, one};
+use crate::wire::{Polar, SDK, batch, one, request};
 
 #[tokio::test]
 async fn the_next_replies_can_be_scripted_and_then_polar_answers_again() {
@@ -104,13 +106,17 @@ async fn ids_of_refused_requests_are_counted_as_sent_too() {
 
 #[tokio::test]
 async fn an_id_in_two_requests_at_once_is_noticed() {
-    let polar = Polar::with(|settings| settings.latency_ms = 50).await;
-    let body = batch("a", 1);
-    tokio::join!(polar.ingest(&body), polar.ingest(&body));
+    let polar = Polar::start().await;
+    polar.simulator.script([Scripted::late(600_000)]);
+    let mut unanswered = TcpStream::connect(&polar.address).await.unwrap();
+    let first = request("POST", "/v1/events/ingest", &SDK, batch("a", 1).as_bytes());
+    unanswered.write_all(&first).await.unwrap();
+    assert!(polar.simulator.wait_for_events(1, Duration::from_secs(10)).await);
+    polar.ingest(&batch("b", 1)).await;
+    assert_eq!(polar.simulator.state().external_ids_in_two_requests_at_once, 0);
+    polar.ingest(&batch("a", 1)).await;
     let state = polar.simulator.state();
     assert_eq!((state.external_ids_in_two_requests_at_once, state.concurrent_requests_max), (1, 2));
-    polar.ingest(&body).await;
-    assert_eq!(polar.simulator.state().external_ids_in_two_requests_at_once, 1);
 }
 
 #[tokio::test]
