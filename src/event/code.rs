@@ -19,6 +19,8 @@ pub enum Code {
     IdTooLong,
     /// An empty `external_id`: Polar would take all such events for one.
     ExternalIdEmpty,
+    /// `parent_id` is the event's own `external_id`: Polar takes it for a circle and fails the whole batch.
+    ParentIsItself,
     /// A text Polar's database can't store (NUL, half a surrogate pair).
     TextInvalid,
     /// Not a version 4 UUID.
@@ -62,6 +64,7 @@ impl Code {
         Self::StringTooLong,
         Self::IdTooLong,
         Self::ExternalIdEmpty,
+        Self::ParentIsItself,
         Self::TextInvalid,
         Self::UuidInvalid,
         Self::TimestampInvalid,
@@ -97,6 +100,7 @@ impl Code {
             Self::StringTooLong => "string_too_long",
             Self::IdTooLong => "id_too_long",
             Self::ExternalIdEmpty => "external_id_empty",
+            Self::ParentIsItself => "parent_is_itself",
             Self::TextInvalid => "text_invalid",
             Self::UuidInvalid => "uuid_invalid",
             Self::TimestampInvalid => "timestamp_invalid",
@@ -134,9 +138,10 @@ impl Code {
             Self::GrantKeyUnknown => "extra_forbidden",
             Self::GrantCreditsInvalid => "greater_than",
             Self::MetadataValueInvalid => "string_type",
+            Self::OrganizationIdForbidden => "organization_token",
             Self::EventTooLarge
+            | Self::ParentIsItself
             | Self::TimestampInFuture
-            | Self::OrganizationIdForbidden
             | Self::GrantConflict
             | Self::GrantInvalid => "value_error",
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::code::Code;
-use super::metadata::Members;
+use super::members::Members;
 use super::rejection::Rejection;
 use super::text::{read_text, unstorable};
 use super::value::{Kind, Value};

@@ -12,7 +12,7 @@ use super::fields::Fields;
 use super::grant::Grant;
 use super::id_source::IdSource;
 use super::lane::Lane;
-use super::rejection::Rejection;
+use super::rejection::{FAULTS_MAX, Rejection};
 use super::timestamp;
 
 const ID_MEMBER_START: &str = r#""external_id":""#;
@@ -66,7 +66,8 @@ enum Id<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// Reads and checks one event (or grant). Every fault found is reported; the list is never empty.
+    /// Reads and checks one event (or grant). Every fault found is reported (of more than a hundred the
+    /// first ones); the list is never empty.
     ///
     /// # Errors
     /// Everything Polar would refuse or fail on, and our own limits.
@@ -85,13 +86,14 @@ impl<'a> Event<'a> {
             Form::EventOrGrant => fields.grant.is_some(),
         };
         let grant = if is_grant {
-            Grant::read(&fields, text, &mut faults)
+            Grant::read(&fields, &mut faults)
         } else {
             fields.check_name(text, &mut faults);
             None
         };
         let checked = fields.check(text, rules, now, &mut faults);
         if !faults.is_empty() {
+            faults.truncate(FAULTS_MAX);
             return Err(faults);
         }
         let id = match (checked.external_id, fields.external_id) {

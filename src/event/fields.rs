@@ -7,7 +7,7 @@ use super::code::Code;
 use super::event::Rules;
 use super::metadata::{self, Metadata};
 use super::near_miss;
-use super::rejection::Rejection;
+use super::rejection::{Rejection, shown};
 use super::text::{check_uuid4, read_id, read_short_text};
 use super::timestamp;
 use super::value::{DEPTH_MAX, DIGITS_MAX, Kind, Value, each_member};
@@ -108,7 +108,14 @@ impl<'a> Fields<'a> {
             Some(id)
         });
         if let Some(parent) = self.parent_id.filter(|id| !id.is_null()) {
-            faults.extend(read_id(parent, &["parent_id"]).err());
+            match read_id(parent, &["parent_id"]) {
+                Ok(parent) if Some(&parent) == external_id.as_ref() && !parent.is_empty() => {
+                    let message =
+                        "is the event's own external_id; send the id of another event, or leave it out";
+                    faults.push(Rejection::new(Code::ParentIsItself, &["parent_id"], message));
+                }
+                read => faults.extend(read.err()),
+            }
         }
         if self.organization_id.is_some_and(|id| !id.is_null()) {
             let message = "must be left out: the access token names the organization";
@@ -194,7 +201,7 @@ fn with_hint(message: &'static str, text: &str, fields: &[&'static str]) -> Cow<
     let mut hint = None;
     let read = each_member(text, |key, _| {
         if hint.is_none() {
-            hint = near_miss::meant(&key, fields).map(|field| (key.into_owned(), field));
+            hint = near_miss::meant(&key, fields).map(|field| (shown(&key), field));
         }
     });
     match (read, hint) {

@@ -2,9 +2,9 @@
 
 use super::code::Code;
 use super::fields::{Fields, NAME_CHARS_MAX};
-use super::metadata::Members;
+use super::members::Members;
 use super::near_miss;
-use super::rejection::Rejection;
+use super::rejection::{FAULTS_MAX, Rejection};
 use super::text::read_short_text;
 use super::value::{Kind, Value, each_member};
 
@@ -21,10 +21,9 @@ pub(super) struct Grant<'a> {
 
 impl<'a> Grant<'a> {
     /// Reads the grant among `fields`; `None` when it has faults, which go to `faults`.
-    pub(super) fn read(fields: &Fields<'a>, text: &str, faults: &mut Vec<Rejection>) -> Option<Self> {
+    pub(super) fn read(fields: &Fields<'a>, faults: &mut Vec<Rejection>) -> Option<Self> {
         let Some(grant) = fields.grant else {
             faults.push(Rejection::new(Code::MissingField, &["grant"], format!("is missing; add {SHAPE}")));
-            fields.name.map(|_| fields.check_name(text, faults));
             return None;
         };
         if fields.name.is_some() {
@@ -37,7 +36,7 @@ impl<'a> Grant<'a> {
             return None;
         }
         let members = Members::of_object(grant, &["grant"], faults)?;
-        for key in members.0.keys().filter(|key| !KEYS.contains(&key.as_ref())) {
+        for (key, _) in members.iter().filter(|(key, _)| !KEYS.contains(key)).take(FAULTS_MAX) {
             let hint = near_miss::meant(key, KEYS).map(|meant| format!(" (did you mean `{meant}`?)"));
             let hint = hint.unwrap_or_default();
             let message =

@@ -1,7 +1,7 @@
 //! `metadata._llm`: which model was used, and how many tokens.
 
 use super::code::Code;
-use super::metadata::Members;
+use super::members::Members;
 use super::rejection::Rejection;
 use super::text::{read_text, unstorable};
 use super::value::{DIGITS_MAX, Kind, Value};

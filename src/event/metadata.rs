@@ -1,10 +1,8 @@
 //! The rules of `metadata`, and the sign in it that makes an event a grant.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use super::code::Code;
-use super::rejection::Rejection;
+use super::members::Members;
+use super::rejection::{FAULTS_MAX, Rejection};
 use super::text::unstorable;
 use super::value::{Kind, TextFault, Value, each_member};
 use super::{cost, llm};
@@ -31,12 +29,15 @@ pub(super) fn check(value: Value<'_>, faults: &mut Vec<Rejection>) -> Metadata {
 fn check_with_care(value: Value<'_>, faults: &mut Vec<Rejection>) -> Metadata {
     let Some(members) = Members::of_object(value, &["metadata"], faults) else { return Metadata::default() };
     let mut has_negative = false;
-    for (key, &value) in &members.0 {
-        let path = ["metadata", key.as_ref()];
+    for (key, value) in members.iter() {
+        if faults.len() >= FAULTS_MAX {
+            break;
+        }
+        let path = ["metadata", key];
         if key.contains('\0') {
             faults.push(unstorable(TextFault::Nul, &path));
         }
-        match key.as_ref() {
+        match key {
             "_cost" => cost::check(value, faults),
             "_llm" => llm::check(value, faults),
             _ => faults.extend(check_value(value, &path).err()),
@@ -49,10 +50,12 @@ fn check_with_care(value: Value<'_>, faults: &mut Vec<Rejection>) -> Metadata {
 /// Whether it is an object in which nothing can be wrong or negative, whichever of its keys are repeated. Nearly all
 /// are, and this look at them takes no memory.
 fn is_plain(value: Value<'_>) -> bool {
-    let mut plain = value.kind() == Kind::Object;
-    plain
-        && each_member(value.json(), |key, value| plain = plain && member_is_plain(&key, value)).is_ok()
-        && plain
+    if value.kind() != Kind::Object {
+        return false;
+    }
+    let mut all_plain = true;
+    let read = each_member(value.json(), |key, value| all_plain &= member_is_plain(&key, value));
+    read.is_ok() && all_plain
 }
 
 fn member_is_plain(key: &str, value: Value<'_>) -> bool {
@@ -91,49 +94,6 @@ fn check_value(value: Value<'_>, path: &[&str]) -> Result<(), Rejection> {
         Kind::Object => {
             invalid("is an object; send a string, a number or a boolean, such as one key per member")
         }
-    }
-}
-
-/// The members of an object, each key once with the value that counts: the last one, as in Python.
-pub(super) struct Members<'a>(pub(super) BTreeMap<Cow<'a, str>, Value<'a>>);
-
-impl<'a> Members<'a> {
-    /// The members of `value`, or a fault at `path` when it is no object.
-    pub(super) fn of_object(value: Value<'a>, path: &[&str], faults: &mut Vec<Rejection>) -> Option<Self> {
-        if value.kind() != Kind::Object {
-            let message = "must be an object";
-            faults.push(Rejection::new(Code::WrongType, path, message).of_kind("dict_type"));
-            return None;
-        }
-        let mut members = BTreeMap::new();
-        let read = each_member(value.json(), |key, value| {
-            members.insert(key, value);
-        });
-        // The text around it was well formed, so all that can be wrong is a key that is no Unicode.
-        if read.is_err() {
-            let message = "has a key with half of a surrogate pair in it; it was probably cut in the middle of a character";
-            faults.push(Rejection::new(Code::TextInvalid, path, message));
-            return None;
-        }
-        Some(Self(members))
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.0.get(name).copied()
-    }
-
-    /// The value of `name`, or a fault at `path` when it is not there.
-    pub(super) fn required(
-        &self,
-        name: &str,
-        path: &[&str],
-        faults: &mut Vec<Rejection>,
-    ) -> Option<Value<'a>> {
-        let value = self.get(name);
-        if value.is_none() {
-            faults.push(Rejection::new(Code::MissingField, path, "is missing; add it"));
-        }
-        value
     }
 }
 

@@ -14,6 +14,7 @@ mod grant;
 mod id_source;
 mod lane;
 mod llm;
+mod members;
 mod metadata;
 mod near_miss;
 mod rejection;

@@ -50,6 +50,7 @@ const HELD: &[&str] = &[
 /// Refused by us, though Polar accepts them, and why.
 const STRICTER: &[(&str, &str)] = &[
     ("external_id \"\"", "at Polar every second event with an empty id vanishes"),
+    ("parent of itself, empty", "at Polar every second event with an empty id vanishes"),
     ("external_id \"aaaaaaaaaaaaaaaaaaa…2003", LONG_ID),
     ("external_id \"ééééééééééééééééééé…1003", LONG_ID),
     ("parent_id \"aaaaaaaaaaaaaaaaaaa…2003", LONG_ID),

@@ -5,6 +5,8 @@ use std::fmt;
 
 use super::code::Code;
 
+/// An event of a megabyte can hold a hundred thousand faults; nobody reads past the first ones.
+pub(super) const FAULTS_MAX: usize = 100;
 /// A key longer than this (in characters) is cut in a fault's path: keys may be long, answers and logs should not.
 const SEGMENT_CHARS_MAX: usize = 100;
 
@@ -21,7 +23,7 @@ pub struct Rejection {
 impl Rejection {
     /// A fault at `path` (keys from the event's root; empty for the whole event).
     pub(super) fn new(code: Code, path: &[&str], message: impl Into<Cow<'static, str>>) -> Self {
-        let path: Vec<String> = path.iter().map(|key| shortened(key)).collect();
+        let path: Vec<String> = path.iter().map(|key| shown(key)).collect();
         Self { code, polar_kind: code.polar_kind(), field: path.join("."), path, message: message.into() }
     }
 
@@ -84,9 +86,13 @@ impl fmt::Display for Rejection {
 
 impl std::error::Error for Rejection {}
 
-fn shortened(key: &str) -> String {
-    match key.char_indices().nth(SEGMENT_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", key.get(..end).unwrap_or_default()),
-        None => key.to_owned(),
+/// A key as it may be shown: not too long, and without characters that would steer a terminal.
+pub(super) fn shown(key: &str) -> String {
+    let visible = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    let mut chars = key.chars();
+    let mut text: String = chars.by_ref().take(SEGMENT_CHARS_MAX).map(visible).collect();
+    if chars.next().is_some() {
+        text.push('…');
     }
+    text
 }

@@ -208,6 +208,12 @@ fn every_fault_of_an_event_is_reported() {
 }
 
 #[test]
+fn an_event_that_is_its_own_parent_is_refused() {
+    let text = r#"{"name":"a","external_customer_id":"u","parent_id":"x","external_id":"x"}"#;
+    assert_eq!(faults(text), ["parent_is_itself parent_id"]);
+}
+
+#[test]
 fn a_missing_field_names_the_key_that_was_probably_meant() {
     let text = r#"{"name":"a","customerId":"9f1c2d3e-4b5a-4c6d-8e7f-0a1b2c3d4e5f"}"#;
     assert_eq!(faults(text), ["missing_field external_customer_id"]);
@@ -336,6 +342,19 @@ fn a_path_tells_a_key_with_a_dot_from_two_keys_and_cuts_long_ones() {
     assert_eq!(faults[0].path(), ["metadata", "a.b"]);
     assert_eq!(faults[0].field(), "metadata.a.b");
     assert_eq!(faults[1].path()[1].chars().count(), 101);
+}
+
+#[test]
+fn a_key_can_not_steer_the_terminal_it_is_shown_on() {
+    let text = r#"{"name":"a","external_customer_id":"u","metadata":{"\u001b[31mred":null}}"#;
+    assert_eq!(faults(text), ["metadata_value_invalid metadata.\u{fffd}[31mred"]);
+}
+
+#[test]
+fn an_event_of_nothing_but_faults_gets_a_list_with_an_end() {
+    let nulls: Vec<_> = (0..10_000).map(|key| format!("\"{key}\":null")).collect();
+    assert_eq!(faults(&format!("{{\"metadata\":{{{}}}}}", nulls.join(","))).len(), 100);
+    assert_eq!(faults(&format!("{{\"grant\":{{{}}}}}", nulls.join(","))).len(), 100);
 }
 
 #[test]

@@ -139,16 +139,16 @@ pub(super) fn each_member<'a>(
     visit: impl FnMut(Cow<'a, str>, Value<'a>),
 ) -> Result<(), serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(json);
-    reader.deserialize_map(Members { visit, lifetime: PhantomData })?;
+    reader.deserialize_map(MemberVisitor { visit, lifetime: PhantomData })?;
     reader.end()
 }
 
-struct Members<'a, F> {
+struct MemberVisitor<'a, F> {
     visit: F,
     lifetime: PhantomData<&'a str>,
 }
 
-impl<'a, F: FnMut(Cow<'a, str>, Value<'a>)> Visitor<'a> for Members<'a, F> {
+impl<'a, F: FnMut(Cow<'a, str>, Value<'a>)> Visitor<'a> for MemberVisitor<'a, F> {
     type Value = ();
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -119,9 +119,9 @@ impl Store for MemoryStore {
     }
 
     fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
-        let bytes =
+        let bytes: Option<Vec<u8>> =
             self.lock().volumes.get(&id).map(|files| files.synced.values().flatten().copied().collect());
-        Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_else(Vec::new))))
+        Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_default())))
     }
 
     fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
@@ -71,6 +73,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.held.clone()))?;
         metrics.registry.register(Box::new(metrics.clock_skew.clone()))?;
         metrics.registry.register(Box::new(metrics.build_info.clone()))?;
+        metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         Ok(metrics)
     }
@@ -108,8 +111,49 @@ impl Metrics {
         self.held.with_label_values(&[reason]).set(i64::from(held));
     }
 
+    /// The reasons delivery is held for now, in alphabetical order; empty when it is not held.
+    #[must_use]
+    pub fn held_reasons(&self) -> Vec<String> {
+        let families = self.held.collect();
+        let samples = families.iter().flat_map(|family| family.get_metric());
+        let mut reasons: Vec<String> = samples
+            .filter(|sample| sample.get_gauge().get_value() > 0.0)
+            .flat_map(|sample| sample.get_label())
+            .map(|label| label.value().to_owned())
+            .collect();
+        reasons.sort_unstable();
+        reasons
+    }
+
     /// How far our clock is ahead of Polar's (negative: behind).
     pub fn clock_skew(&self, seconds: f64) {
         self.clock_skew.set(seconds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_reasons_that_hold_now_are_listed() {
+        let metrics = Metrics::new().unwrap();
+        assert!(metrics.held_reasons().is_empty());
+        metrics.held("unauthorized", true);
+        metrics.held("answer_mismatch", true);
+        metrics.held("not_found", true);
+        metrics.held("not_found", false);
+        assert_eq!(metrics.held_reasons(), ["answer_mismatch", "unauthorized"]);
+    }
+
+    #[test]
+    fn everything_registered_is_in_the_catalogue_or_a_process_metric() {
+        let metrics = Metrics::new().unwrap();
+        metrics.refused(Listener::Ndjson, "malformed_json", 1);
+        for family in metrics.registry().gather() {
+            let name = family.name();
+            let known = catalogue::CATALOGUE.iter().any(|(listed, _)| *listed == name);
+            assert!(known || name.starts_with("process_"), "{name} has no entry in the catalogue");
+        }
     }
 }

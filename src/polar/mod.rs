@@ -1,7 +1,27 @@
 //! The other party: Polar's wire types, the client, and everything Polar can answer.
+//!
+//! Sending is one call, [`Ingest::ingest`], and it never fails: whatever happens between here and Polar comes back as
+//! one case of the closed [`Reply`]. Nothing in this room decides what to do about it.
 
+mod base_url;
+mod credentials;
+mod error;
+mod ingest;
+mod polar_client;
+mod reply;
+mod retry_after;
+mod settings;
+mod token;
 mod wire;
 
+pub use base_url::{BaseUrl, Environment};
+pub use credentials::{Credentials, TokenChange, TokenSource};
+pub use error::{SetupError, TokenError};
+pub use ingest::Ingest;
+pub use polar_client::PolarClient;
+pub use reply::{Answer, Reply, Unreachable};
+pub use settings::Settings;
+pub use token::Token;
 pub use wire::{
     EVENTS_PER_REQUEST_MAX, Fault, INGEST_PATH, IngestReply, LocPart, POLAR_VERSION, REQUEST_BYTES_MAX,
     ValidationReply,

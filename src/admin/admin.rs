@@ -1,0 +1,90 @@
+//! The HTTP server of the admin address.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use super::answer::answer;
+use super::settings::Settings;
+use super::view::View;
+
+/// After a failed accept (no descriptors left, mostly) the next try waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Once stopping, answers in the making may take this long.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// The largest request head, in bytes.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Answers whoever looks in.
+#[derive(Debug)]
+pub struct Admin {
+    settings: Arc<Settings>,
+    view: Arc<View>,
+}
+
+impl Admin {
+    /// An admin server that shows `view`.
+    #[must_use]
+    pub fn new(settings: Settings, view: View) -> Self {
+        Self { settings: Arc::new(settings), view: Arc::new(view) }
+    }
+
+    /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
+    /// none can hold a place for long.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let mut connections = JoinSet::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept(), if connections.len() < self.settings.connections_max => {
+                    match accepted {
+                        Ok((stream, _)) => {
+                            connections.spawn(connection(stream, self.settings.clone(), self.view.clone()));
+                        }
+                        Err(error) => {
+                            warn!(%error, "the admin address could not accept a connection");
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
+                    }
+                }
+            }
+        }
+        drop(listener);
+        let drained = timeout(STOP_GRACE, async { while connections.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            debug!("admin connections were still open and are cut");
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, settings: Arc<Settings>, view: Arc<View>) {
+    let service = service_fn(|request| {
+        let response = answer(&request, &view, &settings.hosts);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(settings.connection_timeout, served).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "an admin connection ended early"),
+        Err(_) => debug!("an admin connection reached its time limit"),
+    }
+}
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

@@ -1,0 +1,219 @@
+//! What `/status` says, as one JSON object. Fields are added, never renamed or removed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::view::View;
+use crate::event::{Lane, UnixMillis};
+use crate::health::State;
+use crate::journal::Accounts;
+
+/// The daemon at one moment. Ages are in seconds; absent ages are `null`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of sledge that answers.
+    pub version: String,
+    /// How long it has been running.
+    pub uptime_seconds: f64,
+    /// The address of Polar that events go to.
+    pub polar: String,
+    /// The age of the oldest event still owed to Polar; `null` when nothing is owed.
+    pub lag_seconds: Option<f64>,
+    /// How long ago Polar last confirmed events; `null` before the first time in this life.
+    pub last_delivery_age_seconds: Option<f64>,
+    /// What is owed to Polar.
+    pub pending: PendingStatus,
+    /// Why delivery is held; empty when it is not.
+    pub held: Vec<String>,
+    /// What has become of every event of this process life.
+    pub accounts: AccountsStatus,
+    /// Dead letters kept now.
+    pub dead_letters: DeadLettersStatus,
+    /// The journal's size.
+    pub journal: JournalStatus,
+    /// Whether every part can serve.
+    pub ready: bool,
+    /// Every part and how it is doing, by name.
+    pub parts: Vec<PartStatus>,
+    /// Where events are taken.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// What is owed to Polar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    /// Events of both lanes.
+    pub events: u64,
+    /// Their texts, in bytes.
+    pub bytes: u64,
+    /// The lane of credit grants.
+    pub grants: LaneStatus,
+    /// The lane of everything else.
+    pub usage: LaneStatus,
+}
+
+/// One lane of what is owed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// Events owed.
+    pub events: u64,
+    /// The age of the oldest one; `null` when there is none.
+    pub oldest_age_seconds: Option<f64>,
+}
+
+/// The ledger of this process life:
+/// `pending_at_start + accepted + restored = inserted + duplicates + dead_lettered + pending`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountsStatus {
+    /// Events found pending when the journal was opened.
+    pub pending_at_start: u64,
+    /// Events made durable.
+    pub accepted: u64,
+    /// Events put back into pending.
+    pub restored: u64,
+    /// Events Polar inserted.
+    pub inserted: u64,
+    /// Events Polar already had.
+    pub duplicates: u64,
+    /// Events given up by delivery.
+    pub dead_lettered: u64,
+    /// Events owed to Polar.
+    pub pending: u64,
+}
+
+/// Dead letters kept now, by the side that gave them up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettersStatus {
+    /// Accepted here, refused by Polar.
+    pub delivery: u64,
+    /// Refused here, from senders who get no answers.
+    pub intake: u64,
+}
+
+/// The journal's size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// Its folder on disk.
+    pub bytes: u64,
+    /// The most it may take.
+    pub limit_bytes: u64,
+}
+
+/// How one part is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartStatus {
+    /// Its name.
+    pub part: String,
+    /// Its state.
+    pub state: PartState,
+    /// Why it is not simply ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A part's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartState {
+    /// It serves.
+    Ready,
+    /// It serves, but a person should look.
+    Degraded,
+    /// It can't serve.
+    NotReady,
+}
+
+/// A place where events are taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// What it is, such as `unix`.
+    pub name: String,
+    /// A path or an address.
+    pub address: String,
+}
+
+impl ListenerStatus {
+    /// A Unix stream socket.
+    #[must_use]
+    pub fn unix(path: &Path) -> Self {
+        Self { name: "unix".to_owned(), address: path.display().to_string() }
+    }
+}
+
+impl Status {
+    /// The daemon as `view` shows it now.
+    pub(super) fn of(view: &View) -> Self {
+        let accounts = view.accounts.read();
+        let now = (view.now)();
+        let parts: Vec<PartStatus> =
+            view.health.parts().into_iter().map(|(part, state)| PartStatus::of(part, state)).collect();
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: view.started.elapsed().as_secs_f64(),
+            polar: view.polar.clone(),
+            lag_seconds: age(accounts.oldest_pending_over_all(), now),
+            last_delivery_age_seconds: age(accounts.last_delivery, now),
+            pending: PendingStatus {
+                events: accounts.pending_total(),
+                bytes: accounts.pending_bytes,
+                grants: LaneStatus::of(&accounts, Lane::Grants, now),
+                usage: LaneStatus::of(&accounts, Lane::Usage, now),
+            },
+            held: view.metrics.held_reasons(),
+            accounts: AccountsStatus::of(&accounts),
+            dead_letters: DeadLettersStatus::of(&accounts),
+            journal: JournalStatus {
+                bytes: accounts.journal_bytes,
+                limit_bytes: accounts.journal_limit_bytes,
+            },
+            ready: !parts.iter().any(|part| part.state == PartState::NotReady),
+            parts,
+            listeners: view.listeners.clone(),
+        }
+    }
+}
+
+impl LaneStatus {
+    fn of(accounts: &Accounts, lane: Lane, now: UnixMillis) -> Self {
+        Self { events: accounts.pending[lane], oldest_age_seconds: age(accounts.oldest_pending[lane], now) }
+    }
+}
+
+impl AccountsStatus {
+    fn of(accounts: &Accounts) -> Self {
+        Self {
+            pending_at_start: accounts.pending_at_start,
+            accepted: accounts.accepted_total(),
+            restored: accounts.restored.iter().sum(),
+            inserted: accounts.inserted,
+            duplicates: accounts.duplicates,
+            dead_lettered: accounts.dead_lettered_total(),
+            pending: accounts.pending_total(),
+        }
+    }
+}
+
+impl DeadLettersStatus {
+    fn of(accounts: &Accounts) -> Self {
+        let [delivery, intake] = accounts.dead_letters;
+        Self { delivery, intake }
+    }
+}
+
+impl PartStatus {
+    fn of(part: &str, state: State) -> Self {
+        let (state, reason) = match state {
+            State::Ready => (PartState::Ready, None),
+            State::Degraded(reason) => (PartState::Degraded, Some(reason)),
+            State::NotReady(reason) => (PartState::NotReady, Some(reason)),
+        };
+        Self { part: part.to_owned(), state, reason }
+    }
+}
+
+/// Seconds since `then`; zero for a time that lies ahead, as after a step of the clock.
+fn age(then: Option<UnixMillis>, now: UnixMillis) -> Option<f64> {
+    then.map(|then| Duration::from_millis(now.saturating_sub(then)).as_secs_f64())
+}

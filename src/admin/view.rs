@@ -1,0 +1,42 @@
+//! What the admin address can see.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::status::ListenerStatus;
+use crate::event::UnixMillis;
+use crate::health::Health;
+use crate::journal::AccountsReader;
+use crate::metrics::Metrics;
+
+/// The time of day, handed in: milliseconds since 1970-01-01T00:00:00Z.
+pub type Now = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// Windows into the rooms; nothing can be changed through them.
+#[derive(Clone)]
+pub struct View {
+    /// The ledger's figures.
+    pub accounts: AccountsReader,
+    /// What the rooms report as it happens.
+    pub metrics: Metrics,
+    /// Who is ready.
+    pub health: Health,
+    /// Where events are taken.
+    pub listeners: Vec<ListenerStatus>,
+    /// The address of Polar that events go to.
+    pub polar: String,
+    /// When the daemon started.
+    pub started: Instant,
+    /// The clock that accept times were read from.
+    pub now: Now,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("listeners", &self.listeners)
+            .field("polar", &self.polar)
+            .finish_non_exhaustive()
+    }
+}

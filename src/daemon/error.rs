@@ -1,0 +1,81 @@
+//! Why the daemon did not start, or did not go on.
+
+use std::path::PathBuf;
+
+use crate::journal::{JournalError, OpenError};
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process serves this socket.
+    #[error("the socket {} is served by {owner} already; stop that one first, or give this one another --socket", path.display())]
+    SocketInUse {
+        /// The socket.
+        path: PathBuf,
+        /// Who has it.
+        owner: String,
+    },
+    /// Something that is no socket lies there.
+    #[error("{} is not a socket and is left alone; give another --socket, or move it away", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The socket can't be bound.
+    #[error("failed to bind the socket {}: {source}; check that its folder exists and may be written by the user sledge runs as", path.display())]
+    Socket {
+        /// The socket, or its lock.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The admin address can't be bound.
+    #[error("failed to listen on the admin address {address}: {source}; give another --admin")]
+    Admin {
+        /// The address.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The journal's opening panicked.
+    #[error("the journal could not be opened: an unexpected fault, described above; please report it")]
+    JournalPanicked,
+    /// The client for Polar can't be made.
+    #[error("failed to set up the connection to Polar: {0}")]
+    Polar(String),
+    /// Two metrics share a name.
+    #[error("failed to set up the metrics: {0}; please report this")]
+    Metrics(String),
+}
+
+impl StartError {
+    /// Whether the same start may succeed later, when another process has ended.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(
+            self,
+            Self::SocketInUse { .. } | Self::Journal(OpenError::InUse { .. } | OpenError::DiskFull { .. })
+        )
+    }
+}
+
+/// Why the daemon stopped by itself. What was acknowledged is on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A task ended that never should.
+    #[error(
+        "{task} ended unexpectedly; restart sledge (everything acknowledged is on disk), and please report this"
+    )]
+    TaskEnded {
+        /// Which.
+        task: &'static str,
+    },
+}

@@ -1,0 +1,139 @@
+//! The Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
+
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use tokio::net::UnixListener;
+
+use super::error::StartError;
+
+/// Whoever may write to the socket can give credits away: its owner and its group, nobody else.
+const SOCKET_MODE: u32 = 0o660;
+/// The socket's folder, where it has to be made.
+const FOLDER_MODE: u32 = 0o750;
+
+/// A bound socket file. Dropping it removes the file, so that clients learn at once that nobody listens.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Held as long as the socket is ours; a lock outlives no process.
+    _lock: File,
+}
+
+impl SocketFile {
+    /// Binds `path`. A socket file that a dead process left behind is replaced; that is decided under a lock, so of two
+    /// daemons that start together only one can come to it.
+    ///
+    /// # Errors
+    /// When another daemon serves it, something that is no socket lies there, or the system refuses.
+    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), StartError> {
+        let at = |source| StartError::Socket { path: path.to_owned(), source };
+        if let Some(folder) =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        {
+            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
+        }
+        let lock = lock(path)?;
+        remove_stale(path)?;
+        let listener = UnixListener::bind(path).map_err(at)?;
+        let file = Self { path: path.to_owned(), _lock: lock };
+        fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(at)?;
+        Ok((file, listener))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+/// The lock lies beside the socket, because the socket's own file comes and goes.
+fn lock(path: &Path) -> Result<File, StartError> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock_path = PathBuf::from(lock_path);
+    let at = |source| StartError::Socket { path: lock_path.clone(), source };
+    let mut file =
+        File::options().create(true).truncate(false).read(true).write(true).open(&lock_path).map_err(at)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let owner = fs::read_to_string(&lock_path).unwrap_or_default().trim().to_owned();
+            return Err(StartError::SocketInUse { path: path.to_owned(), owner });
+        }
+        Err(TryLockError::Error(source)) => return Err(at(source)),
+    }
+    file.set_len(0).map_err(at)?;
+    file.write_all(format!("process {}\n", std::process::id()).as_bytes()).map_err(at)?;
+    Ok(file)
+}
+
+/// Removes what lies at `path` if it is a socket that nobody answers on.
+fn remove_stale(path: &Path) -> Result<(), StartError> {
+    let at = |source| StartError::Socket { path: path.to_owned(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(at(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(StartError::NotASocket { path: path.to_owned() });
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        // It answers, though it holds no lock of ours: another program's socket.
+        Ok(_) => Err(StartError::SocketInUse { path: path.to_owned(), owner: "another program".to_owned() }),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(at),
+        Err(error) => Err(at(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_socket_is_taken_over_and_a_living_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/sledge.sock");
+        fs::create_dir(folder.path().join("run")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let (file, _listener) = SocketFile::bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        let refused = SocketFile::bind(&path).unwrap_err();
+        assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn another_programs_socket_and_plain_files_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sledge.sock");
+        let living = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(matches!(SocketFile::bind(&path), Err(StartError::SocketInUse { .. })));
+        drop(living);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(SocketFile::bind(&path), Err(StartError::NotASocket { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn a_missing_folder_is_made_for_owner_and_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run/deep/sledge.sock");
+        let _bound = SocketFile::bind(&path).unwrap();
+        let mode = fs::metadata(folder.path().join("run")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{mode:o}");
+    }
+}

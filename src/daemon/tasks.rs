@@ -1,0 +1,83 @@
+//! Every long task of the process: who it is, and what its end means.
+
+use std::future::Future;
+
+use tokio::task::JoinSet;
+
+/// A long task. None of them ends before it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Takes events in.
+    Listener,
+    /// Sends them to Polar.
+    Delivery,
+    /// Answers on the admin address.
+    Admin,
+}
+
+impl Task {
+    /// Its name in logs and errors.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Listener => "the socket listener",
+            Self::Delivery => "delivery",
+            Self::Admin => "the admin server",
+        }
+    }
+}
+
+/// A task's end.
+#[derive(Debug)]
+pub(super) struct Ended<T> {
+    /// Which.
+    pub(super) task: Task,
+    /// What it brought; `None` when it panicked.
+    pub(super) outcome: Option<T>,
+}
+
+/// The running tasks. Dropping it stops them all at once.
+#[derive(Debug)]
+pub(super) struct Tasks<T> {
+    running: JoinSet<(Task, T)>,
+    ids: Vec<(tokio::task::Id, Task)>,
+}
+
+impl<T: Send + 'static> Tasks<T> {
+    pub(super) fn new() -> Self {
+        Self { running: JoinSet::new(), ids: Vec::new() }
+    }
+
+    /// Starts a task.
+    pub(super) fn start(&mut self, task: Task, work: impl Future<Output = T> + Send + 'static) {
+        let handle = self.running.spawn(async move { (task, work.await) });
+        self.ids.push((handle.id(), task));
+    }
+
+    /// Waits for the next task to end; for ever when none runs. Cancel-safe.
+    pub(super) async fn next_end(&mut self) -> Ended<T> {
+        match self.running.join_next().await {
+            Some(Ok((task, outcome))) => Ended { task, outcome: Some(outcome) },
+            Some(Err(error)) => {
+                let task = self
+                    .ids
+                    .iter()
+                    .find(|(id, _)| *id == error.id())
+                    .map_or(Task::Listener, |(_, task)| *task);
+                tracing::error!(%error, task = task.as_str(), "a task panicked");
+                Ended { task, outcome: None }
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for `task` to end. Other ends on the way are handed to `other`.
+    pub(super) async fn end_of(&mut self, task: Task) -> Option<T> {
+        loop {
+            let ended = self.next_end().await;
+            if ended.task == task {
+                return ended.outcome;
+            }
+            tracing::error!(task = ended.task.as_str(), "a task ended out of turn while sledge was stopping");
+        }
+    }
+}

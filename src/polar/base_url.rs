@@ -1,0 +1,160 @@
+//! Where Polar is.
+
+use reqwest::Url;
+
+use super::error::SetupError;
+use super::wire::INGEST_PATH;
+
+/// Which of Polar's worlds is spoken to: tokens and limits differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Environment {
+    /// `https://api.polar.sh`
+    Production,
+    /// `https://sandbox-api.polar.sh`
+    Sandbox,
+    /// Any other address: a stand-in, a proxy, an own Polar.
+    Custom,
+}
+
+impl Environment {
+    /// Its name as flags and configuration spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+            Self::Custom => "custom",
+        }
+    }
+}
+
+/// An address requests can be sent to: scheme, host, port and perhaps a path prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    url: Url,
+}
+
+impl BaseUrl {
+    /// Polar's production.
+    pub const PRODUCTION: &'static str = "https://api.polar.sh";
+    /// Polar's sandbox.
+    pub const SANDBOX: &'static str = "https://sandbox-api.polar.sh";
+
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// When it is no http or https address, or carries what an address of an API has no use for.
+    pub fn parse(text: &str) -> Result<Self, SetupError> {
+        let refuse = |shown: &str, fault| SetupError::BaseUrl { url: shown.to_owned(), fault };
+        let Ok(url) = Url::parse(text) else {
+            // Unparsed text may hold a password; it is not repeated.
+            return Err(refuse("…", "it is not a URL"));
+        };
+        let shown = format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default());
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse(&shown, "its scheme is neither https nor http"));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(refuse(&shown, "it names no host"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse(&shown, "it carries a user or password"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse(&shown, "it carries a query or fragment"));
+        }
+        if url.path().trim_end_matches('/').ends_with("/v1") {
+            return Err(refuse(&shown, "it must end before /v1"));
+        }
+        Ok(Self { url })
+    }
+
+    /// Which of Polar's worlds this is.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        match self.url.host_str() {
+            Some("api.polar.sh") => Environment::Production,
+            Some("sandbox-api.polar.sh") => Environment::Sandbox,
+            _ => Environment::Custom,
+        }
+    }
+
+    /// Whether what is sent there can be read on its way.
+    #[must_use]
+    pub fn is_clear_text(&self) -> bool {
+        self.url.scheme() == "http" && !self.is_loopback()
+    }
+
+    /// Whether it never leaves this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// The host's name.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The address without a trailing slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// Where events go. A path prefix stays in front; nothing is joined by URL rules.
+    pub(super) fn ingest(&self) -> Url {
+        let mut url = self.url.clone();
+        let prefix = self.url.path().trim_end_matches('/');
+        url.set_path(&format!("{prefix}{INGEST_PATH}"));
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_go_to_the_same_path_whether_or_not_the_address_ends_in_a_slash() {
+        for (base, target) in [
+            ("https://api.polar.sh", "https://api.polar.sh/v1/events/ingest"),
+            ("https://api.polar.sh/", "https://api.polar.sh/v1/events/ingest"),
+            ("http://127.0.0.1:9000/polar/", "http://127.0.0.1:9000/polar/v1/events/ingest"),
+        ] {
+            assert_eq!(BaseUrl::parse(base).unwrap().ingest().as_str(), target);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_no_base_of_an_api_is_refused_without_its_password() {
+        for text in [
+            "api.polar.sh",
+            "ftp://api.polar.sh",
+            "https://user:secret@api.polar.sh",
+            "https://api.polar.sh/?secret=1",
+            "https://api.polar.sh/#secret",
+            "https://api.polar.sh/v1/",
+            "unix:/run/secret.sock",
+        ] {
+            let error = BaseUrl::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn environments_and_loopback_are_told_by_the_host() {
+        let parse = |text| BaseUrl::parse(text).unwrap();
+        assert_eq!(parse(BaseUrl::PRODUCTION).environment(), Environment::Production);
+        assert_eq!(parse(BaseUrl::SANDBOX).environment(), Environment::Sandbox);
+        assert_eq!(parse("https://api.polar.sh.example.org").environment(), Environment::Custom);
+        for loopback in ["http://localhost:1", "http://127.0.0.1:1", "http://127.8.8.8", "http://[::1]:1"] {
+            assert!(parse(loopback).is_loopback() && !parse(loopback).is_clear_text(), "{loopback}");
+        }
+        assert!(parse("http://polar.internal").is_clear_text());
+        assert!(!parse("https://polar.internal").is_clear_text());
+    }
+}

@@ -1,0 +1,157 @@
+//! The token in use, and looking whether a new one was put in its place.
+
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::error::TokenError;
+use super::token::{TOKEN_BYTES_MAX, Token};
+
+/// Where the token comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum TokenSource {
+    /// There is none: requests carry no `Authorization`, which only a stand-in for Polar accepts.
+    #[default]
+    None,
+    /// Given directly; it changes only with a restart.
+    Fixed(Token),
+    /// A file holding the token alone, read again whenever Polar refuses what it held.
+    File(PathBuf),
+}
+
+/// What a second look at the source found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenChange {
+    /// The same token as before.
+    Same,
+    /// Another token, in use from now on.
+    Changed,
+    /// Nothing usable; the token in use, if any, stays in use.
+    Unusable(TokenError),
+}
+
+/// The token in use and its source.
+#[derive(Debug)]
+pub struct Credentials {
+    source: TokenSource,
+    token: Mutex<Option<Token>>,
+}
+
+impl Credentials {
+    /// Takes the token from its source. A file that holds no token yet is no error: it is looked at again later.
+    #[must_use]
+    pub fn new(source: TokenSource) -> Self {
+        let credentials = Self { source, token: Mutex::new(None) };
+        if let TokenSource::Fixed(token) = &credentials.source {
+            credentials.replace(token.clone());
+        } else if let TokenChange::Unusable(fault) = credentials.reread() {
+            tracing::warn!("{fault}");
+        }
+        credentials
+    }
+
+    /// Where the token comes from.
+    #[must_use]
+    pub fn source(&self) -> &TokenSource {
+        &self.source
+    }
+
+    /// The token in use.
+    #[must_use]
+    pub fn token(&self) -> Option<Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks at the source again. The whole (tiny) file is read each time, so that no change hides behind the
+    /// resolution of a file's time stamp.
+    pub fn reread(&self) -> TokenChange {
+        let TokenSource::File(path) = &self.source else {
+            return TokenChange::Same;
+        };
+        match read_token_file(path) {
+            Err(fault) => TokenChange::Unusable(fault),
+            Ok((token, _)) if self.token().as_ref() == Some(&token) => TokenChange::Same,
+            Ok((token, file)) => {
+                warn_of_other_readers(path, &file);
+                self.replace(token);
+                TokenChange::Changed
+            }
+        }
+    }
+
+    fn replace(&self, token: Token) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+    }
+}
+
+fn read_token_file(path: &Path) -> Result<(Token, Metadata), TokenError> {
+    let unreadable =
+        |error: std::io::Error| TokenError::Unreadable { path: path.to_owned(), kind: error.kind() };
+    let in_file = |fault| TokenError::InFile { path: path.to_owned(), fault: Box::new(fault) };
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // Twice the limit leaves room for white space, and a file that is no token at all is not read to its end.
+    file.take(2 * TOKEN_BYTES_MAX as u64).read_to_end(&mut bytes).map_err(unreadable)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| in_file(TokenError::NotAToken))?;
+    let token = Token::parse(text).map_err(in_file)?;
+    Ok((token, metadata))
+}
+
+fn warn_of_other_readers(path: &Path, file: &Metadata) {
+    if is_open_to_others(file.permissions().mode()) {
+        let path = path.display();
+        tracing::warn!(
+            "the token file {path} can be read by other users of this machine; run: chmod 600 {path}"
+        );
+    }
+}
+
+fn is_open_to_others(mode: u32) -> bool {
+    mode & 0o044 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_file_is_picked_up_when_it_appears_and_when_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let credentials = Credentials::new(TokenSource::File(path.clone()));
+        assert_eq!(credentials.token(), None);
+        assert!(matches!(credentials.reread(), TokenChange::Unusable(TokenError::Unreadable { .. })));
+
+        std::fs::write(&path, "first\n").unwrap();
+        assert_eq!(credentials.reread(), TokenChange::Changed);
+        assert_eq!(credentials.reread(), TokenChange::Same);
+        std::fs::write(&path, "other\n").unwrap();
+        assert_eq!(credentials.reread(), TokenChange::Changed);
+        assert_eq!(credentials.token(), Some(Token::parse("other").unwrap()));
+    }
+
+    #[test]
+    fn a_spoiled_token_file_leaves_the_token_in_use_and_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "good").unwrap();
+        let credentials = Credentials::new(TokenSource::File(path.clone()));
+        for spoiled in ["", "undefined", "two words", "\u{fffd}"] {
+            std::fs::write(&path, spoiled).unwrap();
+            let TokenChange::Unusable(fault) = credentials.reread() else {
+                panic!("{spoiled:?} was taken for a token")
+            };
+            assert!(fault.to_string().contains("token file"), "{fault}");
+            assert_eq!(credentials.token(), Some(Token::parse("good").unwrap()));
+        }
+    }
+
+    #[test]
+    fn only_files_that_others_may_read_are_warned_of() {
+        assert!(is_open_to_others(0o100_644) && is_open_to_others(0o100_640) && is_open_to_others(0o100_604));
+        assert!(!is_open_to_others(0o100_600) && !is_open_to_others(0o100_400));
+    }
+}

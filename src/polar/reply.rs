@@ -1,0 +1,212 @@
+//! Everything that can come of a request, as one closed set.
+
+use std::time::Duration;
+
+use super::wire::{IngestReply, ValidationReply};
+use crate::event::UnixMillis;
+
+/// What came of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Polar's reply, or what stood in its way.
+    pub reply: Reply,
+    /// The answer's `Date`, to the second below.
+    pub date: Option<UnixMillis>,
+    /// From the first byte sent to the last byte read.
+    pub took: Duration,
+}
+
+/// What Polar said, or what stood in its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// 200 with Polar's body.
+    Accepted(IngestReply),
+    /// A 2xx that is not Polar's 200: it proves nothing.
+    Unproven {
+        /// The status.
+        status: u16,
+    },
+    /// 422 with Polar's body.
+    Invalid(ValidationReply),
+    /// 401: the token is wrong, expired, or another environment's.
+    Unauthorized,
+    /// 403: the token lacks `events:write`.
+    Forbidden,
+    /// 404: a wrong address or `Polar-Version`.
+    NotFound,
+    /// 3xx; never followed, because the token would go along.
+    Redirect {
+        /// The status.
+        status: u16,
+    },
+    /// 429.
+    RateLimited {
+        /// The least to wait, when Polar says.
+        retry_after: Option<Duration>,
+    },
+    /// 413.
+    TooLarge,
+    /// Any other 4xx, and a 422 whose body isn't Polar's: somebody between here and Polar, or a fault of ours.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// 5xx, and 408, which says the same.
+    ServerError {
+        /// The status.
+        status: u16,
+        /// The least to wait, when the answer says.
+        retry_after: Option<Duration>,
+    },
+    /// No answer. The events may have been inserted all the same.
+    Unreachable(Unreachable),
+}
+
+/// Why there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unreachable {
+    /// Nothing listens there.
+    Refused,
+    /// No connection came about: no route, or no answer to the attempt in time.
+    NoRoute,
+    /// The name has no address.
+    Dns,
+    /// No trusted TLS connection.
+    Tls,
+    /// Connected, but no answer within the request timeout.
+    Timeout,
+    /// The connection broke after the request had begun.
+    Reset,
+    /// What came back is not HTTP, or not all of it came.
+    Garbage,
+}
+
+impl Unreachable {
+    /// What happened, for people.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Refused => "the connection was refused",
+            Self::NoRoute => "no connection came about",
+            Self::Dns => "its name could not be resolved",
+            Self::Tls => "no trusted TLS connection came about",
+            Self::Timeout => "it did not answer in time",
+            Self::Reset => "the connection broke",
+            Self::Garbage => "what came back was not a complete HTTP answer",
+        }
+    }
+}
+
+impl Reply {
+    /// The label of the request's metric: a closed set.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Unproven { .. } => "unproven",
+            Self::Invalid(_) => "invalid",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Redirect { .. } => "redirect",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::TooLarge => "too_large",
+            Self::Refused { .. } => "refused",
+            Self::ServerError { .. } => "server_error",
+            Self::Unreachable(Unreachable::Refused) => "connection_refused",
+            Self::Unreachable(Unreachable::NoRoute) => "no_route",
+            Self::Unreachable(Unreachable::Dns) => "dns",
+            Self::Unreachable(Unreachable::Tls) => "tls",
+            Self::Unreachable(Unreachable::Timeout) => "timeout",
+            Self::Unreachable(Unreachable::Reset) => "reset",
+            Self::Unreachable(Unreachable::Garbage) => "garbage",
+        }
+    }
+
+    /// The status of the answer; `None` when there was none.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Accepted(_) => Some(200),
+            Self::Invalid(_) => Some(422),
+            Self::Unauthorized => Some(401),
+            Self::Forbidden => Some(403),
+            Self::NotFound => Some(404),
+            Self::RateLimited { .. } => Some(429),
+            Self::TooLarge => Some(413),
+            Self::Unproven { status }
+            | Self::Redirect { status }
+            | Self::Refused { status }
+            | Self::ServerError { status, .. } => Some(*status),
+            Self::Unreachable(_) => None,
+        }
+    }
+
+    /// Whether reading the body of an answer with this status can tell more than the status.
+    pub(super) fn body_matters(status: u16) -> bool {
+        matches!(status, 200 | 422)
+    }
+
+    /// The reply that an answer's parts make. `body` is empty when it was not worth reading.
+    pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        match status {
+            200 => serde_json::from_slice(body).map_or(Self::Unproven { status }, Self::Accepted),
+            201..=299 => Self::Unproven { status },
+            300..=399 => Self::Redirect { status },
+            401 => Self::Unauthorized,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            413 => Self::TooLarge,
+            422 => serde_json::from_slice(body).map_or(Self::Refused { status }, Self::Invalid),
+            429 => Self::RateLimited { retry_after },
+            408 => Self::ServerError { status, retry_after },
+            400..=499 => Self::Refused { status },
+            _ => Self::ServerError { status, retry_after },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polars_bodies_are_told_from_anybody_elses() {
+        let read = |status, body: &str| Reply::read(status, None, body.as_bytes());
+        assert_eq!(
+            read(200, r#"{"inserted":3,"duplicates":1}"#),
+            Reply::Accepted(IngestReply { inserted: 3, duplicates: 1 })
+        );
+        for foreign in ["", "OK", "<html>", "{}", r#"{"inserted":-1}"#, r#"{"inserted":"3"}"#, "[]"] {
+            assert_eq!(read(200, foreign), Reply::Unproven { status: 200 }, "{foreign}");
+            assert_eq!(read(422, foreign), Reply::Refused { status: 422 }, "{foreign}");
+        }
+        let refused = r#"{"error":"RequestValidationError","detail":[{"type":"missing",
+            "loc":["body","events",7,"EventCreateCustomer","name"],"msg":"Field required","input":{"a":1}}]}"#;
+        let Reply::Invalid(reply) = read(422, refused) else { panic!("not read as Polar's") };
+        assert_eq!(reply.detail[0].event_index(), Some(7));
+    }
+
+    #[test]
+    fn every_status_has_its_place() {
+        let wait = Some(Duration::from_secs(9));
+        let read = |status| Reply::read(status, wait, b"");
+        for status in [201, 202, 204] {
+            assert_eq!(read(status), Reply::Unproven { status });
+        }
+        for status in [301, 307, 308, 304] {
+            assert_eq!(read(status), Reply::Redirect { status });
+        }
+        for status in [400, 402, 405, 407, 411, 415, 451] {
+            assert_eq!(read(status), Reply::Refused { status });
+        }
+        for status in [408, 500, 502, 503, 504, 520, 599, 600] {
+            assert_eq!(read(status), Reply::ServerError { status, retry_after: wait });
+        }
+        assert_eq!(read(401), Reply::Unauthorized);
+        assert_eq!(read(403), Reply::Forbidden);
+        assert_eq!(read(404), Reply::NotFound);
+        assert_eq!(read(413), Reply::TooLarge);
+        assert_eq!(read(429), Reply::RateLimited { retry_after: wait });
+    }
+}

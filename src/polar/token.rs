@@ -1,0 +1,80 @@
+//! The token, kept from every log.
+
+use std::fmt;
+
+use super::error::TokenError;
+
+/// Longer than any token Polar gives out; a file larger than this is something else.
+pub(super) const TOKEN_BYTES_MAX: usize = 4_096;
+/// What shells, templates and runtimes write for a variable that is not set.
+const PLACEHOLDERS: [&str; 5] = ["undefined", "null", "None", "nil", "changeme"];
+
+/// An access token. It has no `Display` and its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Reads a token, taking surrounding white space for the editor's.
+    ///
+    /// # Errors
+    /// When it can't be one; the error never shows it.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let token = text.trim();
+        if token.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        if let Some(word) = PLACEHOLDERS.into_iter().find(|word| *word == token) {
+            return Err(TokenError::Placeholder { word });
+        }
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong { limit: TOKEN_BYTES_MAX });
+        }
+        if token.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\'')) {
+            return Err(TokenError::NotAToken);
+        }
+        Ok(Self(token.to_owned()))
+    }
+
+    /// The token itself, for the one header it belongs in.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_trimmed_and_never_shown() {
+        let token = Token::parse(" polar_oat_abc\n").unwrap();
+        assert_eq!(token.expose(), "polar_oat_abc");
+        assert!(!format!("{token:?}").contains("polar_oat"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_token_is_refused_without_being_echoed() {
+        let long = "x".repeat(TOKEN_BYTES_MAX + 1);
+        for (text, fault) in [
+            ("", TokenError::Empty),
+            (" \n\t", TokenError::Empty),
+            ("undefined", TokenError::Placeholder { word: "undefined" }),
+            ("null\n", TokenError::Placeholder { word: "null" }),
+            ("secret one", TokenError::NotAToken),
+            ("secret\nsecret", TokenError::NotAToken),
+            ("\"secret\"", TokenError::NotAToken),
+            ("secrét", TokenError::NotAToken),
+            (long.as_str(), TokenError::TooLong { limit: TOKEN_BYTES_MAX }),
+        ] {
+            let error = Token::parse(text).unwrap_err();
+            assert_eq!(error, fault);
+            assert!(!error.to_string().contains("secr"), "{error}");
+        }
+    }
+}

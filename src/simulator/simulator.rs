@@ -1,0 +1,224 @@
+//! The handle: what tests and the control surface do to a simulator.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::also_refuse::AlsoRefuse;
+use super::customer::{CustomerExists, NewCustomer};
+use super::id_table::IdRecord;
+use super::meter::NewMeter;
+use super::script::Scripted;
+use super::settings::{RateLimit, Settings};
+use super::state::{RequestRecord, State};
+use super::world::World;
+use super::{listing, server};
+
+/// A snapshot of what Polar's database held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotId(usize);
+
+impl SnapshotId {
+    /// The snapshot's number, from 0.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0
+    }
+
+    /// The snapshot of that number, whether it exists or not.
+    #[must_use]
+    pub fn from_number(number: usize) -> Self {
+        Self(number)
+    }
+}
+
+/// There is no such snapshot: take one first. Restoring one drops those taken after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no snapshot {0}, take one first; restoring a snapshot drops later ones")]
+pub struct UnknownSnapshot(usize);
+
+/// A change of settings; what is `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Change {
+    /// The rate limit in force; its window starts anew.
+    pub rate_limit: Option<RateLimit>,
+    /// Whether fresh tokens have a zone of their own.
+    pub fresh_token_zone: Option<bool>,
+    /// The accepted tokens; an empty list accepts any that starts with `polar_oat_`.
+    pub accepted_tokens: Option<Vec<String>>,
+    /// Known tokens without the scope to ingest.
+    pub tokens_without_scope: Option<Vec<String>>,
+    /// The delay of balances, in milliseconds.
+    pub settle_delay_ms: Option<u64>,
+    /// The latency of every answer under `/v1`, in milliseconds.
+    pub latency_ms: Option<u64>,
+    /// How far Polar's clock is ahead of ours (or, negative, behind), in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// The text of the `Date` header; an empty one follows the clock again.
+    pub date: Option<String>,
+    /// Whether every request under `/v1` has its connection closed before it is read.
+    pub refuse_connections: Option<bool>,
+    /// Rules stricter than Polar's.
+    pub also_refuse: Option<Vec<AlsoRefuse>>,
+}
+
+/// Polar in memory. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Simulator {
+    world: Arc<Mutex<World>>,
+    inserted: watch::Sender<u64>,
+}
+
+impl Simulator {
+    /// An empty Polar.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { world: Arc::new(Mutex::new(World::new(settings))), inserted: watch::Sender::new(0) }
+    }
+
+    /// Serves HTTP/1.1 on `listener` until `shutdown` ends, then answers what is in flight and returns.
+    ///
+    /// # Errors
+    /// When the listener fails for good.
+    pub async fn serve(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        server::serve(self, listener, shutdown).await
+    }
+
+    /// Creates a customer; events sent for its external id before now become its own.
+    ///
+    /// # Errors
+    /// When the email or the external id is taken.
+    pub fn create_customer(&self, customer: NewCustomer) -> Result<Uuid, CustomerExists> {
+        self.world().create_customer(customer).map(|customer| customer.id)
+    }
+
+    /// Creates a meter. Events kept in full from before now count in it.
+    pub fn create_meter(&self, meter: NewMeter) -> Uuid {
+        self.world().create_meter(meter).id
+    }
+
+    /// Credits left for a customer on the first meter of that name; `None` while nothing of theirs counted.
+    #[must_use]
+    pub fn balance(&self, external_customer_id: &str, meter: &str) -> Option<f64> {
+        let balances = self.world().state().balances;
+        let found = balances.iter().find(|view| view.customer == external_customer_id && view.meter == meter);
+        found.map(|view| view.balance)
+    }
+
+    /// Writes the replies to the next ingest requests, after those already written.
+    pub fn script(&self, replies: impl IntoIterator<Item = Scripted>) {
+        self.world().script.extend(replies);
+    }
+
+    /// Forgets the replies still written.
+    pub fn clear_script(&self) {
+        self.world().script.clear();
+    }
+
+    /// Changes settings.
+    pub fn change(&self, change: Change) {
+        let mut world = self.world();
+        let settings = &mut world.settings;
+        replace(&mut settings.fresh_token_zone, change.fresh_token_zone);
+        replace(&mut settings.settle_delay_ms, change.settle_delay_ms);
+        replace(&mut settings.latency_ms, change.latency_ms);
+        replace(&mut settings.tokens_without_scope, change.tokens_without_scope);
+        if let Some(tokens) = change.accepted_tokens {
+            settings.accepted_tokens = (!tokens.is_empty()).then_some(tokens);
+        }
+        if let Some(limit) = change.rate_limit {
+            settings.rate_limit = limit;
+            world.windows = Default::default();
+        }
+        replace(&mut world.clock_offset_ms, change.clock_offset_ms);
+        replace(&mut world.refuse_connections, change.refuse_connections);
+        replace(&mut world.also_refuse, change.also_refuse);
+        if let Some(date) = change.date {
+            world.date = (!date.is_empty()).then_some(date);
+        }
+    }
+
+    /// What arrived, in numbers.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.world().state()
+    }
+
+    /// The latest 10,000 requests under `/v1`, oldest first.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.world().requests.iter().cloned().collect()
+    }
+
+    /// Up to `limit` of all `external_id`s that ever arrived, in order of first arrival, from `offset` on.
+    #[must_use]
+    pub fn external_ids(&self, offset: usize, limit: usize) -> Vec<IdRecord> {
+        self.world().ids.page(offset, limit)
+    }
+
+    /// What became of one `external_id`; `None` when it never arrived.
+    #[must_use]
+    pub fn external_id(&self, external_id: &str) -> Option<IdRecord> {
+        let world = self.world();
+        let place = usize::try_from(world.ids.find(external_id)?).ok()?;
+        world.ids.page(place, 1).pop()
+    }
+
+    /// The events kept in full, oldest first, as they came.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        self.world().events.iter().map(|event| event.text.to_string()).collect()
+    }
+
+    /// Waits until `events` events have been inserted since the start or the last reset. `false` when that did not
+    /// happen within `timeout`.
+    pub async fn wait_for_events(&self, events: u64, timeout: Duration) -> bool {
+        let mut inserted = self.inserted.subscribe();
+        let enough = inserted.wait_for(|inserted| *inserted >= events);
+        matches!(tokio::time::timeout(timeout, enough).await, Ok(Ok(_)))
+    }
+
+    /// Keeps what Polar's database holds.
+    #[must_use]
+    pub fn snapshot(&self) -> SnapshotId {
+        SnapshotId(self.world().snapshot())
+    }
+
+    /// Goes back to a snapshot: events answered since are gone, and their ids are free again.
+    ///
+    /// # Errors
+    /// When there is no such snapshot.
+    pub fn restore(&self, snapshot: SnapshotId) -> Result<(), UnknownSnapshot> {
+        if self.world().restore(snapshot.0) { Ok(()) } else { Err(UnknownSnapshot(snapshot.0)) }
+    }
+
+    /// Forgets everything that arrived, the database, the script and the rules; the settings stay.
+    pub fn reset(&self) {
+        self.world().reset();
+        self.publish_inserted(0);
+    }
+
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish_inserted(&self, inserted: u64) {
+        self.inserted.send_replace(inserted);
+    }
+
+    pub(super) fn events_page(&self, limit: usize) -> String {
+        listing::latest(&self.world(), limit)
+    }
+}
+
+fn replace<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
