@@ -30,6 +30,10 @@ impl Daemon {
         Err(StartError)
     }
 
+    pub(super) fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
+        Err(std::io::Error::other(StartError))
+    }
+
     pub(super) async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Stopped, RunError> {
         shutdown.await;
         Ok(Stopped { delivered: 0, left: 0 })

@@ -71,7 +71,8 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
     );
     let signals = Signals::new()?;
     let daemon = Daemon::build(config).await?;
-    for line in welcome(&socket, &polar_address, voice) {
+    let admin = daemon.admin_address()?.to_string();
+    for line in welcome(&socket, &polar_address, &admin, voice) {
         voice.say(&line)?;
     }
     let work = |stopped: oneshot::Receiver<()>| async {
@@ -85,7 +86,7 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
         };
         Ok(left)
     };
-    let left = signals.run(work, || {}).await?;
+    let left = signals.run(work).await?;
     voice.say(&what_is_left(&left))?;
     Ok(Exit::Ok)
 }
@@ -144,7 +145,7 @@ impl Drop for DataFolder {
 }
 
 /// What to copy into another terminal.
-fn welcome(socket: &Path, polar: &str, voice: &Voice) -> Vec<String> {
+fn welcome(socket: &Path, polar: &str, admin: &str, voice: &Voice) -> Vec<String> {
     let socket = socket.to_string_lossy();
     let quiet = |text: &str| voice.toned(Tone::Quiet, text);
     let grant = ["sledge", "grant", "10", "--customer", CUSTOMER, "--event", EVENT, "--property", PROPERTY];
@@ -169,6 +170,7 @@ fn welcome(socket: &Path, polar: &str, voice: &Voice) -> Vec<String> {
         command_line(send.into_iter().chain(to_socket)),
         command_line(curl),
         format!("{} | {}", command_line(["echo", event]), command_line(["nc", "-NU", socket.as_ref()])),
+        command_line(["sledge", "status", "--admin", admin]),
         String::new(),
         quiet("# what arrives at Polar:"),
     ]
@@ -192,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_lines_to_copy_name_the_socket() {
-        let lines = welcome(Path::new(SOCKET), "http://127.0.0.1:1", &Voice::new(true));
+        let lines = welcome(Path::new(SOCKET), "http://127.0.0.1:1", "127.0.0.1:2", &Voice::new(true));
         let commands: Vec<_> = lines.iter().filter(|line| line.contains("user_123")).collect();
         assert_eq!(commands.len(), 4);
         assert!(commands.iter().all(|line| line.contains(SOCKET)), "{commands:?}");

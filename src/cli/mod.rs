@@ -6,6 +6,7 @@ mod connect;
 mod daemon_seam;
 mod dev;
 mod dev_feed;
+mod event_lines;
 mod event_text;
 mod exit;
 mod failure;
