@@ -1,13 +1,15 @@
 //! `sledge dev`: the daemon and Polar in memory, in one process, on nothing but this machine.
 
 use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::sync::oneshot;
 
-use super::daemon_seam::Daemon;
 use super::dev_feed;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -18,6 +20,7 @@ use super::signals::Signals;
 use super::simulate;
 use super::voice::{Tone, Voice};
 use crate::config::{Config, SOCKET_PATH_BYTES_MAX};
+use crate::daemon::Daemon;
 use crate::simulator::{NewCustomer, NewMeter, Simulator};
 use crate::{admin, polar};
 
@@ -28,6 +31,8 @@ const PROPERTY: &str = "units";
 const CUSTOMER: &str = "user_123";
 /// The simulator takes any token of this form; no real one is ever read.
 const TOKEN: &str = "polar_oat_dev";
+/// Folders that killed sessions of the same process id may have left behind; in a container every id is the same.
+const LEFTOVERS_MAX: u32 = 1000;
 
 /// Runs the daemon with Polar in memory: no account, no network, no token.
 ///
@@ -123,16 +128,23 @@ impl DataFolder {
         if let Some(path) = named {
             return Ok(Self { path, is_temporary: false });
         }
-        use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("sledge-dev-{}", std::process::id()));
-        // Making it anew keeps out whoever guessed the name and made it first.
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
-            Failure::new(
-                Exit::Io,
-                format!("failed to make {}: {error}; name a folder with --data-dir", path.display()),
-            )
-        })?;
-        Ok(Self { path, is_temporary: true })
+        let own = format!("sledge-dev-{}", std::process::id());
+        let mut names = (0..LEFTOVERS_MAX).map(|number| std::env::temp_dir().join(format!("{own}-{number}")));
+        loop {
+            let Some(path) = names.next() else {
+                let message = format!("too many {own}-… in {}; remove them, or name a folder with --data-dir", std::env::temp_dir().display());
+                return Err(Failure::new(Exit::Io, message));
+            };
+            // Making it anew keeps out whoever guessed the name and made it first.
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self { path, is_temporary: true }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    let message = format!("failed to make {}: {error}; name a folder with --data-dir", path.display());
+                    return Err(Failure::new(Exit::Io, message));
+                }
+            }
+        }
     }
 }
 
@@ -185,6 +197,7 @@ mod tests {
         let temporary = DataFolder::new(None).unwrap();
         let path = temporary.path.clone();
         assert!(path.is_dir());
+        assert_ne!(DataFolder::new(None).unwrap().path, path, "a second one has its own");
         drop(temporary);
         assert!(!path.exists());
         let named = tempfile::tempdir().unwrap();

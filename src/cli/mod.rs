@@ -3,7 +3,6 @@
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
 mod connect;
-mod daemon_seam;
 mod dev;
 mod dev_feed;
 mod event_lines;

@@ -7,7 +7,6 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use tokio::sync::oneshot;
 
-use super::daemon_seam::{Daemon, RunError, StartError, Stopped};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures;
@@ -15,6 +14,7 @@ use super::log::LogArgs;
 use super::signals::Signals;
 use super::voice::Voice;
 use crate::config::{Config, Given, Origin, RawConfig, Surroundings};
+use crate::daemon::{Daemon, RunError, StartError, Stopped};
 
 /// Runs the daemon: takes events on its socket, keeps them on disk, and delivers them to Polar.
 ///

@@ -108,7 +108,7 @@ impl WriterByHand {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
                     Command::KeepRefused(letters, _) => arrived.letters.extend(letters),
-                    Command::Settle(_) | Command::Read { .. } => {}
+                    Command::Settle(_) | Command::Read { .. } | Command::ReadLetters { .. } => {}
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Polar's bodies, as its server of August 2026 writes them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The path events go to.
@@ -66,4 +68,13 @@ pub enum LocPart {
     Index(u64),
     /// A field's name.
     Key(String),
+}
+
+impl fmt::Display for LocPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(index) => write!(f, "{index}"),
+            Self::Key(key) => f.write_str(key),
+        }
+    }
 }

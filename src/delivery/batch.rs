@@ -1,0 +1,295 @@
+//! The events of one request, and which block and position each of them came from.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::time::Instant;
+
+use crate::event::{Lane, PerLane};
+use crate::journal::{Amount, Block};
+
+const OPENING: &[u8] = br#"{"events":["#;
+const CLOSING: &[u8] = b"]}";
+/// What a body holds beside its events and the commas between them.
+pub(super) const FRAMING_BYTES: usize = OPENING.len() + CLOSING.len();
+
+/// Neighbouring events of one block.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The block they lie in.
+    pub block: Arc<Block>,
+    /// Their positions in it.
+    pub positions: Range<u32>,
+}
+
+impl Run {
+    /// How many events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &[u8]> {
+        self.positions.clone().map(|position| self.block.event(position as usize).unwrap_or_default())
+    }
+
+    /// Their texts together, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.texts().map(<[u8]>::len).sum()
+    }
+}
+
+/// What a batch has been through; a batch cut from another one remembers the part of it that still tells something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct History {
+    /// Requests that carried these events.
+    pub requests: u32,
+    /// When the last of them left.
+    pub last_sent: Option<Instant>,
+    /// Requests that failed without saying which event is at fault.
+    pub failures: u32,
+    /// Those of them that were answered in a way that points at the events rather than at the way to Polar.
+    pub blamed: u32,
+    /// How many events Polar had confirmed when this batch first failed, or when it was cut from one that had.
+    pub confirmed_before: Option<u64>,
+    /// Whether it was cut from a batch that kept failing.
+    pub is_piece: bool,
+    /// 200s whose sums were wrong.
+    pub mismatches: u32,
+    /// How often it was set aside for timestamps that lay ahead of Polar's clock.
+    pub early: u32,
+    /// Not to be sent before.
+    pub not_before: Option<Instant>,
+}
+
+impl History {
+    /// Notes a failure that may be the fault of the events. For an event alone the count of what others achieved
+    /// begins at its first failure alone.
+    pub(super) fn failed(&mut self, confirmed: u64, alone: bool, blamed: bool) {
+        if self.confirmed_before.is_none() || (alone && self.failures == 0) {
+            self.confirmed_before = Some(confirmed);
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.blamed = self.blamed.saturating_add(u32::from(blamed));
+    }
+
+    /// The history of a piece of this batch.
+    fn of_a_piece(self, confirmed: u64) -> Self {
+        Self {
+            failures: 0,
+            blamed: 0,
+            confirmed_before: Some(confirmed),
+            is_piece: true,
+            not_before: None,
+            ..self
+        }
+    }
+}
+
+/// The events of one request, in the order they are sent. The order never changes, so that two requests that Polar
+/// works on at once can't lock each other up.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    runs: Vec<Run>,
+    events: usize,
+    text_bytes: usize,
+    /// What it has been through.
+    pub history: History,
+}
+
+impl Batch {
+    /// A batch of these events.
+    #[must_use]
+    pub fn new(runs: Vec<Run>) -> Self {
+        Self::with_history(runs, History::default())
+    }
+
+    fn with_history(mut runs: Vec<Run>, history: History) -> Self {
+        runs.retain(|run| !run.is_empty());
+        let events = runs.iter().map(Run::len).sum();
+        let text_bytes = runs.iter().map(Run::text_bytes).sum();
+        Self { runs, events, text_bytes, history }
+    }
+
+    /// How many events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+
+    /// Where its events lie, in order.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Whether a grant is among them.
+    #[must_use]
+    pub fn has_grants(&self) -> bool {
+        self.runs.iter().any(|run| run.block.id().lane == Lane::Grants)
+    }
+
+    /// The body of its request, in bytes.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        FRAMING_BYTES + self.text_bytes + self.events.saturating_sub(1)
+    }
+
+    /// The body of its request: the stored texts, joined. It is made anew for each request, so that a batch that
+    /// waits takes no memory beside its blocks.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        let mut body = BytesMut::with_capacity(self.body_bytes());
+        body.put_slice(OPENING);
+        for (index, text) in self.runs.iter().flat_map(Run::texts).enumerate() {
+            if index > 0 {
+                body.put_u8(b',');
+            }
+            body.put_slice(text);
+        }
+        body.put_slice(CLOSING);
+        body.freeze()
+    }
+
+    /// How much of each lane it carries.
+    #[must_use]
+    pub fn amounts(&self) -> PerLane<Amount> {
+        let mut amounts = PerLane::<Amount>::default();
+        for run in &self.runs {
+            let amount = &mut amounts[run.block.id().lane];
+            amount.events += run.len() as u64;
+            amount.bytes += run.text_bytes() as u64;
+        }
+        amounts
+    }
+
+    /// Two halves, each to be proven by itself. `confirmed` is how many events Polar has confirmed so far.
+    #[must_use]
+    pub fn split(self, confirmed: u64) -> (Self, Self) {
+        let half = self.events.div_ceil(2);
+        let history = self.history.of_a_piece(confirmed);
+        let (mut first, mut second, mut room) = (Vec::new(), Vec::new(), half);
+        for run in self.runs {
+            let taken = run.len().min(room);
+            room -= taken;
+            let middle = run.positions.start + u32::try_from(taken).unwrap_or(u32::MAX);
+            first.push(Run { block: Arc::clone(&run.block), positions: run.positions.start..middle });
+            second.push(Run { block: run.block, positions: middle..run.positions.end });
+        }
+        (Self::with_history(first, history), Self::with_history(second, history))
+    }
+
+    /// Takes the events at these indices out (ascending, each once); the second batch is the rest. Both keep the order.
+    #[must_use]
+    pub fn isolate(self, indices: &[usize]) -> (Self, Self) {
+        let history = self.history;
+        let (mut named, mut rest) = (Vec::new(), Vec::new());
+        let mut wanted = indices.iter().copied().peekable();
+        let mut index = 0;
+        for run in self.runs {
+            let mut rest_from = run.positions.start;
+            for position in run.positions.clone() {
+                if wanted.next_if_eq(&index).is_some() {
+                    rest.push(Run { block: Arc::clone(&run.block), positions: rest_from..position });
+                    named.push(Run { block: Arc::clone(&run.block), positions: position..position + 1 });
+                    rest_from = position + 1;
+                }
+                index += 1;
+            }
+            rest.push(Run { block: run.block, positions: rest_from..run.positions.end });
+        }
+        (Self::with_history(named, history), Self::with_history(rest, history))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::delivery::tests::fixture::{block, names_in, run_of};
+
+    #[test]
+    fn a_body_is_the_stored_texts_joined_and_nothing_else() {
+        let batch = Batch::new(vec![run_of(&block(Lane::Grants, 1, 2)), run_of(&block(Lane::Usage, 7, 1))]);
+        let body = batch.body();
+        assert_eq!(&body[..], br#"{"events":[{"name":"g1"},{"name":"g2"},{"name":"u7"}]}"#);
+        assert_eq!(body.len(), batch.body_bytes());
+        assert_eq!((batch.amounts().grants.events, batch.amounts().usage.events), (2, 1));
+    }
+
+    #[test]
+    fn the_proof_of_an_event_alone_begins_at_its_first_failure_alone() {
+        let mut history = History::default().of_a_piece(10);
+        history.failed(15, true, true);
+        history.failed(20, true, true);
+        assert_eq!((history.confirmed_before, history.failures), (Some(15), 2));
+        let mut many = History::default().of_a_piece(10);
+        many.failed(15, false, true);
+        assert_eq!(many.confirmed_before, Some(10));
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_a_batch_in_any_way_loses_doubles_and_reorders_nothing(
+            sizes in prop::collection::vec(1_usize..9, 1..6),
+            steps in prop::collection::vec((any::<prop::sample::Index>(), any::<u64>()), 0..12),
+        ) {
+            let mut seq = 0;
+            let mut runs = Vec::new();
+            for size in sizes {
+                runs.push(run_of(&block(Lane::Usage, seq, size)));
+                seq += size as u64;
+            }
+            let whole = Batch::new(runs);
+            let expected = names_in(&whole.body());
+            let mut pieces = vec![whole];
+            for (pick, mask) in steps {
+                let at = pick.index(pieces.len());
+                let piece = pieces.remove(at);
+                let length = piece.len();
+                let (left, right) = if mask & 1 == 0 {
+                    let (left, right) = piece.split(0);
+                    prop_assert!(left.len().abs_diff(right.len()) <= 1);
+                    (left, right)
+                } else {
+                    let named: Vec<usize> =
+                        (0..length).filter(|index| mask >> (index % 63 + 1) & 1 == 1).collect();
+                    let (left, right) = piece.isolate(&named);
+                    prop_assert_eq!(left.len(), named.len());
+                    (left, right)
+                };
+                prop_assert_eq!(left.len() + right.len(), length);
+                pieces.extend([left, right].into_iter().filter(|piece| !piece.is_empty()));
+            }
+            let mut found = Vec::new();
+            for piece in &pieces {
+                let body = piece.body();
+                prop_assert_eq!(body.len(), piece.body_bytes());
+                let names = names_in(&body);
+                prop_assert_eq!(names.len(), piece.len());
+                let order: Vec<_> = names.iter().map(|name| expected.iter().position(|other| other == name)).collect();
+                prop_assert!(order.is_sorted());
+                found.extend(names);
+            }
+            found.sort();
+            let mut expected = expected;
+            expected.sort();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What an answer changes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::batch::Batch;
+use super::consume::Consume;
+use super::delivery::{Answered, Delivery};
+use super::findings::Findings;
+use super::outcome::{Cause, Facts, Outcome, Retry, Sign};
+use super::set_aside::Early;
+use super::unsettled::Fate;
+use crate::event::UnixMillis;
+use crate::journal::{DeadLetter, DeadReason, JournalError, Origin, Settlement};
+use crate::polar::{Ingest, Reply};
+
+/// Between two warnings of duplicates among events that were sent for the first time.
+const STRANGE_DUPLICATES_EVERY: Duration = Duration::from_secs(10 * 60);
+
+impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
+    /// Acts on an answer.
+    pub(super) async fn conclude(&mut self, answered: Answered) -> Result<(), JournalError> {
+        let Answered { batch, answer, sent } = answered;
+        let now = Instant::now();
+        let reply = answer.reply;
+        self.metrics.polar_request(reply.label(), answer.took);
+        if let Some(date) = answer.date {
+            self.metrics.clock_skew(self.skew.observe(date, self.clock.now()));
+        }
+        if matches!(reply, Reply::Unauthorized | Reply::Forbidden) && self.has_newer_token(sent) {
+            self.resend.push_first(batch);
+            return Ok(());
+        }
+        self.heed(&reply, sent, now);
+        let facts = self.facts(&batch);
+        match Outcome::of(&reply, &facts) {
+            Outcome::Delivered { inserted, duplicates } => {
+                return self.settle_delivered(&batch, inserted, duplicates, now).await;
+            }
+            Outcome::Retry(retry) => self.retry(batch, retry, now),
+            Outcome::Split => {
+                let (first, second) = batch.split(self.tally.confirmed);
+                self.resend.push_first(second);
+                self.resend.push_first(first);
+            }
+            Outcome::Isolate(findings) => return self.isolate(batch, findings).await,
+            Outcome::Hold(_) => self.hold(batch, &reply, now),
+            Outcome::DeadLetter(cause) => {
+                let status = reply.status().unwrap_or(0);
+                return self.give_up(&batch, vec![cause], status).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&self, batch: &Batch) -> Facts {
+        let history = &batch.history;
+        Facts {
+            sent: batch.len(),
+            failures: history.failures,
+            blamed: history.blamed,
+            others_confirmed: history.confirmed_before.is_some_and(|before| self.tally.confirmed > before),
+            is_piece: history.is_piece,
+            mismatches: history.mismatches,
+            may_split_blindly: self.batcher.is_empty() && self.resend.may_split_blindly(batch),
+        }
+    }
+
+    /// Whether the token was replaced after this request left, so that its refusal says nothing of the new one.
+    fn has_newer_token(&mut self, sent: Instant) -> bool {
+        self.token_changed.is_some_and(|changed| sent < changed) || self.look_for_token(false)
+    }
+
+    /// Draws what concerns every request from an answer.
+    fn heed(&mut self, reply: &Reply, sent: Instant, now: Instant) {
+        match Sign::of(reply) {
+            Sign::Alive => {
+                if let Some(trouble) = self.gate.proven(now) {
+                    tracing::info!("Polar takes events again (it had been: {trouble})");
+                }
+            }
+            Sign::Down { retry_after } => {
+                let fault = describe(reply);
+                if !self.is_unavailable() {
+                    tracing::warn!("Polar does not take events now: {fault}; they are kept and sent again");
+                }
+                self.gate.failed(sent, now, retry_after, fault, &mut self.rng);
+            }
+            Sign::Limited { retry_after } => {
+                self.budget.refused(now);
+                self.gate.limited(now, retry_after, &mut self.rng);
+                tracing::warn!(
+                    requests_per_minute = self.budget.rate(),
+                    "Polar answered 429: the organization's requests are over its limit; waiting, then sending fewer"
+                );
+            }
+            Sign::Barred(reason) => {
+                if self.gate.hold(reason, now) {
+                    let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
+                    tracing::error!("delivery is held, events are kept: {words}");
+                }
+            }
+        }
+    }
+
+    fn retry(&mut self, mut batch: Batch, retry: Retry, now: Instant) {
+        match retry {
+            Retry::AtOnce => {
+                batch.history.mismatches += 1;
+                tracing::warn!(
+                    events = batch.len(),
+                    "Polar's counts do not add up to what was sent; asking it again with the same ids"
+                );
+                self.resend.push_first(batch);
+            }
+            Retry::WithTheOthers => self.resend.push(batch),
+            Retry::Suspected { blamed } => {
+                let alone = batch.len() == 1;
+                batch.history.failed(self.tally.confirmed, alone, blamed);
+                let wait = self.policy.wait(batch.history.failures, None, &mut self.rng);
+                batch.history.not_before = Some(now + wait);
+                self.resend.push(batch);
+            }
+        }
+    }
+
+    /// Keeps a batch that can't be settled. When Polar works otherwise, only this batch waits.
+    fn hold(&mut self, mut batch: Batch, reply: &Reply, now: Instant) {
+        if matches!(reply, Reply::Accepted(_)) {
+            if batch.history.mismatches == 1 {
+                tracing::error!(
+                    events = batch.len(),
+                    "Polar's counts still do not add up; these events are kept and asked for again from time to time"
+                );
+            }
+            batch.history.mismatches = batch.history.mismatches.saturating_add(1);
+            batch.history.not_before = Some(now + self.settings.slow_probe);
+        }
+        self.resend.push(batch);
+    }
+
+    async fn isolate(&mut self, batch: Batch, findings: Findings) -> Result<(), JournalError> {
+        let Findings { refused, early } = findings;
+        let indices: Vec<usize> = refused.iter().map(|finding| finding.index).collect();
+        let mut named: Vec<usize> = indices.iter().chain(&early).copied().collect();
+        named.sort_unstable();
+        let (dead, _) = batch.clone().isolate(&indices);
+        let (waiting, _) = batch.clone().isolate(&early);
+        let (_, rest) = batch.isolate(&named);
+        self.resend.push_first(rest);
+        if !waiting.is_empty() {
+            self.wait_for_time(waiting);
+        }
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let causes = refused.into_iter().map(|finding| Cause {
+            reason: DeadReason::RefusedByPolar,
+            code: finding.code,
+            field: finding.field,
+            message: finding.message,
+        });
+        self.give_up(&dead, causes.collect(), 422).await
+    }
+
+    fn wait_for_time(&mut self, mut batch: Batch) {
+        self.skew.refused();
+        let blocks = batch.runs().iter().map(|run| &run.block);
+        let latest = blocks.map(|block| block.due().max(block.accepted())).max().unwrap_or(0);
+        let due = self.skew.due_again(latest, self.clock.now(), batch.history.early);
+        if batch.history.early == 0 {
+            tracing::warn!(
+                events = batch.len(),
+                "Polar's clock is behind these timestamps; they are sent again once it is past them"
+            );
+        }
+        batch.history.early = batch.history.early.saturating_add(1);
+        self.set_aside.put(due, Early::Refused(batch));
+    }
+
+    async fn settle_delivered(
+        &mut self,
+        batch: &Batch,
+        inserted: u64,
+        duplicates: u64,
+        now: Instant,
+    ) -> Result<(), JournalError> {
+        let at = self.clock.now();
+        for run in batch.runs() {
+            let lag = Duration::from_millis(at.saturating_sub(run.block.accepted()));
+            for _ in 0..run.len() {
+                self.metrics.delivery_lag(run.block.id().lane.as_str(), lag);
+            }
+        }
+        self.notice_strange_duplicates(batch, duplicates, now);
+        self.tally.confirmed += inserted + duplicates;
+        let mut settlement =
+            Settlement { inserted, duplicates, delivered_at: Some(at), ..Settlement::default() };
+        self.unsettled.resolve(batch, Fate::Delivered, 200, &mut settlement);
+        self.journal.settle(settlement).await
+    }
+
+    /// Settles events as dead letters; `causes` go with the events in order.
+    async fn give_up(&mut self, batch: &Batch, causes: Vec<Cause>, status: u16) -> Result<(), JournalError> {
+        if let Some(cause) = causes.first() {
+            tracing::error!(
+                events = batch.len(),
+                reason = cause.reason.as_str(),
+                code = cause.code,
+                field = cause.field,
+                "events became dead letters; `sledge dead-letters` shows them and can send them again"
+            );
+        }
+        let at = self.clock.now();
+        self.tally.dead += batch.len() as u64;
+        let mut settlement = Settlement { dead: dead_letters(batch, causes, at), ..Settlement::default() };
+        self.unsettled.resolve(batch, Fate::Dead, status, &mut settlement);
+        self.journal.settle(settlement).await
+    }
+
+    /// An id that Polar knows although its event was never sent from here means that two applications share ids, and
+    /// that one of them loses events. Events from an earlier life may have been sent then.
+    fn notice_strange_duplicates(&mut self, batch: &Batch, duplicates: u64, now: Instant) {
+        let is_first_attempt = batch.history.requests == 1;
+        let of_this_life = batch.runs().iter().all(|run| run.block.accepted() >= self.tally.begun);
+        if duplicates == 0 || !is_first_attempt || !of_this_life {
+            return;
+        }
+        self.tally.strange_duplicates += duplicates;
+        let told = self.tally.strange_duplicates_told;
+        if told.is_none_or(|told| now >= told + STRANGE_DUPLICATES_EVERY) {
+            self.tally.strange_duplicates_told = Some(now);
+            tracing::warn!(
+                events = self.tally.strange_duplicates,
+                "Polar already had events that were never sent from here: two applications use the same external_id, or one sent an event twice; ids must be unique in the organization"
+            );
+        }
+    }
+}
+
+fn dead_letters(batch: &Batch, causes: Vec<Cause>, at: UnixMillis) -> Vec<DeadLetter> {
+    let attempts = batch.history.requests;
+    let places =
+        batch.runs().iter().flat_map(|run| run.positions.clone().map(move |position| (&run.block, position)));
+    places
+        .zip(causes)
+        .map(|((block, position), cause)| DeadLetter {
+            origin: Origin::Delivery,
+            reason: cause.reason,
+            code: cause.code,
+            field: cause.field,
+            message: cause.message,
+            at,
+            lane: Some(block.id().lane),
+            seq: Some(block.id().seq + u64::from(position)),
+            accepted: Some(block.accepted()),
+            attempts,
+            event: String::from_utf8_lossy(block.event(position as usize).unwrap_or_default()).into_owned(),
+        })
+        .collect()
+}
+
+/// What went wrong with a request, for people.
+fn describe(reply: &Reply) -> String {
+    match reply {
+        Reply::Unreachable(why) => why.describe().to_owned(),
+        Reply::Refused { status: 422 } => "it answered 422 in words that are not Polar's".to_owned(),
+        Reply::Accepted(_)
+        | Reply::Unproven { .. }
+        | Reply::Invalid(_)
+        | Reply::Unauthorized
+        | Reply::Forbidden
+        | Reply::NotFound
+        | Reply::Redirect { .. }
+        | Reply::RateLimited { .. }
+        | Reply::TooLarge
+        | Reply::Refused { .. }
+        | Reply::ServerError { .. } => format!("it answered {}", reply.status().unwrap_or(0)),
+    }
+}

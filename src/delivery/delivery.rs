@@ -1,0 +1,376 @@
+//! The loop between the journal and Polar.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::batch::Batch;
+use super::batcher::Batcher;
+use super::budget::Budget;
+use super::clock_skew::ClockSkew;
+use super::consume::Consume;
+use super::departure::Departure;
+use super::drained::{DrainEnd, Drained};
+use super::gate::Gate;
+use super::handle::DeliveryHandle;
+use super::hold::HoldReason;
+use super::resend::Resend;
+use super::retry_policy::RetryPolicy;
+use super::set_aside::{Early, SetAside};
+use super::settings::Settings;
+use super::unsettled::Unsettled;
+use crate::clock::Clock;
+use crate::event::{Lane, UnixMillis};
+use crate::health::{Latch, State};
+use crate::journal::{Block, JournalError};
+use crate::metrics::Metrics;
+use crate::polar::{Answer, Ingest, TokenChange, TokenError};
+
+/// How often the wall clock and the token file are looked at while something waits for them. The wall clock can be set,
+/// so a sleep until a time of day would not be one.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Sends what is pending to Polar until it is settled. It owns every request it has in flight.
+#[derive(Debug)]
+pub struct Delivery<J, P> {
+    pub(super) settings: Settings,
+    pub(super) journal: J,
+    pub(super) polar: Arc<P>,
+    pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    pub(super) policy: RetryPolicy,
+    pub(super) rng: fastrand::Rng,
+    pub(super) batcher: Batcher,
+    pub(super) resend: Resend,
+    pub(super) set_aside: SetAside,
+    pub(super) unsettled: Unsettled,
+    pub(super) gate: Gate,
+    pub(super) budget: Budget,
+    pub(super) skew: ClockSkew,
+    pub(super) tally: Tally,
+    pub(super) token_changed: Option<Instant>,
+    pub(super) draining: Option<Draining>,
+    latch: Latch,
+    handle: DeliveryHandle,
+    token_fault: Option<TokenError>,
+    reported: Option<(Option<String>, HashSet<HoldReason>)>,
+}
+
+/// What this life of delivery achieved.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) confirmed: u64,
+    pub(super) dead: u64,
+    /// When delivery began, by the wall clock: younger blocks were never sent in an earlier life.
+    pub(super) begun: UnixMillis,
+    /// Duplicates among events that were sent for the first time.
+    pub(super) strange_duplicates: u64,
+    pub(super) strange_duplicates_told: Option<Instant>,
+}
+
+/// The end is near.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Draining {
+    pub(super) deadline: Instant,
+    before: Tally,
+}
+
+/// A request in flight with what it carries.
+type Request = Pin<Box<dyn Future<Output = Answered> + Send>>;
+
+/// A request that came back.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) batch: Batch,
+    pub(super) answer: Answer,
+    pub(super) sent: Instant,
+}
+
+impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
+    /// Delivery from `journal` to `polar`. Nothing happens before [`run`](Self::run).
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        journal: J,
+        polar: Arc<P>,
+        clock: Clock,
+        metrics: Metrics,
+        latch: Latch,
+    ) -> Self {
+        let settings = settings.within_polars_limits();
+        let policy =
+            RetryPolicy { interval: settings.retry_interval, interval_max: settings.retry_interval_max };
+        Self {
+            batcher: Batcher::new(settings.batch_events_max, settings.batch_bytes_max),
+            gate: Gate::new(policy, settings.slow_probe),
+            budget: Budget::new(settings.requests_per_minute, Instant::now()),
+            tally: Tally { begun: clock.now(), ..Tally::default() },
+            policy,
+            rng: fastrand::Rng::new(),
+            resend: Resend::default(),
+            set_aside: SetAside::default(),
+            unsettled: Unsettled::default(),
+            skew: ClockSkew::default(),
+            token_changed: None,
+            draining: None,
+            handle: DeliveryHandle::default(),
+            token_fault: None,
+            reported: None,
+            settings,
+            journal,
+            polar,
+            clock,
+            metrics,
+            latch,
+        }
+    }
+
+    /// A handle to speak to it while it runs.
+    #[must_use]
+    pub fn handle(&self) -> DeliveryHandle {
+        self.handle.clone()
+    }
+
+    /// Delivers until `drain` resolves, then goes on for as long as `drain` said, or until nothing is owed. While
+    /// Polar does not take events a drain ends at once: the journal keeps them.
+    ///
+    /// # Errors
+    /// When the journal closes or fails; what is pending stays pending.
+    pub async fn run(
+        mut self,
+        drain: impl Future<Output = Duration> + Send,
+    ) -> Result<Drained, JournalError> {
+        let mut drain = pin!(drain);
+        let mut in_flight = FuturesUnordered::<Request>::new();
+        loop {
+            let next = self.launch(&mut in_flight).await?;
+            self.report();
+            if let Some(drained) = self.drained(&next, in_flight.is_empty()) {
+                return Ok(drained);
+            }
+            let wake = self.wake_at(&next);
+            let wants_blocks = self.wants_blocks();
+            tokio::select! {
+                biased;
+                Some(answered) = in_flight.next(), if !in_flight.is_empty() => self.conclude(answered).await?,
+                grace = &mut drain, if self.draining.is_none() => {
+                    self.draining = Some(Draining { deadline: Instant::now() + grace, before: self.tally });
+                }
+                () = self.handle.rung() => {
+                    self.look_for_token(true);
+                }
+                unread = self.journal.unread(), if wants_blocks => unread?,
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// Starts every request that may leave now, and says what the next one waits for.
+    async fn launch(&mut self, in_flight: &mut FuturesUnordered<Request>) -> Result<Departure, JournalError> {
+        if self.is_held_up_by_a_person() {
+            self.look_for_token(false);
+        }
+        for _ in 0..self.handle.take_spent_elsewhere() {
+            self.budget.spend(Instant::now());
+        }
+        loop {
+            let now = Instant::now();
+            self.release_due(now);
+            self.top_up(now).await?;
+            match self.departure(now, in_flight.len()) {
+                Departure::Leave(batch) => in_flight.push(self.send(batch, now)),
+                next @ (Departure::At(_) | Departure::AfterAnAnswer | Departure::Nothing) => return Ok(next),
+            }
+        }
+    }
+
+    fn send(&mut self, mut batch: Batch, now: Instant) -> Request {
+        self.budget.spend(now);
+        self.unsettled.sent(&batch);
+        batch.history.requests = batch.history.requests.saturating_add(1);
+        batch.history.last_sent = Some(now);
+        batch.history.not_before = None;
+        let polar = Arc::clone(&self.polar);
+        Box::pin(async move {
+            let answer = polar.ingest(batch.body()).await;
+            Answered { batch, answer, sent: now }
+        })
+    }
+
+    /// Reads blocks, grants first, until a full batch is at hand or delivery holds as much as it may.
+    async fn top_up(&mut self, now: Instant) -> Result<(), JournalError> {
+        for lane in Lane::ALL {
+            while self.wants(lane) && self.journal.has_unread(lane) {
+                let room = self.bytes_max(lane).saturating_sub(self.unsettled.bytes());
+                let bytes = room.min(self.settings.batch_bytes_max);
+                let blocks = self.journal.read(lane, self.settings.batch_events_max, bytes).await?;
+                if blocks.is_empty() {
+                    break;
+                }
+                for block in blocks {
+                    self.admit(block, now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, block: Block, now: Instant) {
+        self.unsettled.add(&block);
+        let due = self.skew.due(&block);
+        let block = Arc::new(block);
+        if due > self.clock.now() {
+            self.set_aside.put(due, Early::Fresh(block));
+        } else {
+            self.batcher.push(block, now);
+        }
+    }
+
+    fn release_due(&mut self, now: Instant) {
+        while let Some(early) = self.set_aside.take_due(self.clock.now()) {
+            match early {
+                Early::Fresh(block) => self.batcher.push(block, now),
+                Early::Refused(batch) => self.resend.push(batch),
+            }
+        }
+    }
+
+    fn wants(&self, lane: Lane) -> bool {
+        !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane)
+    }
+
+    /// Whether news of unread blocks would be of use now. While usage is full and unread, the news would never end; a
+    /// grant is then found at the next answer or glance.
+    fn wants_blocks(&self) -> bool {
+        let usage = self.wants(Lane::Usage);
+        usage || (self.wants(Lane::Grants) && !self.journal.has_unread(Lane::Usage))
+    }
+
+    fn bytes_max(&self, lane: Lane) -> usize {
+        let all = self.settings.unsettled_bytes_max;
+        match lane {
+            Lane::Grants => all,
+            Lane::Usage => all - all / 8,
+        }
+    }
+
+    fn wake_at(&self, next: &Departure) -> Option<Instant> {
+        let now = Instant::now();
+        let departure = match next {
+            Departure::At(instant) => Some(*instant),
+            Departure::Leave(_) | Departure::AfterAnAnswer | Departure::Nothing => None,
+        };
+        let glances = self.is_held_up_by_a_person() || !self.set_aside.is_empty() || !self.wants_blocks();
+        let due = self
+            .set_aside
+            .next_due()
+            .map(|due| now + Duration::from_millis(due.saturating_sub(self.clock.now()).max(1)).min(GLANCE));
+        let glance = glances.then(|| now + GLANCE);
+        let deadline = self.draining.map(|draining| draining.deadline);
+        [departure, due, glance, deadline].into_iter().flatten().min()
+    }
+
+    /// Whether a new token might change everything.
+    fn is_held_up_by_a_person(&self) -> bool {
+        self.gate.held().is_some() || self.polar.lacks_token()
+    }
+
+    /// Looks whether a new token was put in place. One that has changed, or a person who asks, is tried at once.
+    pub(super) fn look_for_token(&mut self, asked: bool) -> bool {
+        let now = Instant::now();
+        let change = self.polar.reread_token();
+        let has_changed = change == TokenChange::Changed;
+        match change {
+            TokenChange::Same => {}
+            TokenChange::Changed => {
+                tracing::info!("another token was put in place; trying it");
+                self.token_changed = Some(now);
+                self.token_fault = None;
+            }
+            TokenChange::Unusable(fault) => {
+                if self.token_fault.as_ref() != Some(&fault) {
+                    tracing::error!("{fault}");
+                    self.token_fault = Some(fault);
+                }
+            }
+        }
+        if has_changed || asked {
+            self.gate.probe_now(now);
+        }
+        has_changed
+    }
+
+    /// Tells the latch and the metrics how delivery is doing, when that has changed.
+    fn report(&mut self) {
+        let mut holds: HashSet<HoldReason> = self.gate.held().into_iter().collect();
+        if self.polar.lacks_token() {
+            holds.insert(HoldReason::NoToken);
+        }
+        if self.resend.has_mismatched() {
+            holds.insert(HoldReason::AnswerMismatch);
+        }
+        let explained = HoldReason::ALL.into_iter().find(|reason| holds.contains(reason)).map(|reason| {
+            let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
+            self.token_fault.as_ref().map_or(words.clone(), |fault| format!("{words} ({fault})"))
+        });
+        let trouble = explained.or_else(|| {
+            let (fault, failures) = self.gate.failing()?;
+            Some(format!(
+                "Polar does not take events: {fault} ({failures} in a row); they are kept, and sent once it does"
+            ))
+        });
+        let news = Some((trouble, holds));
+        if news == self.reported {
+            return;
+        }
+        if let Some((trouble, holds)) = &news {
+            for reason in HoldReason::ALL {
+                self.metrics.held(reason.as_str(), holds.contains(&reason));
+            }
+            self.latch.set(trouble.clone().map_or(State::Ready, State::Degraded));
+        }
+        self.reported = news;
+    }
+
+    /// Whether Polar takes nothing at present, for a reason that won't pass in moments.
+    pub(super) fn is_unavailable(&self) -> bool {
+        self.gate.failing().is_some() || self.is_held_up_by_a_person()
+    }
+
+    /// How the drain ended, when it has.
+    fn drained(&self, next: &Departure, idle: bool) -> Option<Drained> {
+        let draining = self.draining?;
+        let now = Instant::now();
+        let is_empty =
+            self.unsettled.events() == 0 && Lane::ALL.iter().all(|lane| !self.journal.has_unread(*lane));
+        let too_late = match next {
+            Departure::At(instant) => *instant > draining.deadline,
+            Departure::Leave(_) | Departure::AfterAnAnswer => false,
+            Departure::Nothing => {
+                let due = self.set_aside.next_due().unwrap_or(0).saturating_sub(self.clock.now());
+                now + Duration::from_millis(due) > draining.deadline
+            }
+        };
+        let end = if idle && is_empty {
+            DrainEnd::Empty
+        } else if idle && self.is_unavailable() {
+            DrainEnd::PolarUnavailable
+        } else if now >= draining.deadline || (idle && too_late) {
+            DrainEnd::Deadline
+        } else {
+            return None;
+        };
+        Some(Drained {
+            delivered: self.tally.confirmed - draining.before.confirmed,
+            dead_lettered: self.tally.dead - draining.before.dead,
+            left: self.unsettled.events(),
+            end,
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Why delivery is held: faults that only a person can mend.
+
+use crate::polar::Environment;
+
+/// A fault that concerns every event and that time alone does not mend. Everything stays, and is sent once it is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HoldReason {
+    /// There is no token.
+    NoToken,
+    /// 401
+    Unauthorized,
+    /// 403
+    Forbidden,
+    /// 404
+    NotFound,
+    /// 3xx
+    Redirected,
+    /// A 200 that does not prove that Polar has the events.
+    AnswerMismatch,
+}
+
+impl HoldReason {
+    /// Every reason, in the order of their indices.
+    pub const ALL: [Self; 6] = [
+        Self::NoToken,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::Redirected,
+        Self::AnswerMismatch,
+    ];
+
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoToken => "no_token",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::Redirected => "redirected",
+            Self::AnswerMismatch => "answer_mismatch",
+        }
+    }
+
+    /// What is wrong and what a person does about it. `token_fix` is a clause that says how to give another token.
+    #[must_use]
+    pub fn explain(self, environment: Environment, token_fix: &str) -> String {
+        let environment = environment.as_str();
+        match self {
+            Self::NoToken => format!("there is no access token for Polar ({environment}); {token_fix}"),
+            Self::Unauthorized => format!(
+                "Polar answered 401: the token is not valid for this environment ({environment}); {token_fix}"
+            ),
+            Self::Forbidden => format!(
+                "Polar answered 403: the token lacks the scope events:write ({environment}); {token_fix}"
+            ),
+            Self::NotFound => format!(
+                "Polar answered 404 ({environment}): the address or the Polar-Version is wrong; check --polar-url and the version, then restart sledge"
+            ),
+            Self::Redirected => format!(
+                "the address of Polar ({environment}) answered with a redirect, which is never followed with a token; set --polar-url to the final address, then restart sledge"
+            ),
+            Self::AnswerMismatch => format!(
+                "the answers from the address of Polar ({environment}) do not prove that it has the events, so they are kept and sent again; check that --polar-url is Polar itself and no proxy answers in its place"
+            ),
+        }
+    }
+}

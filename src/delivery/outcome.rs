@@ -1,0 +1,357 @@
+//! What an answer means: for the batch it answers, and for everybody.
+
+use std::time::Duration;
+
+use super::findings::{Finding, Findings};
+use super::hold::HoldReason;
+use crate::journal::DeadReason;
+use crate::polar::{Reply, Unreachable, ValidationReply};
+
+/// A batch is suspected of its failures after so many of them.
+const FAILURES_OF_A_SUSPECT: u32 = 3;
+/// An event alone is given up after so many failures that point at it.
+const BLAMES_OF_A_POISON: u32 = 3;
+/// An event alone is given up after so many failures of any kind: it may be what makes Polar not answer.
+const FAILURES_OF_A_POISON: u32 = 12;
+
+/// What is known of a batch when its answer comes, this answer not included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Events in the request.
+    pub sent: usize,
+    /// Requests with this batch that failed without saying which event is at fault.
+    pub failures: u32,
+    /// Those of them that point at its events rather than at the way to Polar.
+    pub blamed: u32,
+    /// Whether Polar confirmed events of other batches since the first of those failures (or since this batch was cut).
+    pub others_confirmed: bool,
+    /// Whether it was cut from a batch that kept failing.
+    pub is_piece: bool,
+    /// 200s to it whose sums were wrong.
+    pub mismatches: u32,
+    /// Whether nothing else is left to tell an outage from a poison by, so that it may be split without proof.
+    pub may_split_blindly: bool,
+}
+
+/// What becomes of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Polar has every event of it.
+    Delivered {
+        /// Events that were new to Polar.
+        inserted: u64,
+        /// Events it had already.
+        duplicates: u64,
+    },
+    /// It is sent again as it is.
+    Retry(Retry),
+    /// It is sent again in two halves.
+    Split,
+    /// Polar named the events it won't take; the rest goes again at once.
+    Isolate(Findings),
+    /// It stays until a person has mended something, or Polar's answer changes.
+    Hold(HoldReason),
+    /// The event, alone in its request, is given up.
+    DeadLetter(Cause),
+}
+
+/// How a batch is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// At once, the same ids: Polar will say what it has.
+    AtOnce,
+    /// As soon as anything may be sent.
+    WithTheOthers,
+    /// After a wait of its own, because it may be at fault itself. `blamed`: the answer points at its events.
+    Suspected {
+        /// Whether the answer points at its events rather than at the way to Polar.
+        blamed: bool,
+    },
+}
+
+/// Why an event alone is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The reason of the dead letter.
+    pub reason: DeadReason,
+    /// Its code.
+    pub code: String,
+    /// The field at fault, when Polar names one.
+    pub field: Option<String>,
+    /// Its words.
+    pub message: String,
+}
+
+/// What an answer tells about the way to Polar, whatever the batch was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// Polar works and takes our requests.
+    Alive,
+    /// Polar, or the way there, does not work now.
+    Down {
+        /// The least to wait, when the answer says.
+        retry_after: Option<Duration>,
+    },
+    /// Too many requests.
+    Limited {
+        /// The least to wait, when Polar says.
+        retry_after: Option<Duration>,
+    },
+    /// No request can succeed before a person has mended something.
+    Barred(HoldReason),
+}
+
+impl Outcome {
+    /// Judges a batch by its answer.
+    #[must_use]
+    pub fn of(reply: &Reply, facts: &Facts) -> Self {
+        match reply {
+            Reply::Accepted(reply) => {
+                if reply.inserted.checked_add(reply.duplicates) == Some(facts.sent as u64) {
+                    Self::Delivered { inserted: reply.inserted, duplicates: reply.duplicates }
+                } else if facts.mismatches == 0 {
+                    Self::Retry(Retry::AtOnce)
+                } else {
+                    Self::Hold(HoldReason::AnswerMismatch)
+                }
+            }
+            Reply::Unproven { .. } => Self::Hold(HoldReason::AnswerMismatch),
+            Reply::Invalid(reply) => match Findings::read(reply, facts.sent) {
+                Some(findings) => Self::Isolate(findings),
+                None => refused_without_a_name(reply, facts),
+            },
+            Reply::Unauthorized => Self::Hold(HoldReason::Unauthorized),
+            Reply::Forbidden => Self::Hold(HoldReason::Forbidden),
+            Reply::NotFound => Self::Hold(HoldReason::NotFound),
+            Reply::Redirect { .. } => Self::Hold(HoldReason::Redirected),
+            Reply::RateLimited { .. } => Self::Retry(Retry::WithTheOthers),
+            Reply::TooLarge if facts.sent > 1 => Self::Split,
+            Reply::TooLarge => Self::DeadLetter(Cause {
+                reason: DeadReason::TooLarge,
+                code: "413".to_owned(),
+                field: None,
+                message: "Polar answered 413 to this event alone: it is too large".to_owned(),
+            }),
+            Reply::Refused { status } => failed(*status, true, facts),
+            Reply::ServerError { status, .. } => failed(*status, !is_of_a_gateway(*status), facts),
+            Reply::Unreachable(
+                Unreachable::Refused | Unreachable::NoRoute | Unreachable::Dns | Unreachable::Tls,
+            ) => Self::Retry(Retry::WithTheOthers),
+            Reply::Unreachable(Unreachable::Timeout | Unreachable::Reset | Unreachable::Garbage) => {
+                failed(0, false, facts)
+            }
+        }
+    }
+}
+
+impl Sign {
+    /// Reads the sign in an answer.
+    #[must_use]
+    pub fn of(reply: &Reply) -> Self {
+        match reply {
+            Reply::Accepted(_) | Reply::Invalid(_) | Reply::TooLarge => Self::Alive,
+            Reply::Unproven { .. } => Self::Barred(HoldReason::AnswerMismatch),
+            Reply::Unauthorized => Self::Barred(HoldReason::Unauthorized),
+            Reply::Forbidden => Self::Barred(HoldReason::Forbidden),
+            Reply::NotFound => Self::Barred(HoldReason::NotFound),
+            Reply::Redirect { .. } => Self::Barred(HoldReason::Redirected),
+            Reply::RateLimited { retry_after } => Self::Limited { retry_after: *retry_after },
+            Reply::ServerError { retry_after, .. } => Self::Down { retry_after: *retry_after },
+            Reply::Refused { .. } | Reply::Unreachable(_) => Self::Down { retry_after: None },
+        }
+    }
+}
+
+/// Gateways answer these by themselves, about the server behind them and not about the request.
+fn is_of_a_gateway(status: u16) -> bool {
+    matches!(status, 408 | 502 | 503 | 504 | 520..=530)
+}
+
+/// A failure that may be the events' fault. `status` is 0 when there was no answer.
+fn failed(status: u16, blamed: bool, facts: &Facts) -> Outcome {
+    let failures = facts.failures.saturating_add(1);
+    let again = Outcome::Retry(Retry::Suspected { blamed });
+    if facts.sent > 1 {
+        let enough = if facts.is_piece { 1 } else { FAILURES_OF_A_SUSPECT };
+        let proven = facts.others_confirmed && failures >= enough;
+        return if proven || facts.may_split_blindly { Outcome::Split } else { again };
+    }
+    let blames = facts.blamed + u32::from(blamed);
+    let enough = blames >= BLAMES_OF_A_POISON || failures >= FAILURES_OF_A_POISON;
+    if !(enough && facts.others_confirmed) {
+        return again;
+    }
+    let (code, what) = match status {
+        0 => ("no_answer".to_owned(), "did not answer".to_owned()),
+        _ => (status.to_string(), format!("answered {status}")),
+    };
+    Outcome::DeadLetter(Cause {
+        reason: DeadReason::Poison,
+        code,
+        field: None,
+        message: format!(
+            "Polar {what} each of the {failures} times it got this event alone, while it took other events"
+        ),
+    })
+}
+
+/// A 422 that does not say which event it means. Halves will tell; but as long as Polar takes nothing else either, the
+/// fault may lie in every request, and then no event is to be given up for it.
+fn refused_without_a_name(reply: &ValidationReply, facts: &Facts) -> Outcome {
+    if facts.sent > 1 {
+        return if !facts.is_piece || facts.others_confirmed || facts.may_split_blindly {
+            Outcome::Split
+        } else {
+            Outcome::Retry(Retry::Suspected { blamed: true })
+        };
+    }
+    match reply.detail.first() {
+        Some(fault) if facts.others_confirmed => {
+            let finding = Finding::new(0, fault);
+            Outcome::DeadLetter(Cause {
+                reason: DeadReason::RefusedByPolar,
+                code: finding.code,
+                field: finding.field,
+                message: finding.message,
+            })
+        }
+        Some(_) | None => failed(422, true, facts),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::polar::{Fault, IngestReply, LocPart};
+
+    const FRESH: Facts = Facts {
+        sent: 10,
+        failures: 0,
+        blamed: 0,
+        others_confirmed: false,
+        is_piece: false,
+        mismatches: 0,
+        may_split_blindly: false,
+    };
+
+    fn accepted(inserted: u64, duplicates: u64) -> Reply {
+        Reply::Accepted(IngestReply { inserted, duplicates })
+    }
+
+    fn invalid(index: Option<u64>) -> Reply {
+        let mut loc = vec![LocPart::Key("body".to_owned()), LocPart::Key("events".to_owned())];
+        loc.extend(index.map(LocPart::Index));
+        let fault = Fault { kind: "missing".to_owned(), loc, msg: "Field required".to_owned() };
+        Reply::Invalid(ValidationReply { error: "RequestValidationError".to_owned(), detail: vec![fault] })
+    }
+
+    fn error(status: u16) -> Reply {
+        Reply::ServerError { status, retry_after: None }
+    }
+
+    #[test]
+    fn every_reply_to_a_fresh_batch_has_its_outcome_and_its_sign() {
+        use Outcome::{Delivered, Hold, Isolate, Retry, Split};
+        let down = Sign::Down { retry_after: None };
+        let wait = Some(Duration::from_secs(60));
+        let blamed = super::Retry::Suspected { blamed: true };
+        let suspected = super::Retry::Suspected { blamed: false };
+        let others = super::Retry::WithTheOthers;
+        let named = Findings {
+            refused: vec![Finding {
+                index: 9,
+                code: "missing".to_owned(),
+                field: None,
+                message: "Field required".to_owned(),
+            }],
+            early: vec![],
+        };
+        let barred = |reason| (Hold(reason), Sign::Barred(reason));
+        let unreachable = |why| Reply::Unreachable(why);
+        for (reply, (outcome, sign)) in [
+            (accepted(10, 0), (Delivered { inserted: 10, duplicates: 0 }, Sign::Alive)),
+            (accepted(3, 7), (Delivered { inserted: 3, duplicates: 7 }, Sign::Alive)),
+            (accepted(3, 6), (Retry(super::Retry::AtOnce), Sign::Alive)),
+            (accepted(u64::MAX, 11), (Retry(super::Retry::AtOnce), Sign::Alive)),
+            (Reply::Unproven { status: 200 }, barred(HoldReason::AnswerMismatch)),
+            (Reply::Unproven { status: 204 }, barred(HoldReason::AnswerMismatch)),
+            (invalid(Some(9)), (Isolate(named), Sign::Alive)),
+            (invalid(Some(10)), (Split, Sign::Alive)),
+            (invalid(None), (Split, Sign::Alive)),
+            (Reply::Unauthorized, barred(HoldReason::Unauthorized)),
+            (Reply::Forbidden, barred(HoldReason::Forbidden)),
+            (Reply::NotFound, barred(HoldReason::NotFound)),
+            (Reply::Redirect { status: 307 }, barred(HoldReason::Redirected)),
+            (Reply::RateLimited { retry_after: wait }, (Retry(others), Sign::Limited { retry_after: wait })),
+            (Reply::TooLarge, (Split, Sign::Alive)),
+            (Reply::Refused { status: 400 }, (Retry(blamed), down)),
+            (Reply::Refused { status: 422 }, (Retry(blamed), down)),
+            (error(500), (Retry(blamed), down)),
+            (error(502), (Retry(suspected), down)),
+            (
+                Reply::ServerError { status: 503, retry_after: wait },
+                (Retry(suspected), Sign::Down { retry_after: wait }),
+            ),
+            (unreachable(Unreachable::Refused), (Retry(others), down)),
+            (unreachable(Unreachable::NoRoute), (Retry(others), down)),
+            (unreachable(Unreachable::Dns), (Retry(others), down)),
+            (unreachable(Unreachable::Tls), (Retry(others), down)),
+            (unreachable(Unreachable::Timeout), (Retry(suspected), down)),
+            (unreachable(Unreachable::Reset), (Retry(suspected), down)),
+            (unreachable(Unreachable::Garbage), (Retry(suspected), down)),
+        ] {
+            assert_eq!(Outcome::of(&reply, &FRESH), outcome, "{reply:?}");
+            assert_eq!(Sign::of(&reply), sign, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn sums_that_stay_wrong_hold_the_batch_and_never_settle_it() {
+        let again = Facts { mismatches: 1, ..FRESH };
+        assert_eq!(Outcome::of(&accepted(9, 0), &again), Outcome::Hold(HoldReason::AnswerMismatch));
+        let delivered = Outcome::Delivered { inserted: 0, duplicates: 10 };
+        assert_eq!(Outcome::of(&accepted(0, 10), &again), delivered);
+    }
+
+    #[test]
+    fn while_nothing_succeeds_nothing_is_split_and_nothing_given_up() {
+        for failures in [0, 2, 100, u32::MAX] {
+            let many = Facts { failures, blamed: failures.min(1_000), ..FRESH };
+            let alone = Facts { sent: 1, ..many };
+            for reply in [error(500), error(503), Reply::Unreachable(Unreachable::Timeout)] {
+                assert!(matches!(Outcome::of(&reply, &many), Outcome::Retry(_)));
+                assert!(matches!(Outcome::of(&reply, &alone), Outcome::Retry(_)));
+            }
+            assert!(matches!(Outcome::of(&invalid(None), &alone), Outcome::Retry(_)));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_fails_while_others_succeed_is_split_its_pieces_sooner() {
+        let facts = |failures, is_piece| Facts { failures, is_piece, others_confirmed: true, ..FRESH };
+        assert!(matches!(Outcome::of(&error(500), &facts(1, false)), Outcome::Retry(_)));
+        assert_eq!(Outcome::of(&error(500), &facts(2, false)), Outcome::Split);
+        assert_eq!(Outcome::of(&error(500), &facts(0, true)), Outcome::Split);
+        assert_eq!(Outcome::of(&Reply::Unreachable(Unreachable::Reset), &facts(2, false)), Outcome::Split);
+        assert!(matches!(
+            Outcome::of(&Reply::Unreachable(Unreachable::Refused), &facts(9, true)),
+            Outcome::Retry(Retry::WithTheOthers)
+        ));
+    }
+
+    #[test]
+    fn an_event_alone_is_given_up_only_when_the_blame_is_its_own() {
+        let alone = |failures, blamed| Facts { sent: 1, failures, blamed, others_confirmed: true, ..FRESH };
+        let reason = |reply: Reply, facts| match Outcome::of(&reply, &facts) {
+            Outcome::DeadLetter(cause) => Some(cause.reason),
+            _ => None,
+        };
+        assert_eq!(reason(error(500), alone(1, 1)), None);
+        assert_eq!(reason(error(500), alone(2, 2)), Some(DeadReason::Poison));
+        assert_eq!(reason(error(503), alone(2, 0)), None, "a gateway's answer says little of the event");
+        assert_eq!(reason(error(503), alone(11, 0)), Some(DeadReason::Poison));
+        assert_eq!(reason(Reply::TooLarge, Facts { sent: 1, ..FRESH }), Some(DeadReason::TooLarge));
+        assert_eq!(reason(invalid(None), alone(0, 0)), Some(DeadReason::RefusedByPolar));
+        assert_eq!(reason(Reply::Unauthorized, alone(99, 99)), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! Batches that were sent before and are to be sent again.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::batch::Batch;
+
+/// Blind splitting ends when so many events stand alone and fail: then it is no poison but an outage.
+const LONE_FAILURES_MAX: usize = 4;
+/// A batch is split blindly only after so many failures, like any other.
+const FAILURES_MIN: u32 = 3;
+
+/// The batches that wait to be sent again, in the order they came to wait.
+#[derive(Debug, Default)]
+pub(super) struct Resend {
+    batches: VecDeque<Batch>,
+}
+
+impl Resend {
+    pub(super) fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// To be sent in its turn.
+    pub(super) fn push(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.batches.push_back(batch);
+        }
+    }
+
+    /// To be sent before the others.
+    pub(super) fn push_first(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.batches.push_front(batch);
+        }
+    }
+
+    pub(super) fn has_grants(&self) -> bool {
+        self.batches.iter().any(Batch::has_grants)
+    }
+
+    /// Whether any batch is held for sums that stay wrong.
+    pub(super) fn has_mismatched(&self) -> bool {
+        self.batches.iter().any(|batch| batch.history.mismatches > 1)
+    }
+
+    /// Whether each of them failed in a way that may be its own fault, so that none is a good probe.
+    pub(super) fn are_all_suspects(&self) -> bool {
+        self.batches.iter().all(|batch| batch.history.failures > 0)
+    }
+
+    /// The first batch whose time has come, one with grants before all others.
+    pub(super) fn take_ready(&mut self, now: Instant, only_with_grants: bool) -> Option<Batch> {
+        let ready = |batch: &Batch| batch.history.not_before.is_none_or(|instant| instant <= now);
+        let with_grants = self.batches.iter().position(|batch| ready(batch) && batch.has_grants());
+        let any = || if only_with_grants { None } else { self.batches.iter().position(ready) };
+        self.batches.remove(with_grants.or_else(any)?)
+    }
+
+    /// The batch that was not tried for the longest time: probes take turns, so that a poisoned batch can't make Polar
+    /// look dead for ever. Waits for suspicion do not count here; waits for a wrong sum do.
+    pub(super) fn take_probe(&mut self, now: Instant) -> Option<Batch> {
+        let least_recent = self
+            .batches
+            .iter()
+            .enumerate()
+            .filter(|(_, batch)| batch.probe_from().is_none_or(|instant| instant <= now))
+            .min_by_key(|(_, batch)| batch.history.last_sent)
+            .map(|(index, _)| index)?;
+        self.batches.remove(least_recent)
+    }
+
+    /// When the next batch may be taken, as a probe or in its turn.
+    pub(super) fn next_at(&self, now: Instant, as_probe: bool) -> Option<Instant> {
+        let at = |batch: &Batch| if as_probe { batch.probe_from() } else { batch.history.not_before };
+        self.batches.iter().map(|batch| at(batch).unwrap_or(now)).min()
+    }
+
+    /// Whether `batch`, which just failed, may be split although nothing proves that Polar works.
+    ///
+    /// When everything there is keeps failing, it is an outage, or everything there is holds a poison. Cutting the
+    /// smallest batch ever smaller finds out at the cost of few requests: sooner or later an event stands alone, and
+    /// if Polar takes it, that proves the rest. It ends when several events alone fail too.
+    pub(super) fn may_split_blindly(&self, batch: &Batch) -> bool {
+        let failures = |batch: &Batch| batch.history.failures;
+        let lone =
+            self.batches.iter().filter(|other| other.len() == 1 && failures(other) >= FAILURES_MIN).count();
+        batch.len() > 1
+            && failures(batch) + 1 >= FAILURES_MIN
+            && self.batches.iter().all(|other| failures(other) >= FAILURES_MIN)
+            && self.batches.iter().all(|other| other.len() == 1 || other.len() >= batch.len())
+            && lone < LONE_FAILURES_MAX
+    }
+}
+
+impl Batch {
+    /// From when it may serve as a probe.
+    fn probe_from(&self) -> Option<Instant> {
+        self.history.not_before.filter(|_| self.history.mismatches > 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::delivery::tests::fixture::{block, run_of};
+    use crate::event::Lane;
+
+    fn batch(lane: Lane, seq: u64, events: usize) -> Batch {
+        Batch::new(vec![run_of(&block(lane, seq, events))])
+    }
+
+    #[test]
+    fn batches_with_grants_go_first_and_none_before_its_time() {
+        let now = Instant::now();
+        let mut resend = Resend::default();
+        let mut waiting = batch(Lane::Grants, 1, 1);
+        waiting.history.not_before = Some(now + Duration::from_secs(1));
+        resend.push(batch(Lane::Usage, 1, 1));
+        resend.push(waiting);
+        resend.push(batch(Lane::Grants, 9, 1));
+        assert_eq!(resend.take_ready(now, true).unwrap().runs()[0].block.id().seq, 9);
+        assert!(resend.take_ready(now, true).is_none());
+        assert!(!resend.take_ready(now, false).unwrap().has_grants());
+        assert_eq!(resend.next_at(now, false), Some(now + Duration::from_secs(1)));
+        assert_eq!(resend.next_at(now, true), Some(now));
+    }
+
+    #[test]
+    fn probes_take_turns() {
+        let now = Instant::now();
+        let mut resend = Resend::default();
+        for (seq, age) in [(1, 5), (2, 9), (3, 7)] {
+            let mut batch = batch(Lane::Usage, seq, 1);
+            batch.history.last_sent = Some(now - Duration::from_secs(age));
+            batch.history.not_before = Some(now + Duration::from_secs(60));
+            resend.push(batch);
+        }
+        let mut turn = || {
+            let mut batch = resend.take_probe(now).unwrap();
+            batch.history.last_sent = Some(now);
+            let seq = batch.runs()[0].block.id().seq;
+            resend.push(batch);
+            seq
+        };
+        assert_eq!([turn(), turn(), turn()], [2, 3, 1]);
+    }
+
+    #[test]
+    fn only_the_smallest_of_what_fails_is_split_blindly_and_not_for_ever() {
+        let failing = |seq, events, failures| {
+            let mut batch = batch(Lane::Usage, seq, events);
+            batch.history.failures = failures;
+            batch
+        };
+        let mut resend = Resend::default();
+        assert!(!resend.may_split_blindly(&failing(1, 8, 1)), "too early");
+        assert!(resend.may_split_blindly(&failing(1, 8, 2)));
+        assert!(!resend.may_split_blindly(&failing(1, 1, 9)), "nothing to split");
+        resend.push(failing(100, 4, 3));
+        assert!(!resend.may_split_blindly(&failing(1, 8, 2)), "another one is smaller");
+        assert!(resend.may_split_blindly(&failing(1, 3, 2)));
+        resend.push(failing(200, 9, 1));
+        assert!(!resend.may_split_blindly(&failing(1, 3, 2)), "another one may still prove something");
+        let mut outage = Resend::default();
+        for seq in 0..LONE_FAILURES_MAX as u64 {
+            outage.push(failing(seq, 1, 3));
+        }
+        assert!(!outage.may_split_blindly(&failing(100, 8, 50)));
+    }
+}

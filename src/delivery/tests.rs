@@ -1,0 +1,11 @@
+//! The loop against a Polar and a journal in memory, in paused time.
+
+mod drains;
+mod fake_polar;
+pub(super) mod fixture;
+mod holds;
+mod house;
+mod memory_journal;
+mod model;
+mod outages;
+mod refusals;

@@ -1,0 +1,122 @@
+//! Everything delivery needs around it, in memory.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fake_polar::FakePolar;
+use super::memory_journal::MemoryJournal;
+use crate::clock::Clock;
+use crate::delivery::{Delivery, Drained, Settings};
+use crate::event::UnixMillis;
+use crate::health::{Health, State};
+use crate::journal::JournalError;
+use crate::metrics::Metrics;
+use crate::polar::Environment;
+
+/// The wall clock's time when a test begins.
+pub(super) const NOON: UnixMillis = 1_800_000_000_000;
+/// Longer than any test may take, in its own time.
+const DAYS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+#[derive(Debug)]
+pub(super) struct House {
+    pub(super) polar: Arc<FakePolar>,
+    pub(super) journal: MemoryJournal,
+    pub(super) metrics: Metrics,
+    pub(super) health: Health,
+    pub(super) settings: Settings,
+    pub(super) begun: Instant,
+    hand: Arc<AtomicU64>,
+}
+
+impl House {
+    pub(super) fn with(polar: FakePolar) -> Self {
+        Self {
+            polar: Arc::new(polar),
+            journal: MemoryJournal::default(),
+            metrics: Metrics::new().unwrap(),
+            health: Health::new(),
+            settings: Settings::for_environment(Environment::Custom),
+            begun: Instant::now(),
+            hand: Arc::new(AtomicU64::new(NOON)),
+        }
+    }
+
+    pub(super) fn delivery(&self, seed: u64) -> Delivery<MemoryJournal, FakePolar> {
+        let clock = Clock::by_hand(Arc::clone(&self.hand));
+        let mut delivery = Delivery::new(
+            self.settings.clone(),
+            self.journal.clone(),
+            Arc::clone(&self.polar),
+            clock,
+            self.metrics.clone(),
+            self.health.latch("delivery"),
+        );
+        delivery.rng = fastrand::Rng::with_seed(seed);
+        delivery
+    }
+
+    /// Runs delivery while `story` happens; when the story ends, delivery drains for as long as the story says.
+    pub(super) async fn run(&self, story: impl Future<Output = Duration> + Send) -> Drained {
+        self.run_seeded(1, story).await.unwrap()
+    }
+
+    pub(super) async fn run_seeded(
+        &self,
+        seed: u64,
+        story: impl Future<Output = Duration> + Send,
+    ) -> Result<Drained, JournalError> {
+        let run = Box::pin(self.delivery(seed).run(story));
+        let wall_clock = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let elapsed = u64::try_from(self.begun.elapsed().as_millis()).unwrap();
+                self.hand.store(NOON + elapsed, Ordering::Relaxed);
+            }
+        };
+        tokio::select! {
+            drained = tokio::time::timeout(DAYS, run) => drained.expect("delivery ends"),
+            () = wall_clock => unreachable!("a clock does not end"),
+        }
+    }
+
+    /// Runs delivery until nothing is owed.
+    pub(super) async fn run_until_settled(&self) -> Drained {
+        self.run(async {
+            self.journal.pending_at_most(0).await;
+            Duration::from_secs(1)
+        })
+        .await
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.health.parts().into_iter().find_map(|(_, state)| match state {
+            State::Degraded(reason) | State::NotReady(reason) => Some(reason),
+            State::Ready => None,
+        })
+    }
+
+    pub(super) fn is_held(&self, reason: &str) -> bool {
+        let families = self.metrics.registry().gather();
+        let held = families.iter().find(|family| family.name() == "sledge_held").unwrap();
+        let mut samples = held.get_metric().iter();
+        let sample = samples.find(|sample| sample.get_label()[0].value() == reason).unwrap();
+        sample.get_gauge().get_value() > 0.0
+    }
+
+    /// Every event that Polar has, sorted.
+    pub(super) fn inserted(&self) -> Vec<String> {
+        let mut inserted: Vec<String> = self.polar.with(|world| world.inserted.iter().cloned().collect());
+        inserted.sort_unstable();
+        inserted
+    }
+}
+
+/// A moment of the story.
+pub(super) async fn after(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
