@@ -75,12 +75,9 @@ impl Batcher {
         let (mut events, mut bytes) = (0, FRAMING_BYTES);
         for lane in Lane::ALL {
             while self.cut_run(lane, &mut runs, &mut events, &mut bytes) {}
-<<<<<<< HEAD
-=======
             if self.lanes[lane].events > 0 {
                 break;
             }
->>>>>>> delivery
         }
         (!runs.is_empty()).then(|| Batch::new(runs))
     }

@@ -266,9 +266,9 @@ fn describe(reply: &Reply) -> String {
     match reply {
         Reply::Unreachable(why) => why.describe().to_owned(),
         Reply::Refused { status: 422 } => "it answered 422 in words that are not Polar's".to_owned(),
+        Reply::Invalid(_) => "it answered 422 without naming an event".to_owned(),
         Reply::Accepted(_)
         | Reply::Unproven { .. }
-        | Reply::Invalid(_)
         | Reply::Unauthorized
         | Reply::Forbidden
         | Reply::NotFound

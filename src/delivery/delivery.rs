@@ -35,6 +35,8 @@ use crate::polar::{Answer, Ingest, TokenChange, TokenError};
 /// How often the wall clock and the token file are looked at while something waits for them. The wall clock can be set,
 /// so a sleep until a time of day would not be one.
 const GLANCE: Duration = Duration::from_secs(1);
+/// A read waits for its turn with the journal's writer, behind a sync of the disk, so it asks for several batches.
+const BATCHES_AT_ONCE: usize = 4;
 
 /// Sends what is pending to Polar until it is settled. It owns every request it has in flight.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct Delivery<J, P> {
     pub(super) tally: Tally,
     pub(super) token_changed: Option<Instant>,
     pub(super) draining: Option<Draining>,
+    /// Requests that were sent while it was unknown whether Polar works.
+    pub(super) probes: u64,
     latch: Latch,
     handle: DeliveryHandle,
     token_fault: Option<TokenError>,
@@ -119,6 +123,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             skew: ClockSkew::default(),
             token_changed: None,
             draining: None,
+            probes: 0,
             handle: DeliveryHandle::default(),
             token_fault: None,
             reported: None,
@@ -208,8 +213,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         for lane in Lane::ALL {
             while self.wants(lane) && self.journal.has_unread(lane) {
                 let room = self.bytes_max(lane).saturating_sub(self.unsettled.bytes());
-                let bytes = room.min(self.settings.batch_bytes_max);
-                let blocks = self.journal.read(lane, self.settings.batch_events_max, bytes).await?;
+                let events = BATCHES_AT_ONCE * self.settings.batch_events_max;
+                let blocks = self.journal.read(lane, events, room).await?;
                 if blocks.is_empty() {
                     break;
                 }
@@ -241,8 +246,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
     }
 
+    /// Whether more of `lane` is to be read. One batch more than allowed is read when all that is at hand keeps failing:
+    /// only other events can tell then whether it is to blame itself, and it must not keep them out for ever.
     fn wants(&self, lane: Lane) -> bool {
-        !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane)
+        let is_all_suspect =
+            self.batcher.is_empty() && !self.resend.is_empty() && self.resend.are_all_suspects();
+        let reserve = if is_all_suspect { self.settings.batch_bytes_max } else { 0 };
+        !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane) + reserve
     }
 
     /// Whether news of unread blocks would be of use now. While usage is full and unread, the news would never end; a

@@ -9,6 +9,9 @@ use super::gate::Opening;
 use crate::event::Lane;
 use crate::polar::Ingest;
 
+/// Of the probes with many suspects at hand, every so manyth is of fresh events.
+const FRESH_PROBE_EVERY: u64 = 4;
+
 /// What can be done for the next request.
 #[derive(Debug)]
 pub(super) enum Departure {
@@ -78,12 +81,14 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// While it is unknown whether Polar works: a grant may go first; else batches take turns, and while all of them
-    /// are suspected of their failures themselves, fresh events are the better probe. The number of batches stays
-    /// bounded, so that an outage does not chop the backlog into small requests.
+    /// are suspected of their failures themselves, fresh events are the better probe. With several suspects at hand
+    /// they are so only now and then, so that an outage does not chop what trickles in into small requests.
     fn probe(&mut self, now: Instant) -> Option<Batch> {
+        self.probes += 1;
         let is_waiting_grant_the_first = self.batcher.has_grants() && !self.resend.has_grants();
-        let has_room = self.resend.len() < self.settings.requests_in_flight_max;
-        if is_waiting_grant_the_first || (has_room && self.resend.are_all_suspects()) {
+        let is_turn_of_the_fresh = self.resend.len() < self.settings.requests_in_flight_max
+            || self.probes.is_multiple_of(FRESH_PROBE_EVERY);
+        if is_waiting_grant_the_first || (is_turn_of_the_fresh && self.resend.are_all_suspects()) {
             let fresh = self.batcher.cut();
             if fresh.is_some() {
                 return fresh;

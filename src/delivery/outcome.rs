@@ -149,7 +149,12 @@ impl Sign {
     #[must_use]
     pub fn of(reply: &Reply) -> Self {
         match reply {
-            Reply::Accepted(_) | Reply::Invalid(_) | Reply::TooLarge => Self::Alive,
+            Reply::Accepted(_) | Reply::TooLarge => Self::Alive,
+            // A 422 that means no event may well be the answer to every request.
+            Reply::Invalid(reply) if reply.detail.iter().all(|fault| fault.event_index().is_none()) => {
+                Self::Down { retry_after: None }
+            }
+            Reply::Invalid(_) => Self::Alive,
             Reply::Unproven { .. } => Self::Barred(HoldReason::AnswerMismatch),
             Reply::Unauthorized => Self::Barred(HoldReason::Unauthorized),
             Reply::Forbidden => Self::Barred(HoldReason::Forbidden),
@@ -277,7 +282,7 @@ mod tests {
             (Reply::Unproven { status: 204 }, barred(HoldReason::AnswerMismatch)),
             (invalid(Some(9)), (Isolate(named), Sign::Alive)),
             (invalid(Some(10)), (Split, Sign::Alive)),
-            (invalid(None), (Split, Sign::Alive)),
+            (invalid(None), (Split, down)),
             (Reply::Unauthorized, barred(HoldReason::Unauthorized)),
             (Reply::Forbidden, barred(HoldReason::Forbidden)),
             (Reply::NotFound, barred(HoldReason::NotFound)),

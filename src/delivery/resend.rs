@@ -8,8 +8,10 @@ use super::batch::Batch;
 
 /// Blind splitting ends when so many events stand alone and fail: then it is no poison but an outage.
 const LONE_FAILURES_MAX: usize = 4;
-/// A batch is split blindly only after so many failures, like any other.
-const FAILURES_MIN: u32 = 3;
+/// A batch is split blindly only after so many failures, and a piece of one sooner: a short outage should leave
+/// batches as they are.
+const FAILURES_MIN: u32 = 6;
+const FAILURES_OF_A_PIECE_MIN: u32 = 3;
 
 /// The batches that wait to be sent again, in the order they came to wait.
 #[derive(Debug, Default)]
@@ -87,18 +89,22 @@ impl Resend {
     /// smallest batch ever smaller finds out at the cost of few requests: sooner or later an event stands alone, and
     /// if Polar takes it, that proves the rest. It ends when several events alone fail too.
     pub(super) fn may_split_blindly(&self, batch: &Batch) -> bool {
-        let failures = |batch: &Batch| batch.history.failures;
-        let lone =
-            self.batches.iter().filter(|other| other.len() == 1 && failures(other) >= FAILURES_MIN).count();
+        let lone = self.batches.iter().filter(|other| other.len() == 1 && other.kept_failing(0)).count();
         batch.len() > 1
-            && failures(batch) + 1 >= FAILURES_MIN
-            && self.batches.iter().all(|other| failures(other) >= FAILURES_MIN)
+            && batch.kept_failing(1)
+            && self.batches.iter().all(|other| other.kept_failing(0))
             && self.batches.iter().all(|other| other.len() == 1 || other.len() >= batch.len())
             && lone < LONE_FAILURES_MAX
     }
 }
 
 impl Batch {
+    /// Whether it failed often enough to be split blindly, counting so many failures that are not noted yet.
+    fn kept_failing(&self, more: u32) -> bool {
+        let enough = if self.history.is_piece { FAILURES_OF_A_PIECE_MIN } else { FAILURES_MIN };
+        self.history.failures.saturating_add(more) >= enough
+    }
+
     /// From when it may serve as a probe.
     fn probe_from(&self) -> Option<Instant> {
         self.history.not_before.filter(|_| self.history.mismatches > 1)
@@ -161,17 +167,17 @@ mod tests {
             batch
         };
         let mut resend = Resend::default();
-        assert!(!resend.may_split_blindly(&failing(1, 8, 1)), "too early");
-        assert!(resend.may_split_blindly(&failing(1, 8, 2)));
+        assert!(!resend.may_split_blindly(&failing(1, 8, 4)), "too early");
+        assert!(resend.may_split_blindly(&failing(1, 8, 5)));
         assert!(!resend.may_split_blindly(&failing(1, 1, 9)), "nothing to split");
-        resend.push(failing(100, 4, 3));
-        assert!(!resend.may_split_blindly(&failing(1, 8, 2)), "another one is smaller");
-        assert!(resend.may_split_blindly(&failing(1, 3, 2)));
+        resend.push(failing(100, 4, 6));
+        assert!(!resend.may_split_blindly(&failing(1, 8, 5)), "another one is smaller");
+        assert!(resend.may_split_blindly(&failing(1, 3, 5)));
         resend.push(failing(200, 9, 1));
-        assert!(!resend.may_split_blindly(&failing(1, 3, 2)), "another one may still prove something");
+        assert!(!resend.may_split_blindly(&failing(1, 3, 5)), "another one may still prove something");
         let mut outage = Resend::default();
         for seq in 0..LONE_FAILURES_MAX as u64 {
-            outage.push(failing(seq, 1, 3));
+            outage.push(failing(seq, 1, 6));
         }
         assert!(!outage.may_split_blindly(&failing(100, 8, 50)));
     }
