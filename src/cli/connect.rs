@@ -26,6 +26,12 @@ impl SocketArg {
         }
     }
 
+    /// The same for a command that may be repeated in another folder.
+    pub(super) fn absolute_path(&self) -> PathBuf {
+        let path = self.path();
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
     /// Connects to it.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
         Ok(Client::connect(&self.path()).await?)

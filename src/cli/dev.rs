@@ -1,7 +1,10 @@
 //! `sledge dev`: the daemon and Polar in memory, in one process, on nothing but this machine.
 
 use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -28,6 +31,8 @@ const PROPERTY: &str = "units";
 const CUSTOMER: &str = "user_123";
 /// The simulator takes any token of this form; no real one is ever read.
 const TOKEN: &str = "polar_oat_dev";
+/// Folders that killed sessions of the same process id may have left behind; in a container every id is the same.
+const LEFTOVERS_MAX: u32 = 1000;
 
 /// Runs the daemon with Polar in memory: no account, no network, no token.
 ///
@@ -71,7 +76,8 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
     );
     let signals = Signals::new()?;
     let daemon = Daemon::build(config).await?;
-    for line in welcome(&socket, &polar_address, voice) {
+    let admin = daemon.admin_address()?.to_string();
+    for line in welcome(&socket, &polar_address, &admin, voice) {
         voice.say(&line)?;
     }
     let work = |stopped: oneshot::Receiver<()>| async {
@@ -85,7 +91,7 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
         };
         Ok(left)
     };
-    let left = signals.run(work, || {}).await?;
+    let left = signals.run(work).await?;
     voice.say(&what_is_left(&left))?;
     Ok(Exit::Ok)
 }
@@ -122,16 +128,23 @@ impl DataFolder {
         if let Some(path) = named {
             return Ok(Self { path, is_temporary: false });
         }
-        use std::os::unix::fs::DirBuilderExt;
-        let path = std::env::temp_dir().join(format!("sledge-dev-{}", std::process::id()));
-        // Making it anew keeps out whoever guessed the name and made it first.
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
-            Failure::new(
-                Exit::Io,
-                format!("failed to make {}: {error}; name a folder with --data-dir", path.display()),
-            )
-        })?;
-        Ok(Self { path, is_temporary: true })
+        let own = format!("sledge-dev-{}", std::process::id());
+        let mut names = (0..LEFTOVERS_MAX).map(|number| std::env::temp_dir().join(format!("{own}-{number}")));
+        loop {
+            let Some(path) = names.next() else {
+                let message = format!("too many {own}-… in {}; remove them, or name a folder with --data-dir", std::env::temp_dir().display());
+                return Err(Failure::new(Exit::Io, message));
+            };
+            // Making it anew keeps out whoever guessed the name and made it first.
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Self { path, is_temporary: true }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    let message = format!("failed to make {}: {error}; name a folder with --data-dir", path.display());
+                    return Err(Failure::new(Exit::Io, message));
+                }
+            }
+        }
     }
 }
 
@@ -144,7 +157,7 @@ impl Drop for DataFolder {
 }
 
 /// What to copy into another terminal.
-fn welcome(socket: &Path, polar: &str, voice: &Voice) -> Vec<String> {
+fn welcome(socket: &Path, polar: &str, admin: &str, voice: &Voice) -> Vec<String> {
     let socket = socket.to_string_lossy();
     let quiet = |text: &str| voice.toned(Tone::Quiet, text);
     let grant = ["sledge", "grant", "10", "--customer", CUSTOMER, "--event", EVENT, "--property", PROPERTY];
@@ -169,6 +182,7 @@ fn welcome(socket: &Path, polar: &str, voice: &Voice) -> Vec<String> {
         command_line(send.into_iter().chain(to_socket)),
         command_line(curl),
         format!("{} | {}", command_line(["echo", event]), command_line(["nc", "-NU", socket.as_ref()])),
+        command_line(["sledge", "status", "--admin", admin]),
         String::new(),
         quiet("# what arrives at Polar:"),
     ]
@@ -183,6 +197,7 @@ mod tests {
         let temporary = DataFolder::new(None).unwrap();
         let path = temporary.path.clone();
         assert!(path.is_dir());
+        assert_ne!(DataFolder::new(None).unwrap().path, path, "a second one has its own");
         drop(temporary);
         assert!(!path.exists());
         let named = tempfile::tempdir().unwrap();
@@ -192,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_lines_to_copy_name_the_socket() {
-        let lines = welcome(Path::new(SOCKET), "http://127.0.0.1:1", &Voice::new(true));
+        let lines = welcome(Path::new(SOCKET), "http://127.0.0.1:1", "127.0.0.1:2", &Voice::new(true));
         let commands: Vec<_> = lines.iter().filter(|line| line.contains("user_123")).collect();
         assert_eq!(commands.len(), 4);
         assert!(commands.iter().all(|line| line.contains(SOCKET)), "{commands:?}");

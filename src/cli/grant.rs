@@ -60,7 +60,7 @@ impl GrantArgs {
 
     /// The command that means the same grant wherever it is run on this machine.
     fn repeat(&self, id: &str) -> String {
-        let socket = self.socket.path();
+        let socket = self.socket.absolute_path();
         let socket = socket.to_string_lossy();
         let mut words = vec!["sledge", "grant", self.credits.as_str()];
         for (flag, value) in [

@@ -5,6 +5,7 @@ mod cli;
 mod connect;
 mod dev;
 mod dev_feed;
+mod event_lines;
 mod event_text;
 mod exit;
 mod failure;

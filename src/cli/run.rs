@@ -112,11 +112,7 @@ async fn serve(config: Config, voice: &mut Voice) -> Result<Exit, Failure> {
         voice.say(&what_is_left(&left))?;
         Ok(Exit::Ok)
     };
-    signals
-        .run(served, || {
-            tracing::info!("stopping: what is left stays in the journal; ask again to stop at once")
-        })
-        .await
+    signals.run(served).await
 }
 
 /// The last words of a daemon.

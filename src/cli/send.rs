@@ -72,7 +72,7 @@ pub(super) async fn send(mut args: SendArgs, voice: &mut Voice) -> Result<Exit, 
         metadata: &metadata,
     };
     let line = serde_json::to_string(&event).map_err(|error| Failure::of(Exit::Io, &error))?;
-    let repeat = repeat(&event, &args.socket.path().to_string_lossy());
+    let repeat = repeat(&event, &args.socket.absolute_path().to_string_lossy());
     let mut client = args.socket.connect().await?;
     let one =
         OneEvent { line, accepted: format!("accepted {id}"), repeat, json: args.json, external_id: &id };

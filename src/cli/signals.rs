@@ -26,12 +26,10 @@ impl Signals {
         }
     }
 
-    /// Runs what `work` makes of a shutdown future to its end. `on_first` is called when it is asked to stop; asked a
-    /// second time, it is left where it is.
+    /// Runs what `work` makes of a shutdown signal to its end; asked a second time, it is left where it is.
     pub(super) async fn run<T, F: Future<Output = Result<T, Failure>>>(
         mut self,
         work: impl FnOnce(oneshot::Receiver<()>) -> F,
-        on_first: impl FnOnce(),
     ) -> Result<T, Failure> {
         let (stop, stopped) = oneshot::channel();
         let work = work(stopped);
@@ -40,7 +38,6 @@ impl Signals {
             ended = &mut work => return ended,
             () = self.next() => {}
         }
-        on_first();
         drop(stop);
         tokio::select! {
             ended = work => ended,

@@ -58,7 +58,7 @@ pub(super) async fn simulate(args: SimulateArgs, no_color: bool, voice: &mut Voi
         simulator.serve(listener, async { drop(stopped.await) }).await?;
         Ok(Exit::Ok)
     };
-    Signals::new()?.run(work, || {}).await
+    Signals::new()?.run(work).await
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! Events from standard input, each line answered: what was refused is told with its line.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{Instant, sleep_until};
 
+use super::event_lines::{EventLine, EventLines};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures;
@@ -49,8 +47,7 @@ struct Stream<'v> {
 
 /// Sends standard input to its end and waits for every answer.
 pub(super) async fn send_all(client: Client, json: bool, voice: &mut Voice) -> Result<Exit, Failure> {
-    let input = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let mut lines = BufReader::with_capacity(256 * 1024, tokio::fs::File::from_std(input)).split(b'\n');
+    let mut lines = EventLines::of_stdin()?;
     let mut stream = Stream {
         client,
         voice,
@@ -61,18 +58,15 @@ pub(super) async fn send_all(client: Client, json: bool, voice: &mut Voice) -> R
         tally: Tally::default(),
         shown: Instant::now(),
     };
-    let (mut number, mut ended) = (0, false);
+    let mut ended = false;
     while !ended || stream.is_waiting() {
         let may_read = !ended && stream.paused_until.is_none();
         tokio::select! {
             () = pause(stream.paused_until), if stream.paused_until.is_some() => stream.send_again().await?,
-            segment = lines.next_segment(), if may_read => match segment? {
+            line = lines.next(), if may_read => match line? {
                 None => ended = true,
-                Some(event) => {
-                    number += 1;
-                    if !event.trim_ascii().is_empty() {
-                        stream.send(Sent { line: number, event, tries: 1 }).await?;
-                    }
+                Some(EventLine { number, text }) => {
+                    stream.send(Sent { line: number, event: text, tries: 1 }).await?;
                 }
             },
             acknowledged = stream.client.next_ack(), if !stream.in_flight.is_empty() => {
