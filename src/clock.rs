@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the time of day comes from: the system, or a test's hand.
 #[derive(Clone, Debug, Default)]
@@ -28,13 +28,21 @@ impl Clock {
     pub fn now(&self) -> u64 {
         match &self.hand {
             Some(hand) => hand.load(Ordering::Relaxed),
-            None => system_now(),
+            None => u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z, now, as [`now`](Self::now). Polar compares timestamps this finely.
+    #[must_use]
+    pub fn now_micros(&self) -> u64 {
+        match &self.hand {
+            Some(hand) => hand.load(Ordering::Relaxed).saturating_mul(1000),
+            None => u64::try_from(since_1970().as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
-fn system_now() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

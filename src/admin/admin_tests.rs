@@ -4,6 +4,7 @@ use crate::health::{Health, State};
 use crate::journal::AccountsReader;
 use crate::metrics::Metrics;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
@@ -13,10 +14,7 @@ fn view(health: &Health) -> View {
         accounts: AccountsReader::default(),
         metrics: Metrics::new().unwrap(),
         health: health.clone(),
-        listeners: vec![ListenerStatus {
-            name: "socket".to_owned(),
-            address: "/run/sledge/sledge.sock".to_owned(),
-        }],
+        listeners: vec![ListenerStatus::unix(Path::new("/run/sledge/sledge.sock"))],
         polar: "https://sandbox-api.polar.sh".to_owned(),
         started: Instant::now(),
         now: Arc::new(|| 1_700_000_000_000),

@@ -1,5 +1,6 @@
 //! What `/status` says, as one JSON object. Fields are added, never renamed or removed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -127,10 +128,18 @@ pub enum PartState {
 /// A place where events are taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerStatus {
-    /// What it is, such as `socket`.
+    /// What it is, such as `unix`.
     pub name: String,
     /// A path or an address.
     pub address: String,
+}
+
+impl ListenerStatus {
+    /// A Unix stream socket.
+    #[must_use]
+    pub fn unix(path: &Path) -> Self {
+        Self { name: "unix".to_owned(), address: path.display().to_string() }
+    }
 }
 
 impl Status {

@@ -1,1 +1,28 @@
-//! Not built yet.
+//! The voice of sledge: the only room that prints or exits.
+
+#[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
+mod cli;
+mod connect;
+mod dev;
+mod dev_feed;
+mod event_lines;
+mod event_text;
+mod exit;
+mod failure;
+mod figures;
+mod grant;
+mod log;
+mod one_event;
+mod options;
+mod quote;
+mod run;
+mod send;
+mod signals;
+mod simulate;
+mod status;
+mod stdin_events;
+mod voice;
+
+pub use cli::{Cli, main};
+pub use exit::Exit;
+pub use options::{OptionEntry, options};

@@ -1,13 +1,14 @@
 //! The configuration every room can rely on.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::fault::{Fault, Faults};
 use super::paths;
 use super::raw_config::{Origin, RawConfig};
 use super::surroundings::Surroundings;
 use super::{target, token};
-use crate::{admin, journal, polar};
+use crate::{admin, delivery, event, intake, journal, polar};
 
 /// One `Settings` for each room, checked, and what lies between the rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +17,20 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The Unix socket events come in by.
     pub socket: PathBuf,
+    /// What senders may take of this process.
+    pub intake: intake::Settings,
+    /// What an event may be, beside Polar's own rules.
+    pub rules: event::Rules,
     /// The journal's limits.
     pub journal: journal::Settings,
+    /// How delivery goes about its work.
+    pub delivery: delivery::Settings,
     /// The admin address.
     pub admin: admin::Settings,
     /// Where events go, and the token for it.
     pub polar: polar::Settings,
+    /// How long a stop may take to deliver what is pending. Less than the 30 s that Kubernetes gives a container.
+    pub drain_deadline: Duration,
 }
 
 impl Config {
@@ -56,7 +65,18 @@ impl Config {
     #[must_use]
     pub fn of(data_dir: PathBuf, socket: PathBuf, admin: admin::Settings, polar: polar::Settings) -> Self {
         let journal = journal::Settings::in_folder(data_dir.join("journal"));
-        Self { data_dir, socket, journal, admin, polar }
+        let delivery = delivery::Settings::for_environment(polar.base_url.environment());
+        Self {
+            data_dir,
+            socket,
+            intake: intake::Settings::default(),
+            rules: event::Rules::default(),
+            journal,
+            delivery,
+            admin,
+            polar,
+            drain_deadline: Duration::from_secs(20),
+        }
     }
 }
 
@@ -109,7 +129,7 @@ mod tests {
         };
         let faults = Config::new(raw, &Surroundings::made_up(&[], &[], false)).unwrap_err();
         let keys: Vec<_> = faults.0.iter().map(|fault| fault.key).collect();
-        assert_eq!(keys, ["polar_url", "environment", "data_dir", "socket", "admin", "token_file"]);
+        assert_eq!(keys, ["polar_url", "environment", "data_dir", "socket", "admin", "token"]);
         let admin = &faults.0[4];
         assert_eq!(admin.origin, Origin::Variable("SLEDGE_ADMIN"));
         let text = faults.to_string();

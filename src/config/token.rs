@@ -36,11 +36,11 @@ pub(super) fn source(
             let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
             token
                 .map(TokenSource::Fixed)
-                .map_err(|error| Fault::found(KEY, &Origin::Variable(VARIABLE), &error))
+                .map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))
         }
         None if environment == Some(Environment::Custom) => Ok(TokenSource::None),
         None => Err(Fault::new(
-            KEY,
+            "token",
             &Origin::Default,
             "no token was given",
             "set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an organization access token of Polar (scope \

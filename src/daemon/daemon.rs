@@ -4,35 +4,33 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
 use super::socket_file::SocketFile;
-use super::tasks::{Task, Tasks};
+use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{Admin, ListenerStatus, View};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::delivery::{self, Delivery, DeliveryHandle};
+use crate::delivery::Delivery;
 use crate::health::{Health, Latch, State};
 use crate::intake::{Admission, StreamListener};
-use crate::journal::{AccountsReader, Journal};
+use crate::journal::{AccountsReader, Consumer, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::polar::PolarClient;
 
-/// A daemon that has everything it needs: what can fail at the start has been done.
+/// A daemon that has everything it needs: whatever can fail at the start has been done.
 #[derive(Debug)]
 pub struct Daemon {
     journal: Journal,
-    listener: StreamListener,
     socket_file: SocketFile,
-    delivery: Delivery,
-    delivery_handle: DeliveryHandle,
+    listener: StreamListener,
+    delivery: Delivery<Consumer, PolarClient>,
     admin: Admin,
-    admin_listener: TcpListener,
+    admin_socket: TcpListener,
     listening: Latch,
-    draining: Latch,
     drain_deadline: Duration,
 }
 
@@ -45,39 +43,207 @@ pub struct Stopped {
     pub left: u64,
 }
 
+/// How a task ended, where it has something to say.
+type TaskEnd = Result<(), JournalError>;
+
+/// How the drain is told to each side.
+#[derive(Debug)]
+struct DrainSignals {
+    listener: watch::Sender<bool>,
+    delivery: oneshot::Sender<Duration>,
+    admin: oneshot::Sender<()>,
+}
+
 impl Daemon {
-    /// Binds the sockets and opens the journal.
+    /// Binds the sockets and opens the journal. The kernel holds whoever connects meanwhile.
     ///
     /// # Errors
-    /// The first thing that is not to be had; nothing is left behind.
+    /// The first thing that is not to be had.
     pub async fn build(config: Config) -> Result<Self, StartError> {
         let started = Instant::now();
         let clock = Clock::system();
         let metrics = Metrics::new().map_err(|error| StartError::Metrics(error.to_string()))?;
         let health = Health::new();
-        let journal_latch = health.latch("journal");
+        let (journal_latch, delivery_latch) = (health.latch("journal"), health.latch("delivery"));
         let listening = health.latch("listener");
 
         let (socket_file, socket) = SocketFile::bind(&config.socket)?;
         let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
-        let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
-        let client = PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?;
-        let mut journal = open_journal(&config, &clock, &metrics).await?;
+        let admin_socket = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
+        let polar = PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?;
+        let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
         journal_latch.set(State::Ready);
 
-        let delivery = Delivery::new();
+        let admission = Admission::new(
+            journal.appender(),
+            metrics.clone(),
+            clock.clone(),
+            config.rules.clone(),
+            &config.intake,
+        );
+        let listener = StreamListener::new(socket, admission, config.intake.clone());
+        let delivery = Delivery::new(
+            config.delivery.clone(),
+            consumer,
+            Arc::new(polar),
+            clock.clone(),
+            metrics.clone(),
+            delivery_latch,
+        );
         let view = View {
             accounts: journal.accounts(),
-            metrics: metrics.clone(),
-            health: health.clone(),
-            listeners: vec![ListenerStatus::unix(&config.socket)],
-            polar: config.polar.base_url.to_string(),
+            metrics,
+            health,
+            listeners: vec![ListenerStatus {
+                name: "socket".to_owned(),
+                address: config.socket.display().to_string(),
+            }],
+            polar: config.polar.base_url.as_str().to_owned(),
             started,
-            now: Arc::new({
-                let clock = clock.clone();
-                move || clock.now()
-            }),
+            now: Arc::new(move || clock.now()),
         };
-        todo!()
+        Ok(Self {
+            journal,
+            socket_file,
+            listener,
+            delivery,
+            admin: Admin::new(config.admin.clone(), view),
+            admin_socket,
+            listening,
+            drain_deadline: config.drain_deadline,
+        })
+    }
+
+    /// Where the admin server listens; the port is the system's choice when 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
+        self.admin_socket.local_addr()
+    }
+
+    /// The figures, for whoever watches from inside the process.
+    #[must_use]
+    pub fn accounts(&self) -> AccountsReader {
+        self.journal.accounts()
+    }
+
+    /// Serves until `shutdown` resolves, then drains in the order of the flow: the listeners finish what they have
+    /// read, delivery sends what it can until the deadline, the journal syncs and closes, the admin address goes last.
+    ///
+    /// # Errors
+    /// When the journal fails or a task ends unexpectedly. What was acknowledged is on disk all the same.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Stopped, RunError> {
+        let Self {
+            mut journal,
+            socket_file,
+            listener,
+            delivery,
+            admin,
+            admin_socket,
+            listening,
+            drain_deadline,
+        } = self;
+        let admin_address = admin_socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let mut tasks = Tasks::new();
+        let signals = start(&mut tasks, listener, delivery, admin, admin_socket);
+        listening.set(State::Ready);
+        tracing::info!(socket = %socket_file.path().display(), admin = admin_address, "ready");
+
+        tokio::select! {
+            () = shutdown => {}
+            ended = tasks.next_end() => return Err(unexpected(&ended, &mut journal).await),
+            ended = journal.ended() => return Err(journal_ended(ended)),
+        }
+        listening.set(State::NotReady("stopping".to_owned()));
+        tracing::info!(
+            deadline_seconds = drain_deadline.as_secs(),
+            "stopping: finishing what was read, then delivering what can be"
+        );
+        let stopped = drain(journal, tasks, signals, drain_deadline).await;
+        drop(socket_file);
+        stopped
+    }
+}
+
+/// Opens the journal off the runtime's threads: it reads volumes, which may take a while.
+async fn open_journal(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<(Journal, Consumer), StartError> {
+    let (settings, clock, metrics) = (config.journal.clone(), clock.clone(), metrics.clone());
+    let opening = tokio::task::spawn_blocking(move || Journal::open(&settings, clock, metrics));
+    let mut journal = opening.await.map_err(|_| StartError::JournalPanicked)??;
+    let consumer = journal.take_consumer().ok_or(StartError::JournalPanicked)?;
+    Ok((journal, consumer))
+}
+
+fn start(
+    tasks: &mut Tasks<TaskEnd>,
+    listener: StreamListener,
+    delivery: Delivery<Consumer, PolarClient>,
+    admin: Admin,
+    admin_socket: TcpListener,
+) -> DrainSignals {
+    let (listener_drains, listener_drain) = watch::channel(false);
+    let (delivery_drains, delivery_drain) = oneshot::channel();
+    let (admin_stops, admin_stop) = oneshot::channel();
+    tasks.start(Task::Delivery, async move {
+        // The sender is only ever dropped with the whole daemon.
+        let drain = async { delivery_drain.await.unwrap_or_default() };
+        delivery.run(drain).await.map(|_| ())
+    });
+    tasks.start(Task::Listener, async move {
+        listener.run(listener_drain).await;
+        Ok(())
+    });
+    tasks.start(Task::Admin, async move {
+        admin.serve(admin_socket, async { drop(admin_stop.await) }).await;
+        Ok(())
+    });
+    DrainSignals { listener: listener_drains, delivery: delivery_drains, admin: admin_stops }
+}
+
+async fn drain(
+    journal: Journal,
+    mut tasks: Tasks<TaskEnd>,
+    signals: DrainSignals,
+    drain_deadline: Duration,
+) -> Result<Stopped, RunError> {
+    let accounts = journal.accounts();
+    let deadline = tokio::time::Instant::now() + drain_deadline;
+    signals.listener.send_replace(true);
+    if timeout_at(deadline, tasks.end_of(Task::Listener)).await.is_err() {
+        tracing::warn!("some connections did not end in time and are cut; what they were told is on disk is");
+    }
+    let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+    if signals.delivery.send(left).is_err() {
+        tracing::error!("delivery had ended before it was told to");
+    }
+    // A little longer than delivery was given, so that it can settle what it was answered last.
+    let delivery = timeout_at(deadline + Duration::from_secs(1), tasks.end_of(Task::Delivery)).await;
+    if let Ok(Some(Err(error))) = delivery {
+        tracing::error!(%error, "delivery stopped early");
+    }
+    journal.close().await?;
+    drop(signals.admin);
+    drop(timeout_at(deadline + Duration::from_secs(2), tasks.end_of(Task::Admin)).await);
+    let accounts = accounts.read();
+    Ok(Stopped { delivered: accounts.delivered_total(), left: accounts.pending_total() })
+}
+
+/// A task ended though nobody asked it to. Where the journal is the cause, that is what is reported.
+async fn unexpected(ended: &Ended<TaskEnd>, journal: &mut Journal) -> RunError {
+    match &ended.outcome {
+        Some(Err(_)) => journal_ended(journal.ended().await),
+        Some(Ok(())) | None => RunError::TaskEnded { task: ended.task.as_str() },
+    }
+}
+
+fn journal_ended(ended: Result<(), JournalError>) -> RunError {
+    match ended {
+        Err(error) => error.into(),
+        Ok(()) => RunError::TaskEnded { task: "the journal" },
     }
 }

@@ -42,6 +42,9 @@ pub enum StartError {
     /// The journal can't be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The journal's opening panicked.
+    #[error("the journal could not be opened: an unexpected fault, described above; please report it")]
+    JournalPanicked,
     /// The client for Polar can't be made.
     #[error("failed to set up the connection to Polar: {0}")]
     Polar(String),
@@ -54,7 +57,10 @@ impl StartError {
     /// Whether the same start may succeed later, when another process has ended.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::SocketInUse { .. } | Self::Journal(OpenError::InUse { .. } | OpenError::DiskFull { .. }))
+        matches!(
+            self,
+            Self::SocketInUse { .. } | Self::Journal(OpenError::InUse { .. } | OpenError::DiskFull { .. })
+        )
     }
 }
 
@@ -65,7 +71,9 @@ pub enum RunError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A task ended that never should.
-    #[error("{task} ended unexpectedly; restart sledge (everything acknowledged is on disk), and please report this")]
+    #[error(
+        "{task} ended unexpectedly; restart sledge (everything acknowledged is on disk), and please report this"
+    )]
     TaskEnded {
         /// Which.
         task: &'static str,

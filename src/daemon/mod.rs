@@ -1,1 +1,10 @@
-//! Not built yet.
+//! Assembly: the only room that knows all others. It binds, opens, starts, watches and drains.
+
+#[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
+mod daemon;
+mod error;
+mod socket_file;
+mod tasks;
+
+pub use daemon::{Daemon, Stopped};
+pub use error::{RunError, StartError};

@@ -31,7 +31,9 @@ impl SocketFile {
     /// When another daemon serves it, something that is no socket lies there, or the system refuses.
     pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), StartError> {
         let at = |source| StartError::Socket { path: path.to_owned(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        if let Some(folder) =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+        {
             DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
         }
         let lock = lock(path)?;
@@ -40,6 +42,11 @@ impl SocketFile {
         let file = Self { path: path.to_owned(), _lock: lock };
         fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(at)?;
         Ok((file, listener))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 
@@ -56,7 +63,8 @@ fn lock(path: &Path) -> Result<File, StartError> {
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
     let at = |source| StartError::Socket { path: lock_path.clone(), source };
-    let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&lock_path).map_err(at)?;
+    let mut file =
+        File::options().create(true).truncate(false).read(true).write(true).open(&lock_path).map_err(at)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

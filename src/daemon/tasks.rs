@@ -58,7 +58,11 @@ impl<T: Send + 'static> Tasks<T> {
         match self.running.join_next().await {
             Some(Ok((task, outcome))) => Ended { task, outcome: Some(outcome) },
             Some(Err(error)) => {
-                let task = self.ids.iter().find(|(id, _)| *id == error.id()).map_or(Task::Listener, |(_, task)| *task);
+                let task = self
+                    .ids
+                    .iter()
+                    .find(|(id, _)| *id == error.id())
+                    .map_or(Task::Listener, |(_, task)| *task);
                 tracing::error!(%error, task = task.as_str(), "a task panicked");
                 Ended { task, outcome: None }
             }

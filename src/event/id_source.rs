@@ -35,7 +35,7 @@ impl IdSource {
     ///
     /// # Panics
     /// When the operating system refuses randomness, which Linux never does once it has booted.
-    pub(super) fn next(&mut self, now: UnixMillis) -> EventId<'static> {
+    pub fn next(&mut self, now: UnixMillis) -> EventId<'static> {
         if now > self.millis {
             self.millis = now;
             self.start_counter();

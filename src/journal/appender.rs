@@ -151,7 +151,10 @@ impl Appender {
             Ok(()) => Ok(Receipt { answer: receipt, shared: Arc::clone(&self.shared) }),
             Err(back) => match *back {
                 Command::Append { append, .. } => Err(self.closed(append)),
-                Command::KeepRefused(..) | Command::Settle(_) | Command::Read { .. } => {
+                Command::KeepRefused(..)
+                | Command::Settle(_)
+                | Command::Read { .. }
+                | Command::ReadLetters { .. } => {
                     unreachable!("the inbox hands back what was put in")
                 }
             },

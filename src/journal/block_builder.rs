@@ -52,13 +52,11 @@ impl BlockBuilder {
         }
     }
 
-    /// Adds one record of the dead row, beside its like only.
+    /// Adds one dead letter, in a block of its own: it has its own number, and is taken out alone.
     pub(super) fn push_letter(&mut self, from_intake: bool, text: &[u8]) {
-        if self.from_intake != from_intake {
-            self.end_block();
-            self.from_intake = from_intake;
-        }
+        self.from_intake = from_intake;
         self.push(text);
+        self.end_block();
     }
 
     fn push(&mut self, text: &[u8]) {

@@ -174,7 +174,7 @@ impl<S: Store> Committer<S> {
                     drop(room);
                 }
                 Command::Settle(settlement) => gather_settlement(&mut group, settlement),
-                Command::Read { .. } => group.reads.push(command),
+                Command::Read { .. } | Command::ReadLetters { .. } => group.reads.push(command),
             }
         }
         group
@@ -250,12 +250,16 @@ impl<S: Store> Committer<S> {
         self.ledger.measured(oldest, self.measured.journal_bytes);
     }
 
+    /// Answers one who reads. If nobody listens any more, what was read stays where it is.
     fn read(&mut self, command: Command) -> Result<(), StoreError> {
-        if let Command::Read { lane, events_max, bytes_max, answer } = command {
-            let blocks = self.lanes[lane].read(events_max, bytes_max)?;
-            self.publish_unread();
-            // The consumer is gone only when delivery has ended; the blocks stay pending.
-            drop(answer.send(blocks));
+        match command {
+            Command::Read { lane, events_max, bytes_max, answer } => {
+                let blocks = self.lanes[lane].read(events_max, bytes_max)?;
+                self.publish_unread();
+                drop(answer.send(blocks));
+            }
+            Command::ReadLetters { from, max, answer } => drop(answer.send(self.dead.peek(from, max)?)),
+            Command::Append { .. } | Command::KeepRefused(..) | Command::Settle(_) => {}
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub(super) enum Command {
     Settle(Settlement),
     /// Hand out pending blocks.
     Read { lane: Lane, events_max: usize, bytes_max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
+    /// Show dead letters from this number on.
+    ReadLetters { from: u64, max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
 }
 
 impl Command {
@@ -37,7 +39,7 @@ impl Command {
             Self::Append { append, .. } => append.text_bytes(),
             Self::KeepRefused(letters, _) => letters.iter().map(|letter| letter.event.len()).sum(),
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
-            Self::Read { .. } => 0,
+            Self::Read { .. } | Self::ReadLetters { .. } => 0,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::appender::Appender;
 use super::committer::Committer;
 use super::consumer::Consumer;
 use super::dead_letter::Origin;
+use super::dead_letters::DeadLetters;
 use super::error::{JournalError, OpenError};
 use super::frame::RowName;
 use super::janitor::Janitor;
@@ -134,6 +135,12 @@ impl Journal {
     /// The way out; there is one.
     pub fn take_consumer(&mut self) -> Option<Consumer> {
         self.consumer.take()
+    }
+
+    /// A way to the dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(Arc::clone(&self.shared))
     }
 
     /// A view of the figures.

@@ -180,6 +180,14 @@ impl<V: Volume> OpenVolume<V> {
         Ok(Some((block.entry, stored)))
     }
 
+    /// Shows pending blocks from `from` on, without handing them out.
+    ///
+    /// # Errors
+    /// When the store can't be read or lacks a part.
+    pub(super) fn peek(&self, from: u64, max: usize) -> Result<Vec<StoredBlock>, StoreError> {
+        self.pending.range(from..).take(max).map(|(seq, block)| self.get_block(*seq, block.parts)).collect()
+    }
+
     fn get_block(&self, seq: u64, parts: u16) -> Result<StoredBlock, StoreError> {
         let mut stored = Vec::with_capacity(usize::from(parts));
         for part in 0..parts {

@@ -325,6 +325,28 @@ impl<S: Store> Row<S> {
         }
     }
 
+    /// Shows pending blocks from `from` on without handing them out; closed volumes are opened for the look.
+    ///
+    /// # Errors
+    /// When a volume can't be read.
+    pub(super) fn peek(&self, from: u64, max: usize) -> Result<Vec<StoredBlock>, StoreError> {
+        let mut numbers: Vec<u32> = self.closed.iter().map(|closed| closed.number).collect();
+        numbers.extend(self.open.keys());
+        numbers.sort_unstable();
+        let mut blocks = Vec::new();
+        for number in numbers {
+            let left = max - blocks.len();
+            if left == 0 {
+                break;
+            }
+            match self.open.get(&number) {
+                Some(volume) => blocks.extend(volume.peek(from, left)?),
+                None => blocks.extend(open_verified(&self.store, self.id(number))?.peek(from, left)?),
+            }
+        }
+        Ok(blocks)
+    }
+
     /// Whether blocks wait to be handed out.
     pub(super) fn has_unread(&self) -> bool {
         !self.closed.is_empty() || self.open.values().any(OpenVolume::has_unread)

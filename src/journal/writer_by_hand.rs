@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -12,6 +12,9 @@ use super::error::{AppendError, JournalError};
 use super::inbox::{Command, Taken};
 use super::shared::Shared;
 use crate::event::Lane;
+
+/// Longer than any append takes, far shorter than a test run may hang.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The intake buffer, the gates and the inbox of a journal without a disk.
 #[derive(Debug)]
@@ -63,12 +66,7 @@ impl WriterByHand {
 
     /// The next append; waits for it.
     pub(crate) async fn append(&self) -> HeldAppend {
-        loop {
-            if let Some(held) = self.waiting_append() {
-                return held;
-            }
-            tokio::task::yield_now().await;
-        }
+        until_there_is("an append", || self.waiting_append()).await
     }
 
     /// The next append, if one waits already.
@@ -78,13 +76,8 @@ impl WriterByHand {
 
     /// The refused events that were handed over to be kept, at least one; waits for it.
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
-        loop {
-            let letters = self.with_arrived(|arrived| std::mem::take(&mut arrived.letters));
-            if !letters.is_empty() {
-                return letters;
-            }
-            tokio::task::yield_now().await;
-        }
+        let take = || self.with_arrived(|arrived| std::mem::take(&mut arrived.letters));
+        until_there_is("a dead letter", || Some(take()).filter(|letters| !letters.is_empty())).await
     }
 
     /// Fills the journal up, or makes room again.
@@ -108,10 +101,22 @@ impl WriterByHand {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
                     Command::KeepRefused(letters, _) => arrived.letters.extend(letters),
-                    Command::Settle(_) | Command::Read { .. } => {}
+                    Command::Settle(_) | Command::Read { .. } | Command::ReadLetters { .. } => {}
                 }
             }
         }
         look(&mut arrived)
+    }
+}
+
+/// Looks again and again while the other tasks go on. Paused time stands still meanwhile, so the patience is real.
+async fn until_there_is<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "{what} was waited for in vain");
+        tokio::task::yield_now().await;
     }
 }

@@ -35,3 +35,21 @@ pub const CATALOGUE: &[(&str, &str)] = &[
 pub fn help(name: &'static str) -> &'static str {
     CATALOGUE.iter().find(|(known, _)| *known == name).map_or(name, |(_, help)| help)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_on_metrics_tells_of_every_metric_and_of_no_other() {
+        let page = include_str!("../../docs/metrics.md");
+        let mut told: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `sledge_")).collect();
+        told.sort_unstable();
+        let mut told: Vec<String> =
+            told.into_iter().map(|row| format!("sledge_{}", row.split('`').next().unwrap())).collect();
+        told.dedup();
+        let mut known: Vec<&str> = CATALOGUE.iter().map(|(name, _)| *name).collect();
+        known.sort_unstable();
+        assert_eq!(told, known);
+    }
+}

@@ -27,7 +27,7 @@ const PAGE: (usize, usize) = (10, 100);
 
 /// Answers any request under `/v1/` but a good one to ingest.
 pub(super) fn answer(world: &mut World, head: &Parts, path: &str, query: &Query, body: &Bytes) -> Reply {
-    let inner = path.trim_start_matches("/v1/");
+    let inner = path.strip_prefix("/v1/").unwrap_or(path);
     let segments: Vec<String> = inner.trim_end_matches('/').split('/').map(segment).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let collection = matches!(segments.as_slice(), ["customers" | "meters" | "customer-meters" | "events"]);

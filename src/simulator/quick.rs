@@ -126,3 +126,93 @@ fn vouch_for_metadata(text: &str) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{python, schema};
+    use super::*;
+
+    const NOON_US: i64 = 1_787_400_000_000_000;
+
+    /// What a reading says, without its JSON.
+    fn said(reading: &Reading<'_>) -> (String, [Option<String>; 2], Option<i64>, bool) {
+        let owned = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let ids = [owned(&reading.external_id), owned(&reading.parent_id)];
+        (reading.name.clone().into_owned(), ids, reading.timestamp_us, reading.poison)
+    }
+
+    /// Whether the quick road vouches for a body; if it does, the slow one must read the same.
+    fn agree(body: &str) -> bool {
+        let Some(quick) = read(body, NOON_US) else { return false };
+        let tree = python::read(body).unwrap_or_else(|error| panic!("{body}: {error:?}"));
+        let slow = schema::read(&tree, NOON_US).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
+        assert_eq!(quick.len(), slow.len());
+        let json =
+            |text: Option<&str>| serde_json::from_str::<serde_json::Value>(text.unwrap_or("{}")).unwrap();
+        for (a, b) in quick.iter().zip(&slow) {
+            assert_eq!((said(a), &a.customer), (said(b), &b.customer), "{body}");
+            assert_eq!(json(a.metadata.as_deref()), json(b.metadata.as_deref()), "{body}");
+        }
+        true
+    }
+
+    #[test]
+    fn the_quick_road_never_vouches_for_what_the_slow_one_refuses_or_reads_otherwise() {
+        let fixture = include_str!("../../tests/fixtures/simulator/bodies.json");
+        let fixture: serde_json::Value = serde_json::from_str(fixture).unwrap();
+        let bodies =
+            fixture["cases"].as_array().unwrap().iter().map(|case| case["request"].as_str().unwrap());
+        let vouched = bodies.filter(|body| agree(body)).count();
+        assert!(vouched > 50, "only {vouched} of the fixture's bodies took the quick road");
+    }
+
+    const ORDINARY: &str = r#"{"events":[{"name":"api_usage","external_customer_id":"u","external_id":"x","timestamp":"2026-08-22T11:00:00.123Z","metadata":{"units":3,"model":"gpt","ok":true,"rate":0.25}}]}"#;
+
+    #[test]
+    fn ordinary_usage_takes_the_quick_road() {
+        assert!(agree(ORDINARY));
+    }
+
+    #[test]
+    fn the_two_roads_agree_on_ordinary_usage_with_any_slip_in_it() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let pieces = [
+            "\"",
+            "\\",
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "1",
+            "-",
+            ".",
+            "e9",
+            "null",
+            "true",
+            "NaN",
+            "\\u0000",
+            "\\ud800",
+            "é",
+            " ",
+            "name",
+            "\"external_id\":",
+            "\"timestamp\":1,",
+            "\"metadata\":{},",
+        ];
+        let mut vouched = 0;
+        for _ in 0..30_000 {
+            let mut body = ORDINARY.to_owned();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..body.len());
+                let end = (at + random.usize(..4)).min(body.len());
+                if body.is_char_boundary(at) && body.is_char_boundary(end) {
+                    body.replace_range(at..end, pieces[random.usize(..pieces.len())]);
+                }
+            }
+            vouched += usize::from(agree(&body));
+        }
+        assert!(vouched > 1000, "only {vouched} took the quick road");
+    }
+}

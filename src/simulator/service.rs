@@ -55,7 +55,8 @@ impl Drop for InFlight<'_> {
 pub(super) async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     // An SDK whose base address ends in a slash sends two of them.
-    let path = head.uri.path().replacen("//", "/", 1);
+    let path = head.uri.path();
+    let path = if path.starts_with("//") { path.get(1..).unwrap_or(path) } else { path }.to_owned();
     if path == "/simulator" || path.starts_with("/simulator/") {
         let reply = match collect(body, usize::MAX).await {
             Some(body) => control::answer(simulator, &head, &path, &body).await,

@@ -52,7 +52,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults, with `now` as the clock: microseconds since 1970-01-01T00:00:00Z.
+    /// The defaults, with `now` as the clock: microseconds since 1970-01-01T00:00:00Z. A caller whose clock counts
+    /// milliseconds gives `ms * 1000 + 999`: better a millisecond ahead than refusing what was stamped in this one.
     #[must_use]
     pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self {

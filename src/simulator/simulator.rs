@@ -13,6 +13,7 @@ use super::also_refuse::AlsoRefuse;
 use super::customer::{CustomerExists, NewCustomer};
 use super::id_table::IdRecord;
 use super::meter::NewMeter;
+use super::number::Sum;
 use super::script::Scripted;
 use super::settings::{RateLimit, Settings};
 use super::state::{RequestRecord, State};
@@ -106,9 +107,7 @@ impl Simulator {
     /// Credits left for a customer on the first meter of that name; `None` while nothing of theirs counted.
     #[must_use]
     pub fn balance(&self, external_customer_id: &str, meter: &str) -> Option<f64> {
-        let balances = self.world().state().balances;
-        let found = balances.iter().find(|view| view.customer == external_customer_id && view.meter == meter);
-        found.map(|view| view.balance)
+        self.world().credits_left(external_customer_id, meter).map(Sum::approximately)
     }
 
     /// Writes the replies to the next ingest requests, after those already written.

@@ -79,7 +79,7 @@ pub struct State {
     pub orphans: u64,
     /// Replies that are still scripted.
     pub scripted_replies: u64,
-    /// Every balance, at most 1,000.
+    /// Balances, at most 1,000 of them; with more customers it is left open which.
     pub balances: Vec<BalanceView>,
     /// The latest events as they came, newest first, at most 20.
     pub latest_events: Vec<String>,

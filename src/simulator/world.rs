@@ -162,6 +162,20 @@ impl World {
         })
     }
 
+    /// The credits a customer, known to Polar or not, has left on the first meter of that name.
+    pub(super) fn credits_left(&self, external_id: &str, meter: &str) -> Option<Sum> {
+        let meter = self.database.meters.iter().position(|known| known.new.name == meter)?;
+        let reference = CustomerRef::External(external_id.to_owned().into());
+        let consumed = match self.customer_of(&reference) {
+            Some(customer) => self.consumed(customer, meter)?,
+            None => {
+                let balance = self.database.balances.get(&(reference, meter))?;
+                balance.consumed(self.now_us(), self.settle_delay_us())
+            }
+        };
+        Some(consumed.negated())
+    }
+
     /// What a customer consumed on a meter; `None` when nothing of theirs ever counted on it.
     pub(super) fn consumed(&self, customer: &Customer, meter: usize) -> Option<Sum> {
         let (now_us, delay_us) = (self.now_us(), self.settle_delay_us());

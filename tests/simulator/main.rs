@@ -12,4 +12,5 @@ mod documentation;
 mod money;
 mod pydantic;
 mod schema;
+mod throughput;
 mod wire;

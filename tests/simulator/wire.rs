@@ -17,7 +17,7 @@ pub(crate) struct Polar {
     pub(crate) address: String,
     pub(crate) now_us: Arc<AtomicU64>,
     /// Serves until it is dropped.
-    _server: JoinSet<()>,
+    pub(crate) _server: JoinSet<()>,
 }
 
 #[derive(Debug)]

@@ -111,7 +111,7 @@ impl Sender {
 
     /// Whether the other side closed, with nothing more to read.
     pub(super) async fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read_u8().await, Err(error) if error.kind() != std::io::ErrorKind::WouldBlock)
+        tokio::time::timeout(PATIENCE, self.stream.read_u8()).await.is_ok_and(|read| read.is_err())
     }
 
     /// Whether nothing has come back.

@@ -49,11 +49,14 @@ pub(super) fn read(event: &Value, now_us: i64) -> Option<Result<Reading<'_>, Vec
         (None, None) => None,
     };
     if let (Some(chosen), true, Some(name)) = (chosen, shared.faults.is_empty(), shared.name) {
-        let member_id = match &chosen {
-            CustomerRef::Id(_) => member.ok().flatten(),
-            CustomerRef::External(_) => None,
-        };
-        return Some(Ok(reading(event, &shared, name, chosen, member_id)));
+        let by_id = matches!(chosen, CustomerRef::Id(_));
+        let mut reading = reading(event, &shared, name, chosen);
+        if by_id {
+            reading.member_id = member.ok().flatten();
+        } else {
+            reading.poison |= external_member.ok().flatten().is_some_and(|id| id.contains('\0'));
+        }
+        return Some(Ok(reading));
     }
     let arms = [
         (CUSTOMER_ARM, [customer.err(), member.err()]),
@@ -138,7 +141,6 @@ fn reading<'v>(
     shared: &Shared<'v>,
     name: &'v str,
     customer: CustomerRef<'v>,
-    member_id: Option<Uuid>,
 ) -> Reading<'v> {
     let id_poison = match &customer {
         CustomerRef::External(id) => unstorable(id),
@@ -158,7 +160,7 @@ fn reading<'v>(
         parent_id: shared.parent_id.map(Cow::Borrowed),
         timestamp_us: shared.timestamp_us,
         organization_id: shared.organization_id,
-        member_id,
+        member_id: None,
         metadata: shared.metadata.map(|value| Cow::Owned(as_json(value))),
         text: Cow::Owned(as_json(event)),
         poison,

@@ -8,13 +8,13 @@ use super::fault::Wrong;
 /// The longest text Python turns into an integer, in digits.
 const DIGITS_MAX: usize = 4300;
 
+/// Stands for a string with a lone surrogate, which passes as one until PostgreSQL is to store it.
+const UNSTORABLE: &str = "\0";
+
 pub(super) fn text(value: &Value) -> Result<&str, Wrong> {
     match value {
         Value::Text(text) => Ok(text),
-        Value::BrokenText => {
-            let message = "Input should be a valid string, unable to parse raw data as a unicode string";
-            Err(Wrong::new("string_unicode", message))
-        }
+        Value::BrokenText => Ok(UNSTORABLE),
         _ => Err(Wrong::new("string_type", "Input should be a valid string")),
     }
 }
@@ -22,6 +22,11 @@ pub(super) fn text(value: &Value) -> Result<&str, Wrong> {
 /// A string of at least `min` and at most `max` characters.
 pub(super) fn bounded_text(value: &Value, min: usize, max: usize) -> Result<&str, Wrong> {
     let text = text(value)?;
+    if *value == Value::BrokenText {
+        // Only where a length has to be counted is the string itself looked at.
+        let message = "Input should be a valid string, unable to parse raw data as a unicode string";
+        return Err(Wrong::new("string_unicode", message));
+    }
     if text.chars().nth(max).is_some() {
         let message = format!("String should have at most {max} characters");
         return Err(Wrong::with_context("string_too_long", message, format!(r#"{{"max_length":{max}}}"#)));

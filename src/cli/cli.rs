@@ -1,0 +1,161 @@
+//! The command line: what was asked for, and the exit code that came of it.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+
+use super::dev::{DevArgs, dev};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::grant::{GrantArgs, grant};
+use super::run::{RunArgs, run};
+use super::send::{SendArgs, send};
+use super::simulate::{SimulateArgs, simulate};
+use super::status::{StatusArgs, status};
+use super::voice::Voice;
+
+/// Keeps usage events and credit grants safe on the local disk until Polar has them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sledge",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Try it without an account: sledge dev
+Exit codes: 0 ok, 1 a finding, 64 usage, 69 unavailable, 74 input or output, 75 try again,
+78 configuration."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(RunArgs),
+    Dev(DevArgs),
+    Simulate(SimulateArgs),
+    Send(SendArgs),
+    Grant(GrantArgs),
+    Status(StatusArgs),
+}
+
+/// Does what the command line asks for.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let (cli, matches) = match parse(words) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help goes to standard output, the rest to standard error; nobody is left to tell when that fails.
+            drop(error.print());
+            return exit_of(&error);
+        }
+    };
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let mut voice = Voice::new(no_color);
+    let ended = runtime(&cli.command).and_then(|runtime| {
+        let ended = runtime.block_on(perform(cli.command, &matches, no_color, &mut voice));
+        // A read of standard input that waits for ever must not keep the process.
+        runtime.shutdown_background();
+        ended
+    });
+    ended.unwrap_or_else(|failure| {
+        voice.complain(&failure.message);
+        failure.exit
+    })
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Cli, ArgMatches), clap::Error> {
+    let matches = Cli::command().try_get_matches_from(words)?;
+    Ok((Cli::from_arg_matches(&matches)?, matches))
+}
+
+fn exit_of(error: &clap::Error) -> Exit {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Ok,
+        _ => Exit::Usage,
+    }
+}
+
+/// The daemon uses every core; a command that waits for an answer needs one thread.
+fn runtime(command: &Command) -> Result<Runtime, Failure> {
+    let mut builder = match command {
+        Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
+        Command::Send(_) | Command::Grant(_) | Command::Status(_) => Builder::new_current_thread(),
+    };
+    Ok(builder.enable_all().build()?)
+}
+
+async fn perform(
+    command: Command,
+    matches: &ArgMatches,
+    no_color: bool,
+    voice: &mut Voice,
+) -> Result<Exit, Failure> {
+    let own = matches.subcommand().map_or(matches, |(_, own)| own);
+    match command {
+        Command::Run(args) => Box::pin(run(args, own, no_color, voice)).await,
+        Command::Dev(args) => Box::pin(dev(args, no_color, voice)).await,
+        Command::Simulate(args) => simulate(args, no_color, voice).await,
+        Command::Send(args) => send(args, voice).await,
+        Command::Grant(args) => grant(args, voice).await,
+        Command::Status(args) => status(args, voice).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(words: &[&str]) -> Option<Exit> {
+        let words = ["sledge"].iter().chain(words).map(OsString::from);
+        parse(words).err().map(|error| exit_of(&error))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_line_that_makes_no_sense_exits_64_and_help_exits_0() {
+        for wrong in [
+            &["frobnicate"][..],
+            &[],
+            &["run", "--token", "polar_oat_x"],
+            &["run", "polar_oat_x"],
+            &["grant", "0", "--customer", "c", "--event", "e", "--property", "p"],
+            &["grant", "-5", "--customer", "c", "--event", "e", "--property", "p"],
+            &["grant", "10", "--event", "e", "--property", "p"],
+            &["send", "api_usage"],
+            &["send", "--meta", "units=3"],
+            &["send", "api_usage", "--customer", "c", "--customer-id", "d"],
+            &["send", "api_usage", "--customer", "c", "--meta", "units=.5"],
+            &["simulate", "--listen", "8899"],
+        ] {
+            assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
+        }
+        for help in [&["--help"][..], &["run", "--help"], &["--version"]] {
+            assert_eq!(exit(help), Some(Exit::Ok), "{help:?}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_the_help_are_taken() {
+        for line in [
+            "grant 10 --customer user_123 --event api_usage --property units",
+            "grant 2.5 --customer user_123 --event api_usage --property units --id signup-user_123",
+            "send api_usage --customer user_123 --meta units=3",
+            "send api_usage --customer user_123 --meta units=0.5 --meta model=small --id call-81",
+            "send",
+            "run --environment sandbox --token-file /etc/sledge/token",
+            "run --data-dir ./data --socket ./sledge.sock --admin 127.0.0.1:0",
+            "run --polar-url http://127.0.0.1:8899",
+            "status --json",
+            "simulate",
+            "dev --data-dir ./data",
+        ] {
+            assert_eq!(exit(&line.split(' ').collect::<Vec<_>>()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `sledge simulate`: Polar in memory, alone.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use tokio::net::TcpListener;
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::log::LogArgs;
+use super::signals::Signals;
+use super::voice::Voice;
+use crate::clock::Clock;
+use crate::simulator::{Settings, Simulator};
+
+/// Runs Polar in memory: for tests, and for trying an application without an account.
+///
+/// It answers as Polar does, to any token that starts with polar_oat_. What arrived is shown on its first page.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge simulate
+  POLAR_ACCESS_TOKEN=polar_oat_any sledge run --polar-url http://127.0.0.1:8899")]
+pub(super) struct SimulateArgs {
+    /// The loopback address to listen on; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8899")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// A simulator on the real clock.
+pub(super) fn simulator() -> Simulator {
+    let clock = Clock::system();
+    Simulator::new(Settings::new(move || clock.now_micros()))
+}
+
+/// Binds a loopback address: the simulator asks nobody who they are.
+pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
+    if !listen.ip().is_loopback() {
+        let message =
+            format!("{listen} is not a loopback address, and the simulator lets everybody in; use 127.0.0.1");
+        return Err(Failure::new(Exit::Usage, message));
+    }
+    TcpListener::bind(listen).await.map_err(|error| {
+        Failure::new(
+            Exit::Unavailable,
+            format!("failed to listen on {listen}: {error}; give another --listen"),
+        )
+    })
+}
+
+pub(super) async fn simulate(args: SimulateArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
+    args.log.start(no_color, "info")?;
+    let listener = bind(args.listen).await?;
+    voice.say(&format!("Polar in memory listens on http://{}", listener.local_addr()?))?;
+    let simulator = simulator();
+    let work = |stopped: tokio::sync::oneshot::Receiver<()>| async move {
+        simulator.serve(listener, async { drop(stopped.await) }).await?;
+        Ok(Exit::Ok)
+    };
+    Signals::new()?.run(work).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_simulator_is_never_open_to_the_network() {
+        let failure = bind("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(bind("127.0.0.1:0".parse().unwrap()).await.is_ok());
+    }
+}

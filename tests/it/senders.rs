@@ -1,0 +1,207 @@
+//! Applications that send events: each keeps count of what it was promised.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+/// What all senders of a test were promised, and how long they waited for it.
+#[derive(Default)]
+pub(crate) struct Promises {
+    /// The ids of events whose acks came.
+    pub(crate) acked: Mutex<Vec<String>>,
+    /// Events written without asking for an ack.
+    pub(crate) unacked_sent: AtomicU64,
+    /// Negative answers.
+    pub(crate) refused: Mutex<Vec<String>>,
+    /// When each ack came, and how long its sender had waited.
+    pub(crate) waits: Mutex<Vec<(Instant, Duration)>>,
+}
+
+/// Applications at work. They reconnect when sledge goes away, and stop when told to.
+pub(crate) struct Senders {
+    pub(crate) promises: Arc<Promises>,
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+    socket: PathBuf,
+    started: u64,
+    pace: Duration,
+}
+
+impl Senders {
+    /// No senders yet; each will rest for `pace` between its sends.
+    pub(crate) fn to(socket: &Path, pace: Duration) -> Self {
+        Self {
+            promises: Arc::default(),
+            stop: Arc::default(),
+            tasks: JoinSet::new(),
+            socket: socket.to_owned(),
+            started: 0,
+            pace,
+        }
+    }
+
+    /// An app that speaks NDJSON with acks, `window` events at a time.
+    pub(crate) fn acked_lines(&mut self, window: usize) -> &mut Self {
+        let (name, socket, promises, stop, pace) = self.parts("line");
+        self.tasks.spawn(async move {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                // A connection that broke broke its promises' way too: what was not acked is simply not promised.
+                drop(acked_lines(&socket, &name, &mut number, window, &promises, &stop, pace).await);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        self
+    }
+
+    /// An app that speaks NDJSON and hears nothing back.
+    pub(crate) fn unacked_lines(&mut self) -> &mut Self {
+        let (name, socket, promises, stop, pace) = self.parts("mute");
+        self.tasks.spawn(async move {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                drop(unacked_lines(&socket, &name, &mut number, &promises, &stop, pace).await);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        self
+    }
+
+    /// An app that sends HTTP ingest requests of ten events over a connection that it keeps.
+    pub(crate) fn http(&mut self) -> &mut Self {
+        let (name, socket, promises, stop, pace) = self.parts("http");
+        self.tasks.spawn(async move {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                drop(http_requests(&socket, &name, &mut number, &promises, &stop, pace).await);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        self
+    }
+
+    /// Stops all senders once their last answers are in.
+    pub(crate) async fn stop(mut self) -> Arc<Promises> {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+        self.promises
+    }
+
+    fn parts(&mut self, kind: &str) -> (String, PathBuf, Arc<Promises>, Arc<AtomicBool>, Duration) {
+        self.started += 1;
+        let name = format!("{kind}-{}", self.started);
+        (name, self.socket.clone(), self.promises.clone(), self.stop.clone(), self.pace)
+    }
+}
+
+/// A line with an id of the app's own, which says its number again in the metadata so that doubles show under any id.
+fn line(id: &str, number: u64) -> String {
+    format!(
+        "{{\"name\":\"api_usage\",\"external_customer_id\":\"user_{}\",\"external_id\":\"{id}\",\"metadata\":{{\"units\":1,\"what\":\"{id}\"}}}}\n",
+        number % 50
+    )
+}
+
+async fn acked_lines(
+    socket: &Path,
+    name: &str,
+    number: &mut u64,
+    window: usize,
+    promises: &Promises,
+    stop: &AtomicBool,
+    pace: Duration,
+) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(b"{\"sledge\":{\"ack\":\"each\"}}\n").await?;
+    let (reader, mut writer) = stream.split();
+    let mut acks = BufReader::new(reader).lines();
+    while !stop.load(Ordering::Relaxed) {
+        let ids: Vec<String> = (0..window).map(|at| format!("{name}-{}", *number + at as u64)).collect();
+        let lines: String = ids.iter().map(|id| line(id, *number)).collect();
+        *number += window as u64;
+        let sent = Instant::now();
+        writer.write_all(lines.as_bytes()).await?;
+        for id in ids {
+            let Some(ack) = acks.next_line().await? else { return Ok(()) };
+            if ack == format!("{{\"ok\":true,\"external_id\":\"{id}\"}}") {
+                promises.acked.lock().unwrap().push(id);
+            } else {
+                promises.refused.lock().unwrap().push(ack);
+            }
+        }
+        promises.waits.lock().unwrap().push((sent, sent.elapsed()));
+        tokio::time::sleep(pace).await;
+    }
+    Ok(())
+}
+
+async fn unacked_lines(
+    socket: &Path,
+    name: &str,
+    number: &mut u64,
+    promises: &Promises,
+    stop: &AtomicBool,
+    pace: Duration,
+) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(socket).await?;
+    while !stop.load(Ordering::Relaxed) {
+        // No id of its own: sledge stamps one, and the number in the metadata tells whether it came twice.
+        let lines: String = (0..20_u64)
+            .map(|at| {
+                let what = format!("{name}-{}", *number + at);
+                format!("{{\"name\":\"api_usage\",\"external_customer_id\":\"user_1\",\"metadata\":{{\"units\":1,\"what\":\"{what}\"}}}}\n")
+            })
+            .collect();
+        *number += 20;
+        stream.write_all(lines.as_bytes()).await?;
+        promises.unacked_sent.fetch_add(20, Ordering::Relaxed);
+        tokio::time::sleep(pace).await;
+    }
+    Ok(())
+}
+
+async fn http_requests(
+    socket: &Path,
+    name: &str,
+    number: &mut u64,
+    promises: &Promises,
+    stop: &AtomicBool,
+    pace: Duration,
+) -> std::io::Result<()> {
+    let mut stream = UnixStream::connect(socket).await?;
+    while !stop.load(Ordering::Relaxed) {
+        let ids: Vec<String> = (0..10).map(|at| format!("{name}-{}", *number + at)).collect();
+        *number += 10;
+        let events: Vec<String> = ids.iter().map(|id| line(id, *number).trim_end().to_owned()).collect();
+        let body = format!("{{\"events\":[{}]}}", events.join(","));
+        let request = format!(
+            "POST /v1/events/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let sent = Instant::now();
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = vec![0; 4_096];
+        let read = stream.read(&mut answer).await?;
+        if read == 0 {
+            // sledge went away: nothing was promised.
+            return Ok(());
+        }
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        if answer.starts_with("HTTP/1.1 200 ") {
+            promises.acked.lock().unwrap().extend(ids);
+        } else {
+            promises.refused.lock().unwrap().push(answer);
+            return Ok(());
+        }
+        promises.waits.lock().unwrap().push((sent, sent.elapsed()));
+        tokio::time::sleep(pace).await;
+    }
+    Ok(())
+}

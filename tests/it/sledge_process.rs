@@ -1,0 +1,224 @@
+//! The real binary as a child process, in a home of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use sledge::clock::Clock;
+use sledge::journal::{self, DeadLetter, Journal};
+use sledge::metrics::Metrics;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+/// How long anything may take before a test gives up on it. Generous: a loaded machine is no failure.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The folders of one sledge: its data and its socket outlive its processes.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("sledge-it-").tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.path().join("sledge.sock")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path().join("data/journal")
+    }
+
+    /// `sledge run` against this Polar, with nothing of the tester's own environment.
+    pub(crate) fn run_command(&self, polar_url: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sledge"));
+        command.arg("run").arg("--data-dir").arg(self.path().join("data"));
+        command.arg("--socket").arg(self.socket());
+        command.args(["--admin", "127.0.0.1:0", "--polar-url", polar_url, "--log-format", "json"]);
+        command.env_clear().env("POLAR_ACCESS_TOKEN", "polar_oat_test");
+        command
+    }
+
+    /// The dead letters of a sledge that is not running.
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
+        let settings = journal::Settings::in_folder(self.journal());
+        let journal = Journal::open(&settings, Clock::system(), Metrics::new().unwrap()).unwrap();
+        let letters = journal.dead_letters().read(0, usize::MAX).await.unwrap();
+        journal.close().await.unwrap();
+        letters.into_iter().map(|kept| kept.letter).collect()
+    }
+
+    /// Starts sledge and waits until it is ready.
+    pub(crate) async fn start(&self, polar_url: &str) -> SledgeProcess {
+        SledgeProcess::start(self.run_command(polar_url), self.socket()).await
+    }
+}
+
+/// A running sledge. Dropped, it is killed.
+pub(crate) struct SledgeProcess {
+    child: Child,
+    admin: String,
+    socket: PathBuf,
+    log: JoinHandle<String>,
+}
+
+impl SledgeProcess {
+    #[expect(clippy::disallowed_methods, reason = "a test owns the reader of its child's log")]
+    pub(crate) async fn start(mut command: Command, socket: PathBuf) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut said = String::new();
+        let admin = loop {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line())
+                .await
+                .expect("sledge was not ready in time");
+            let line = line.unwrap().unwrap_or_else(|| panic!("sledge ended before it was ready:\n{said}"));
+            said.push_str(&line);
+            said.push('\n');
+            let ready = serde_json::from_str::<BTreeMap<String, serde_json::Value>>(&line).ok();
+            if let Some(ready) =
+                ready.filter(|fields| fields.get("message").is_some_and(|words| words == "ready"))
+            {
+                break ready["admin"].as_str().unwrap().to_owned();
+            }
+        };
+        let log = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
+        Self { child, admin, socket, log }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// `kill -9`, and nothing else.
+    pub(crate) async fn kill_nine(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and what became of it: the exit status, what it said, what it logged.
+    pub(crate) async fn stop(mut self) -> (ExitStatus, String, String) {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        let mut said = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        let status = tokio::time::timeout(PATIENCE, async {
+            stdout.read_to_string(&mut said).await.unwrap();
+            self.child.wait().await.unwrap()
+        });
+        let status = status.await.expect("sledge did not stop in time");
+        (status, said, self.log.await.unwrap())
+    }
+
+    pub(crate) async fn connect(&self) -> UnixStream {
+        UnixStream::connect(&self.socket).await.unwrap()
+    }
+
+    /// One GET on the admin address: the status and the body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let stream = TcpStream::connect(&self.admin).await.unwrap();
+        http(stream, &format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin))
+            .await
+    }
+
+    /// One scrape, on which the accounts must add up.
+    pub(crate) async fn scrape(&self) -> Scrape {
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200, "{text}");
+        let scrape = Scrape::parse(&text);
+        scrape.assert_adds_up();
+        scrape
+    }
+
+    /// Waits until a scrape is as wanted.
+    pub(crate) async fn scrape_until(&self, mut is_wanted: impl FnMut(&Scrape) -> bool) -> Scrape {
+        let begun = Instant::now();
+        loop {
+            let scrape = self.scrape().await;
+            if is_wanted(&scrape) {
+                return scrape;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the metrics never became as wanted: {scrape:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// An ingest request over the socket: the status and the body.
+    pub(crate) async fn ingest(&self, body: &str) -> (u16, String) {
+        self.post("/v1/events/ingest", body).await
+    }
+
+    /// A POST of JSON over the socket.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> (u16, String) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        http(self.connect().await, &format!("{head}{body}")).await
+    }
+}
+
+/// Sends a request and reads the answer to its end.
+async fn http(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> (u16, String) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {answer:?}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+/// The samples of one scrape by `name{labels}`.
+#[derive(Clone, Debug)]
+pub(crate) struct Scrape {
+    samples: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()));
+        Self { samples: samples.collect() }
+    }
+
+    /// The sum over all label values of a metric.
+    pub(crate) fn sum(&self, name: &str) -> f64 {
+        let with_labels = format!("{name}{{");
+        let of_it =
+            self.samples.iter().filter(|(sample, _)| *sample == name || sample.starts_with(&with_labels));
+        of_it.map(|(_, value)| value).sum()
+    }
+
+    /// One sample, by its full name with labels.
+    pub(crate) fn get(&self, sample: &str) -> Option<f64> {
+        self.samples.get(sample).copied()
+    }
+
+    fn assert_adds_up(&self) {
+        let came = self.sum("sledge_pending_at_start")
+            + self.sum("sledge_events_accepted_total")
+            + self.sum("sledge_events_restored_total");
+        let went = self.sum("sledge_events_delivered_total")
+            + self.sum("sledge_events_dead_lettered_total")
+            + self.sum("sledge_pending_events");
+        assert!((came - went).abs() < 0.5, "{came} events came, {went} are accounted for: {self:#?}");
+    }
+}

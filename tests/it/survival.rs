@@ -1,0 +1,127 @@
+//! What `kill -9` costs: nothing that was acknowledged, and nothing twice.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::fake_polar::FakePolar;
+use crate::senders::{Promises, Senders};
+use crate::sledge_process::{Home, PATIENCE};
+
+/// Kills in one run. The long form: `SLEDGE_KILLS=200 cargo test --test it -- --nocapture kill_nine`.
+fn kills() -> u32 {
+    std::env::var("SLEDGE_KILLS").map_or(20, |kills| kills.parse().expect("SLEDGE_KILLS is a number"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_nine_loses_no_acknowledged_event_and_doubles_none() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let mut senders = Senders::to(&home.socket(), Duration::from_millis(1));
+    senders.acked_lines(1).acked_lines(8).acked_lines(64).unacked_lines().http();
+    let mut rng = fastrand::Rng::new();
+    let kills = kills();
+    for kill in 1..=kills {
+        let sledge = home.start(&polar.url()).await;
+        sledge.scrape().await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(0..400))).await;
+        if rng.bool() {
+            sledge.scrape().await;
+        }
+        sledge.kill_nine().await;
+        if kill % 20 == 0 {
+            println!("{kill} kills, {} events acknowledged", senders.promises.acked.lock().unwrap().len());
+        }
+    }
+    let sledge = home.start(&polar.url()).await;
+    let promises = senders.stop().await;
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    let (status, _, log) = sledge.stop().await;
+    assert!(status.success(), "{log}");
+    report(kills, &promises, &polar);
+}
+
+/// Compares what was promised with what Polar has, and says how it stands.
+fn report(kills: u32, promises: &Promises, polar: &FakePolar) {
+    let acked = promises.acked.lock().unwrap();
+    let mut inserted = HashMap::<String, u32>::new();
+    let mut offset = 0;
+    loop {
+        let page = polar.simulator.external_ids(offset, 10_000);
+        if page.is_empty() {
+            break;
+        }
+        offset += page.len();
+        inserted.extend(page.into_iter().map(|record| (record.external_id, record.inserted)));
+    }
+    let missing: Vec<_> = acked.iter().filter(|id| !inserted.contains_key(*id)).collect();
+    let twice: Vec<_> = inserted.iter().filter(|(_, times)| **times != 1).collect();
+    let mut seen = HashSet::new();
+    let texts = polar.simulator.events();
+    let doubled: Vec<_> =
+        texts.iter().filter_map(|text| what(text)).filter(|what| !seen.insert(what.clone())).collect();
+    let state = polar.simulator.state();
+    println!(
+        "{kills} kills: {} acknowledged, {} missing, {} doubled; {} sent without ack; {} at Polar, {} sent again and recognised",
+        acked.len(),
+        missing.len(),
+        twice.len() + doubled.len(),
+        promises.unacked_sent.load(std::sync::atomic::Ordering::Relaxed),
+        inserted.len(),
+        state.events_duplicate,
+    );
+    assert!(acked.len() > 20 * kills as usize, "too little load to prove anything: {} acks", acked.len());
+    assert!(missing.is_empty(), "acknowledged and lost: {missing:?}");
+    assert!(twice.is_empty() && doubled.is_empty(), "doubled: {twice:?} {doubled:?}");
+    assert_eq!(
+        texts.len(),
+        inserted.len(),
+        "the simulator kept every text, so the check for doubles saw them all"
+    );
+    let refused = promises.refused.lock().unwrap();
+    assert!(refused.is_empty(), "a kill is no reason to refuse: {refused:?}");
+}
+
+/// What an event says it is, whatever its id.
+fn what(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("\"what\":\"")?;
+    rest.split_once('"').map(|(what, _)| what.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_polar_never_took_is_delivered_by_the_next_life() {
+    let mut polar = FakePolar::start().await;
+    polar.go_away().await;
+    let home = Home::new();
+    let sledge = home.start(&polar.url()).await;
+    let body = r#"{"events":[{"name":"api_usage","external_customer_id":"user_1","external_id":"only","metadata":{"units":3}}]}"#;
+    assert_eq!(sledge.ingest(body).await, (200, r#"{"inserted":1,"duplicates":0}"#.to_owned()));
+    sledge.kill_nine().await;
+    polar.come_back();
+    let sledge = home.start(&polar.url()).await;
+    polar.has_events(1, PATIENCE).await;
+    let scrape = sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    assert_eq!(scrape.get("sledge_pending_at_start"), Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_says_what_it_leaves_and_the_next_start_finds_it() {
+    let mut polar = FakePolar::start().await;
+    let home = Home::new();
+    let sledge = home.start(&polar.url()).await;
+    let body = |id: &str| {
+        format!(
+            r#"{{"events":[{{"name":"api_usage","external_customer_id":"user_1","external_id":"{id}"}}]}}"#
+        )
+    };
+    assert_eq!(sledge.ingest(&body("first")).await.0, 200);
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    polar.go_away().await;
+    assert_eq!(sledge.ingest(&body("second")).await.0, 200);
+    let (status, said, log) = sledge.stop().await;
+    assert!(status.success(), "{log}");
+    assert!(said.contains("delivered 1, left 1 in the journal"), "{said:?}");
+    polar.come_back();
+    let sledge = home.start(&polar.url()).await;
+    polar.has_events(2, PATIENCE).await;
+    sledge.stop().await;
+}
