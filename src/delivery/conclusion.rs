@@ -32,8 +32,14 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.resend.push_first(batch);
             return Ok(());
         }
-        self.heed(&reply, sent, now);
         let facts = self.facts(&batch);
+        // A piece that fails where its siblings did not is at fault itself: that is no reason to slow down the others.
+        if !(facts.is_piece
+            && facts.others_confirmed
+            && matches!(reply, Reply::ServerError { status: 500, .. }))
+        {
+            self.heed(&reply, sent, now);
+        }
         match Outcome::of(&reply, &facts) {
             Outcome::Delivered { inserted, duplicates } => {
                 return self.settle_delivered(&batch, inserted, duplicates, now).await;
