@@ -132,7 +132,10 @@ impl DataFolder {
         let mut names = (0..LEFTOVERS_MAX).map(|number| std::env::temp_dir().join(format!("{own}-{number}")));
         loop {
             let Some(path) = names.next() else {
-                let message = format!("too many {own}-… in {}; remove them, or name a folder with --data-dir", std::env::temp_dir().display());
+                let message = format!(
+                    "too many {own}-… in {}; remove them, or name a folder with --data-dir",
+                    std::env::temp_dir().display()
+                );
                 return Err(Failure::new(Exit::Io, message));
             };
             // Making it anew keeps out whoever guessed the name and made it first.
@@ -140,7 +143,8 @@ impl DataFolder {
                 Ok(()) => return Ok(Self { path, is_temporary: true }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
-                    let message = format!("failed to make {}: {error}; name a folder with --data-dir", path.display());
+                    let message =
+                        format!("failed to make {}: {error}; name a folder with --data-dir", path.display());
                     return Err(Failure::new(Exit::Io, message));
                 }
             }
