@@ -72,7 +72,10 @@ impl Daemon {
         let admin_socket = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
         let polar = PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?;
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
-        journal_latch.set(State::Ready);
+        journal_latch.set(match journal.alarms() {
+            [] => State::Ready,
+            alarms => State::Degraded(alarms.join("; ")),
+        });
 
         let admission = Admission::new(
             journal.appender(),

@@ -10,7 +10,9 @@ use super::block_builder::BlockBuilder;
 use super::dead_letter::{DeadLetter, Origin};
 use super::error::{AppendError, JournalError};
 use super::frame::{RowName, SettlementRecord};
+use super::high_water::HighWater;
 use super::inbox::{Command, Taken};
+use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::row::Row;
 use super::settlement::Settlement;
@@ -42,6 +44,8 @@ pub(super) struct Committer<S: Store> {
     pub(super) space: SpaceLimits,
     pub(super) dead_bytes_max: u64,
     pub(super) measured: Measured,
+    pub(super) janitor: Janitor<S>,
+    pub(super) high_water: HighWater,
 }
 
 /// When the space was last measured, and what was written since.
@@ -84,9 +88,14 @@ impl<S: Store> Committer<S> {
                     self.sync_all()?;
                     self.tidy()?;
                     self.measure();
+                    self.mark();
                     self.publish();
                 }
-                Taken::Closed => return self.sync_all(),
+                Taken::Closed => {
+                    self.sync_all()?;
+                    self.mark();
+                    return Ok(());
+                }
             }
         }
     }
@@ -106,7 +115,27 @@ impl<S: Store> Committer<S> {
             return Some(SETTLEMENT_SYNC_AFTER);
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
-        gate_closed.then_some(MEASURE_EVERY)
+        let mark_waits = self.high_water.is_behind(|row| self.row(row).next_seq());
+        (gate_closed || mark_waits).then_some(MEASURE_EVERY)
+    }
+
+    fn row(&self, name: RowName) -> &Row<S> {
+        match name {
+            RowName::Grants => &self.lanes.grants,
+            RowName::Usage => &self.lanes.usage,
+            RowName::Dead => &self.dead,
+        }
+    }
+
+    /// Has it written down how far the rows got. Everything up to there is durable.
+    fn mark(&mut self) {
+        let next_seq = |row| self.row(row).next_seq();
+        if self.high_water.is_behind(next_seq) {
+            let mark = self.high_water.next(next_seq);
+            if self.janitor.mark(mark) {
+                self.high_water = mark;
+            }
+        }
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row<S>> {
@@ -141,6 +170,7 @@ impl<S: Store> Committer<S> {
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
         {
+            self.mark();
             self.measure();
         }
         self.publish();

@@ -12,6 +12,7 @@ mod dead_letter;
 mod dead_letters;
 mod error;
 mod frame;
+mod high_water;
 mod inbox;
 mod janitor;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]

@@ -445,6 +445,30 @@ async fn every_undamaged_block_of_a_damaged_sled_file_is_found() {
     }
 }
 
+#[tokio::test]
+async fn a_lost_tail_is_noticed_and_its_seqs_are_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    keep(&journal, Lane::Usage, &numbered(5)).await;
+    journal.close().await.unwrap();
+    let volume = folder.path().join("journal/usage/volume-00000001");
+    let older = std::fs::read(volume.join("db")).unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    assert_eq!(journal.alarms(), [] as [String; 0]);
+    keep(&journal, Lane::Usage, &numbered(3)).await;
+    journal.close().await.unwrap();
+
+    std::fs::remove_dir_all(&volume).unwrap();
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(volume.join("db"), older).unwrap();
+    let mut journal = on_disk(folder.path(), |_| ());
+    assert!(journal.alarms()[0].contains("3 events further"), "{:?}", journal.alarms());
+    keep(&journal, Lane::Usage, &numbered(1)).await;
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    assert_eq!(blocks.iter().map(|block| block.id().seq).collect::<Vec<_>>(), [0, 8]);
+    journal.close().await.unwrap();
+}
+
 /// What a random history may do.
 #[derive(Clone, Debug)]
 enum Step {
@@ -530,6 +554,7 @@ proptest! {
                     }
                 }
                 prop_assert!(life.journal.accounts().read().add_up());
+                prop_assert_eq!(life.journal.alarms(), &[] as &[String], "no false alarm");
             }
             life.journal.close().await.unwrap();
             let mut life = Life::begin(&store);
