@@ -7,10 +7,18 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod command_line;
+mod dev_process;
+mod durability;
 mod fake_polar;
+mod first_minute;
 mod isolation;
+mod one_command;
 mod outages;
+mod readme;
 mod senders;
 mod sledge_process;
 mod survival;
 mod tidy;
+mod tool;
+mod trace;
