@@ -97,7 +97,18 @@ async fn trace_of(more: &[String], singles: usize) -> Trace {
     let (status, body) = sledge.ingest(&format!(r#"{{"events":[{}]}}"#, event("Qhttp"))).await;
     assert_eq!((status, body.as_str()), (200, ANSWERED[1].1));
     let socket = home.socket();
-    let words = ["grant", "10", "--customer", "user_1", "--event", "api_usage", "--property", "units", "--id", "Qgrant"];
+    let words = [
+        "grant",
+        "10",
+        "--customer",
+        "user_1",
+        "--event",
+        "api_usage",
+        "--property",
+        "units",
+        "--id",
+        "Qgrant",
+    ];
     let granted = run_sledge(&[&words[..], &["--socket", socket.to_str().unwrap()]].concat()).await;
     assert_eq!(granted.code, Some(0), "{granted:?}");
     for number in 0..singles {
@@ -174,7 +185,8 @@ async fn after_a_sync_that_failed_nothing_is_acknowledged_and_nothing_acknowledg
     // strace counts for each thread, and several of them sync: the first to come to its fourth fails, once.
     let failing = ["-e".to_owned(), "inject=fdatasync:error=EIO:when=4".to_owned()];
     let sledge =
-        SledgeProcess::start(under_strace(&home.run_command(&polar.url()), &trace, &failing), home.socket()).await;
+        SledgeProcess::start(under_strace(&home.run_command(&polar.url()), &trace, &failing), home.socket())
+            .await;
     let process = sledge.id();
     let mut app = Patient::connect(&home.socket()).await;
     let mut acked = Vec::new();
@@ -188,7 +200,11 @@ async fn after_a_sync_that_failed_nothing_is_acknowledged_and_nothing_acknowledg
     };
     // A second app that comes now is not told yes either.
     if let Ok((_, mut writer)) = UnixStream::connect(home.socket()).await.map(UnixStream::into_split) {
-        drop(writer.write_all(format!("{{\"sledge\":{{\"ack\":\"each\"}}}}\n{}\n", event("Qlate")).as_bytes()).await);
+        drop(
+            writer
+                .write_all(format!("{{\"sledge\":{{\"ack\":\"each\"}}}}\n{}\n", event("Qlate")).as_bytes())
+                .await,
+        );
     }
     let (status, _, log) = sledge.end().await;
     println!("{} acks, then {last:?}, and {status}", acked.len());
@@ -236,7 +252,8 @@ fn noise(rng: &mut fastrand::Rng, chars: usize) -> String {
 
 /// An event just below the 1 MiB that one may have.
 fn huge_event(rng: &mut fastrand::Rng, id: &str) -> String {
-    let metadata: Vec<String> = (0..2_000).map(|key| format!(r#""k{key:04}":"{}""#, noise(rng, 500))).collect();
+    let metadata: Vec<String> =
+        (0..2_000).map(|key| format!(r#""k{key:04}":"{}""#, noise(rng, 500))).collect();
     let event = event(id);
     format!(r#"{},"metadata":{{{}}}}}"#, event.trim_end_matches('}'), metadata.join(","))
 }
@@ -262,7 +279,11 @@ async fn no_event_however_large_leaves_the_one_file_that_is_synced() {
         let events: Vec<String> = (0..4_000)
             .map(|number| {
                 let event = event(&format!("group-{round}-{number}"));
-                format!(r#"{},"metadata":{{"noise":"{}"}}}}"#, event.trim_end_matches('}'), noise(&mut rng, 200))
+                format!(
+                    r#"{},"metadata":{{"noise":"{}"}}}}"#,
+                    event.trim_end_matches('}'),
+                    noise(&mut rng, 200)
+                )
             })
             .collect();
         let (status, body) = sledge.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await;

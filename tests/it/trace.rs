@@ -19,12 +19,14 @@ struct Call {
 impl Call {
     /// Data that went to a journal's file.
     fn is_journal_write(&self) -> bool {
-        matches!(self.name.as_str(), "pwrite64" | "write" | "pwritev" | "writev") && self.file.ends_with("/db")
+        matches!(self.name.as_str(), "pwrite64" | "write" | "pwritev" | "writev")
+            && self.file.ends_with("/db")
     }
 
     /// Data on its way to whoever is at the other end of a socket.
     fn is_socket_write(&self) -> bool {
-        matches!(self.name.as_str(), "write" | "writev" | "sendto" | "sendmsg") && self.file.starts_with("socket:")
+        matches!(self.name.as_str(), "write" | "writev" | "sendto" | "sendmsg")
+            && self.file.starts_with("socket:")
     }
 
     /// A sync that the kernel itself reported as done. `sync_file_range` is none: it leaves the disk's cache as it is.
@@ -38,7 +40,10 @@ impl Call {
     }
 
     fn succeeded_at(&self) -> Option<usize> {
-        self.ended.as_ref().filter(|(_, result)| !result.starts_with('-') && !result.starts_with('?')).map(|(line, _)| *line)
+        self.ended
+            .as_ref()
+            .filter(|(_, result)| !result.starts_with('-') && !result.starts_with('?'))
+            .map(|(line, _)| *line)
     }
 }
 
@@ -89,7 +94,8 @@ impl Trace {
     /// What is missing.
     pub(crate) fn acked_after_sync(&self, event: &str, ack: &str) -> Result<(), String> {
         let ack_text = escaped(ack);
-        let ack_begun = self.calls.iter().filter(|call| call.is_socket_write() && call.text.contains(&ack_text));
+        let ack_begun =
+            self.calls.iter().filter(|call| call.is_socket_write() && call.text.contains(&ack_text));
         let Some(ack_begun) = ack_begun.map(|call| call.begun).min() else {
             return Err(format!("no socket was written the ack {ack}"));
         };
@@ -137,7 +143,8 @@ mod tests {
 
     const WRITE: &str = r#"7 1.0 pwrite64(14</d/usage/db>, "x marker \n", 11, 164) = 11"#;
     const SYNC: &str = "7 1.1 fdatasync(14</d/usage/db>)     = 0";
-    const ACK: &str = r#"8 1.2 sendto(15<socket:[1]>, "{\"ok\":true,\"external_id\":\"marker\"}\n", 37, 0, NULL, 0) = 37"#;
+    const ACK: &str =
+        r#"8 1.2 sendto(15<socket:[1]>, "{\"ok\":true,\"external_id\":\"marker\"}\n", 37, 0, NULL, 0) = 37"#;
 
     fn check(lines: &[&str]) -> Result<(), String> {
         Trace::parse(&lines.join("\n")).acked_after_sync("marker", r#"{"ok":true,"external_id":"marker"}"#)
@@ -167,12 +174,33 @@ mod tests {
             (&[SYNC, ACK], "no write"),
             (&[WRITE, SYNC], "no ack"),
             (&[WRITE, "7 1.1 fdatasync(14</d/usage/db>) = 0 (INJECTED)", ACK], "a sync that strace left out"),
-            (&[WRITE, "7 1.1 fdatasync(14</d/usage/db>) = -1 EIO (Input/output error)", ACK], "a sync that failed"),
+            (
+                &[WRITE, "7 1.1 fdatasync(14</d/usage/db>) = -1 EIO (Input/output error)", ACK],
+                "a sync that failed",
+            ),
             (&[WRITE, "7 1.1 fdatasync(9</d/grants/db>) = 0", ACK], "another file's sync"),
             (&[WRITE, "7 1.1 sync_file_range(14</d/usage/db>, 0, 0, 7) = 0", ACK], "no barrier for the disk"),
-            (&[WRITE, "7 1.1 fdatasync(14</d/usage/db> <unfinished ...>", ACK, "7 1.3 <... fdatasync resumed>) = 0"], "a sync that was not over"),
-            (&["7 1.0 pwrite64(14</d/usage/db>, \"marker\", 6, 0 <unfinished ...>", SYNC, ACK], "a write that was not over"),
-            (&[r#"7 1.0 pwrite64(14</d/usage/db>, "marker", 6, 0) = -1 ENOSPC (No space left on device)"#, SYNC, ACK], "a write that failed"),
+            (
+                &[
+                    WRITE,
+                    "7 1.1 fdatasync(14</d/usage/db> <unfinished ...>",
+                    ACK,
+                    "7 1.3 <... fdatasync resumed>) = 0",
+                ],
+                "a sync that was not over",
+            ),
+            (
+                &["7 1.0 pwrite64(14</d/usage/db>, \"marker\", 6, 0 <unfinished ...>", SYNC, ACK],
+                "a write that was not over",
+            ),
+            (
+                &[
+                    r#"7 1.0 pwrite64(14</d/usage/db>, "marker", 6, 0) = -1 ENOSPC (No space left on device)"#,
+                    SYNC,
+                    ACK,
+                ],
+                "a write that failed",
+            ),
         ] {
             assert!(check(lines).is_err(), "{why}");
         }
