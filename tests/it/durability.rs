@@ -299,6 +299,6 @@ async fn no_event_however_large_leaves_the_one_file_that_is_synced() {
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     let (found, volumes) = blobs(&home.journal());
     assert!(found.is_empty(), "{found:?}");
-    assert!(volumes > 0 && looked_at >= 3, "only {looked_at} volumes were looked at");
+    assert!(volumes > 0 && looked_at >= 2, "only {looked_at} volumes were looked at");
     println!("{sent} events up to 1 MiB, {looked_at} volumes, no blob");
 }
