@@ -16,6 +16,7 @@ mod isolation;
 mod one_command;
 mod outages;
 mod readme;
+mod run_command;
 mod senders;
 mod sledge_process;
 mod survival;

@@ -38,11 +38,13 @@ pub(crate) async fn run(mut command: Command, input: &str) -> Ended {
     };
     let output = tokio::time::timeout(PATIENCE, work).await;
     let output = output.unwrap_or_else(|_| panic!("{command:?} did not end in time"));
-    Ended {
+    let ended = Ended {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
-    }
+    };
+    assert!(!ended.out.contains('\u{1b}') && !ended.err.contains('\u{1b}'), "colours into a pipe: {ended:?}");
+    ended
 }
 
 /// [`run`] for `sledge` without input.
