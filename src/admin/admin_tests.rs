@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 fn view(health: &Health) -> View {
     View {
         accounts: AccountsReader::default(),
+        outlook: Outlook::default(),
         metrics: Metrics::new().unwrap(),
         health: health.clone(),
         listeners: vec![ListenerStatus::unix(Path::new("/run/sledge/sledge.sock"))],

@@ -11,6 +11,14 @@ pub const CATALOGUE: &[(&str, &str)] = &[
         "sledge_last_delivery_timestamp_seconds",
         "When Polar last confirmed events; absent before the first time.",
     ),
+    (
+        "sledge_time_to_drain_seconds",
+        "Until nothing is owed to Polar, at the pace of the last minutes; 0 when nothing is owed, absent while that does not shrink.",
+    ),
+    (
+        "sledge_time_to_full_seconds",
+        "Until the journal reaches its limit, at the pace of the last minutes; absent while it does not grow.",
+    ),
     ("sledge_pending_events", "Events owed to Polar."),
     ("sledge_pending_bytes", "Text of the events owed to Polar."),
     ("sledge_pending_at_start", "Events found pending when this process opened the journal."),
