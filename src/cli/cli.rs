@@ -10,6 +10,7 @@ use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
+use super::journal::{JournalArgs, journal};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -39,6 +40,7 @@ enum Command {
     Send(SendArgs),
     Grant(GrantArgs),
     Status(StatusArgs),
+    Journal(JournalArgs),
 }
 
 /// Does what the command line asks for.
@@ -81,7 +83,9 @@ fn exit_of(error: &clap::Error) -> Exit {
 fn runtime(command: &Command) -> Result<Runtime, Failure> {
     let mut builder = match command {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
-        Command::Send(_) | Command::Grant(_) | Command::Status(_) => Builder::new_current_thread(),
+        Command::Send(_) | Command::Grant(_) | Command::Status(_) | Command::Journal(_) => {
+            Builder::new_current_thread()
+        }
     };
     Ok(builder.enable_all().build()?)
 }
@@ -100,6 +104,7 @@ async fn perform(
         Command::Send(args) => send(args, voice).await,
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
+        Command::Journal(args) => journal(args, voice),
     }
 }
 

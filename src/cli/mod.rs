@@ -11,6 +11,7 @@ mod exit;
 mod failure;
 mod figures;
 mod grant;
+mod journal;
 mod log;
 mod one_event;
 mod options;
