@@ -213,7 +213,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 reason = cause.reason.as_str(),
                 code = cause.code,
                 field = cause.field,
-                "events became dead letters; `sledge dead-letters` shows them and can send them again"
+                "events became dead letters: they are kept with these words for a person to look at and send again"
             );
         }
         let at = self.clock.now();
