@@ -34,6 +34,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_commit_events", "Events in one group."),
     ("sledge_journal_bytes", "The journal on disk."),
     ("sledge_journal_limit_bytes", "The most the journal may take on disk."),
+    (
+        "sledge_budget_requests_per_minute",
+        "Requests a minute that delivery allows itself now; +Inf without a limit.",
+    ),
     ("sledge_clock_skew_seconds", "How far our clock is ahead of Polar's."),
     ("sledge_build_info", "1, with the version."),
 ];
