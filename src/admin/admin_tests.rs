@@ -1,5 +1,5 @@
 use super::*;
-use crate::admin::{ListenerStatus, PartState, Status};
+use crate::admin::{ListenerStatus, Outlook, PartState, Status};
 use crate::health::{Health, State};
 use crate::journal::AccountsReader;
 use crate::metrics::Metrics;

@@ -2,7 +2,7 @@
 //! the looks that people and Prometheus take anyway.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::journal::Accounts;
@@ -12,10 +12,10 @@ const WINDOW: Duration = Duration::from_secs(5 * 60);
 /// Looks closer together than this are taken as one.
 const SPACING: Duration = Duration::from_secs(5);
 
-/// Remembers the looks of the last minutes.
-#[derive(Debug, Default)]
+/// Remembers the looks of the last minutes. Clones share them.
+#[derive(Clone, Debug, Default)]
 pub struct Outlook {
-    looks: Mutex<VecDeque<Look>>,
+    looks: Arc<Mutex<VecDeque<Look>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
