@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
+use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -41,6 +42,8 @@ enum Command {
     Grant(GrantArgs),
     Status(StatusArgs),
     Journal(JournalArgs),
+    Completions(CompletionsArgs),
+    ManPages(ManPagesArgs),
 }
 
 /// Does what the command line asks for.
@@ -91,9 +94,12 @@ fn exit_of(error: &clap::Error) -> Exit {
 fn runtime(command: &Command) -> Result<Runtime, Failure> {
     let mut builder = match command {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
-        Command::Send(_) | Command::Grant(_) | Command::Status(_) | Command::Journal(_) => {
-            Builder::new_current_thread()
-        }
+        Command::Send(_)
+        | Command::Grant(_)
+        | Command::Status(_)
+        | Command::Journal(_)
+        | Command::Completions(_)
+        | Command::ManPages(_) => Builder::new_current_thread(),
     };
     Ok(builder.enable_all().build()?)
 }
@@ -113,6 +119,8 @@ async fn perform(
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
         Command::Journal(args) => journal(args, voice),
+        Command::Completions(args) => completions(&args, voice),
+        Command::ManPages(args) => man_pages(&args, voice),
     }
 }
 

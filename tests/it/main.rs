@@ -8,6 +8,7 @@
 )]
 
 mod command_line;
+mod delivery;
 mod dev_process;
 mod durability;
 mod fake_polar;
@@ -18,6 +19,7 @@ mod outages;
 mod readme;
 mod run_command;
 mod senders;
+mod simulator;
 mod sledge_process;
 mod survival;
 mod tidy;
