@@ -117,19 +117,40 @@ async fn the_metrics_page_is_what_the_catalogue_and_prometheus_expect() {
     let polar = FakePolar::start().await;
     let home = Home::new();
     let sledge = home.start(&polar.url()).await;
-    // One of each: delivered, refused without an ack, and held.
+    // One of each: delivered, refused without an ack, and held. Some figures are there only while they mean something,
+    // so the names of two moments are put together.
     assert_eq!(sledge.ingest(EVENT).await.0, 200);
-    polar.has_events(1, PATIENCE).await;
     sledge.connect().await.write_all(b"{not json}\n").await.unwrap();
-    sledge.scrape_until(|scrape| scrape.sum("sledge_events_refused_total") > 0.0).await;
+    sledge
+        .scrape_until(|scrape| {
+            scrape.sum("sledge_events_refused_total") > 0.0
+                && scrape.get("sledge_time_to_drain_seconds") == Some(0.0)
+        })
+        .await;
+    let (_, drained) = sledge.get("/metrics").await;
     polar
         .simulator
         .change(Change { accepted_tokens: Some(vec!["polar_oat_other".to_owned()]), ..Change::default() });
-    assert_eq!(sledge.ingest(EVENT).await.0, 200);
-    sledge.scrape_until(|scrape| scrape.sum("sledge_held") > 0.0).await;
+    let mut rng = fastrand::Rng::with_seed(1);
+    // What is not compressed away makes the journal grow.
+    let events: Vec<String> = (0..5_000)
+        .map(|_| {
+            let text: String = (0..400).map(|_| rng.alphanumeric()).collect();
+            format!(
+                r#"{{"name":"api_usage","external_customer_id":"user_1","metadata":{{"text":"{text}"}}}}"#
+            )
+        })
+        .collect();
+    assert_eq!(sledge.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await.0, 200);
+    sledge
+        .scrape_until(|scrape| {
+            scrape.sum("sledge_held") > 0.0 && scrape.get("sledge_time_to_full_seconds").is_some()
+        })
+        .await;
 
     let (_, page) = sledge.get("/metrics").await;
-    let ours: BTreeSet<&str> = names(&page).into_iter().filter(|name| name.starts_with("sledge_")).collect();
+    let ours = names(&page).into_iter().chain(names(&drained));
+    let ours: BTreeSet<&str> = ours.filter(|name| name.starts_with("sledge_")).collect();
     let listed: BTreeSet<&str> = CATALOGUE.iter().map(|(name, _)| *name).collect();
     assert_eq!(ours, listed);
     assert!(names(&page).contains("process_resident_memory_bytes"));
