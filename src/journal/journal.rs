@@ -63,7 +63,8 @@ impl Journal {
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        keep_ballast(&ballast, settings.ballast_bytes);
+        let disk = SpaceLimits::new(settings).measure_disk();
+        keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
         let quarantine = folder.join(QUARANTINE);
         let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
         if damaged > 0 {
