@@ -11,6 +11,7 @@ mod delivery;
 mod fake_polar;
 mod isolation;
 mod outages;
+mod races;
 mod senders;
 mod simulator;
 mod sledge_process;
