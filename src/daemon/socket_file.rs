@@ -1,14 +1,15 @@
 //! The Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
 use super::error::StartError;
+use crate::lock_file::{LockError, LockFile};
 
 /// Whoever may write to the socket can give credits away: its owner and its group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -19,8 +20,8 @@ const FOLDER_MODE: u32 = 0o750;
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Held as long as the socket is ours; a lock outlives no process.
-    _lock: File,
+    /// Held as long as the socket is ours.
+    _lock: LockFile,
 }
 
 impl SocketFile {
@@ -36,7 +37,11 @@ impl SocketFile {
         {
             DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
         }
-        let lock = lock(path)?;
+        let lock_path = lock_path(path);
+        let lock = LockFile::take(&lock_path).map_err(|error| match error {
+            LockError::Held { owner } => StartError::SocketInUse { path: path.to_owned(), owner },
+            LockError::Io(source) => StartError::Socket { path: lock_path, source },
+        })?;
         remove_stale(path)?;
         let listener = UnixListener::bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
@@ -52,9 +57,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good. The lock's file goes last, while it is still held: see `lock`.
+        // Gone already is as good. The lock is let go after it.
         drop(fs::remove_file(&self.path));
-        drop(fs::remove_file(lock_path(&self.path)));
     }
 }
 
@@ -63,42 +67,6 @@ fn lock_path(path: &Path) -> PathBuf {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     PathBuf::from(lock_path)
-}
-
-/// Takes the lock. Its last owner may have removed the file between our opening and our locking it; a lock on a file
-/// that nobody else can find keeps nobody out, so that one is let go and the next one is tried.
-fn lock(path: &Path) -> Result<File, StartError> {
-    let lock_path = lock_path(path);
-    let at = |source| StartError::Socket { path: lock_path.clone(), source };
-    let mut file = loop {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&lock_path)
-            .map_err(at)?;
-        match file.try_lock() {
-            Ok(()) if is_at(&file, &lock_path) => break file,
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let owner = fs::read_to_string(&lock_path).unwrap_or_default().trim().to_owned();
-                return Err(StartError::SocketInUse { path: path.to_owned(), owner });
-            }
-            Err(TryLockError::Error(source)) => return Err(at(source)),
-        }
-    };
-    file.set_len(0).map_err(at)?;
-    file.write_all(format!("process {}\n", std::process::id()).as_bytes()).map_err(at)?;
-    Ok(file)
-}
-
-/// Whether `path` still leads to this very file.
-fn is_at(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
-        _ => false,
-    }
 }
 
 /// Removes what lies at `path` if it is a socket that nobody answers on.
@@ -123,7 +91,6 @@ fn remove_stale(path: &Path) -> Result<(), StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[tokio::test]
     async fn a_stale_socket_is_taken_over_and_a_living_one_is_not() {
@@ -141,32 +108,6 @@ mod tests {
             0,
             "neither socket nor lock is left"
         );
-    }
-
-    #[tokio::test]
-    async fn of_many_that_start_and_stop_together_only_one_has_the_socket_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("sledge.sock");
-        let holders = AtomicU32::new(0);
-        let bound = AtomicU32::new(0);
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let _entered = runtime.enter();
-                    for _ in 0..200 {
-                        let Ok((file, listener)) = SocketFile::bind(&path) else { continue };
-                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two have the socket");
-                        bound.fetch_add(1, Ordering::SeqCst);
-                        holders.fetch_sub(1, Ordering::SeqCst);
-                        drop(listener);
-                        drop(file);
-                    }
-                });
-            }
-        });
-        assert!(bound.load(Ordering::SeqCst) >= 4);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]

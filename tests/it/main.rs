@@ -16,6 +16,7 @@ mod first_minute;
 mod isolation;
 mod one_command;
 mod outages;
+mod races;
 mod readme;
 mod run_command;
 mod senders;
