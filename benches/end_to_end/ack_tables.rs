@@ -55,8 +55,12 @@ fn run(server: &Server, speech: Speech, load: Load, lines: &Arc<Lines>, extent: 
 }
 
 fn sledge(folder: &Path, load: Load, lines: &Arc<Lines>, extent: &Extent) -> Figures {
+    sledge_of(Path::new(env!("CARGO_BIN_EXE_sledge")), folder, load, lines, extent)
+}
+
+fn sledge_of(binary: &Path, folder: &Path, load: Load, lines: &Arc<Lines>, extent: &Extent) -> Figures {
     let home = tempfile::tempdir_in(folder).unwrap();
-    let server = Server::sledge(home.path(), NOWHERE);
+    let server = Server::sledge_of(binary, home.path(), NOWHERE);
     let figures = run(&server, Speech::Sledge, load, lines, extent);
     let group = server.metric("sledge_commit_events_sum") / server.metric("sledge_commit_events_count");
     Figures { group, ..figures }
@@ -66,6 +70,34 @@ fn limit(folder: &Path, load: Load, lines: &Arc<Lines>, extent: &Extent) -> Figu
     let home = tempfile::tempdir_in(folder).unwrap();
     let server = Server::limit(home.path(), !matches!(load, Load::Unacked { .. }));
     run(&server, Speech::Limit, load, lines, extent)
+}
+
+/// This build and another, turn and turn about: this one's figures over the other's, the median of all rounds.
+pub(crate) fn compared(folder: &Path, extent: &Extent, against: &Path) {
+    let lines = Arc::new(Lines::new());
+    let mut rows = Vec::new();
+    for (name, load) in LOADS.iter().filter(|(name, _)| name.contains(&extent.load)) {
+        let pairs: Vec<(Figures, Figures)> = (0..extent.rounds)
+            .map(|_| {
+                let theirs = sledge_of(against, folder, *load, &lines, extent);
+                (sledge(folder, *load, &lines, extent), theirs)
+            })
+            .collect();
+        let ratio = |figure: fn(&Figures) -> f64| {
+            short(median(pairs.iter().map(|(ours, theirs)| figure(ours) / figure(theirs)).collect()))
+        };
+        rows.push(vec![
+            (*name).to_owned(),
+            ratio(|figures| figures.per_second),
+            ratio(|figures| figures.p50),
+            ratio(|figures| figures.p99),
+            ratio(|figures| figures.cpu_us),
+            ratio(|figures| figures.peak_mib),
+        ]);
+        eprintln!("  {}", rows[rows.len() - 1].join("  "));
+    }
+    let head = ["this build over the other", "acked events/s", "p50", "p99", "CPU/event", "peak RSS"];
+    print("Compared", &head, &rows);
 }
 
 /// What a request over HTTP is to the limit server: a line, or as many lines in flight.
@@ -81,7 +113,7 @@ fn as_lines(load: Load) -> Load {
 pub(crate) fn journal_alone(folder: &Path, extent: &Extent) {
     let lines = Arc::new(Lines::new());
     let (mut sledge_rows, mut limit_rows) = (Vec::new(), Vec::new());
-    for (name, load) in LOADS {
+    for (name, load) in LOADS.iter().filter(|(name, _)| name.contains(&extent.load)) {
         let (mut ours, mut theirs, mut of_limit, mut of_raw) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..extent.rounds {
@@ -125,7 +157,10 @@ fn cells(all: &[Figures]) -> Vec<String> {
 /// The whole way: taken, kept, and delivered to a Polar in memory at the same time.
 pub(crate) fn while_delivering(folder: &Path, extent: &Extent) {
     let lines = Arc::new(Lines::new());
-    let loads: Vec<_> = LOADS.iter().filter(|(_, load)| !matches!(load, Load::Callers(1))).collect();
+    let loads: Vec<_> = LOADS
+        .iter()
+        .filter(|(name, load)| name.contains(&extent.load) && !matches!(load, Load::Callers(1)))
+        .collect();
     let mut rows = Vec::new();
     for (name, load) in loads {
         let rounds = extent.rounds.min(3);

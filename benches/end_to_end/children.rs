@@ -24,8 +24,13 @@ pub(crate) struct Server {
 impl Server {
     /// `sledge run` on the data in `folder`.
     pub(crate) fn sledge(folder: &Path, polar_url: &str) -> Self {
+        Self::sledge_of(Path::new(env!("CARGO_BIN_EXE_sledge")), folder, polar_url)
+    }
+
+    /// The same of another build.
+    pub(crate) fn sledge_of(binary: &Path, folder: &Path, polar_url: &str) -> Self {
         let socket = folder.join("sledge.sock");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sledge"));
+        let mut command = Command::new(binary);
         command.arg("run").arg("--data-dir").arg(folder.join("data")).arg("--socket").arg(&socket);
         command.args(["--admin", "127.0.0.1:0", "--polar-url", polar_url, "--log-format", "json"]);
         command.env_clear().env("POLAR_ACCESS_TOKEN", "polar_oat_bench");

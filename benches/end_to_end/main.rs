@@ -1,7 +1,8 @@
 //! The real binary under load, beside what this disk and a server that does nothing else can do.
 //!
 //! `cargo bench --bench end_to_end` takes about five minutes, `cargo bench --bench end_to_end -- --quick` half a
-//! minute. Absolute figures follow the disk's mood; compare those of one run only.
+//! minute. The words `acks`, `delivery`, `backlog` and `idle` choose parts, `--load TEXT` the loads with this in their
+//! names, `--seconds N` how long each runs; `--against PATH` compares with another build instead. Absolute figures follow the disk's mood; compare those of one run only.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -32,6 +33,10 @@ struct Extent {
     each: Duration,
     idle: Duration,
     backlog_events: u64,
+    /// Only loads with this in their names.
+    load: String,
+    /// Another build of sledge to compare with.
+    against: Option<PathBuf>,
 }
 
 fn main() {
@@ -46,12 +51,17 @@ fn main() {
         let parts = ["acks", "delivery", "backlog", "idle"];
         !parts.into_iter().any(has) || has(part)
     };
-    let extent = if has("--quick") {
+    let after = |word: &str| arguments.iter().skip_while(|argument| *argument != word).nth(1).cloned();
+    let load = after("--load").unwrap_or_default();
+    let against = after("--against").map(PathBuf::from);
+    let mut extent = if has("--quick") {
         Extent {
             rounds: 1,
             each: Duration::from_millis(900),
             idle: Duration::from_secs(3),
             backlog_events: 1_000_000,
+            load,
+            against,
         }
     } else {
         Extent {
@@ -59,11 +69,19 @@ fn main() {
             each: Duration::from_secs(2),
             idle: Duration::from_secs(10),
             backlog_events: 1_000_000,
+            load,
+            against,
         }
     };
+    if let Some(seconds) = after("--seconds") {
+        extent.each = Duration::from_secs_f64(seconds.parse().unwrap());
+    }
     let folder = tempfile::Builder::new().prefix("end-to-end-").tempdir_in(home()).unwrap();
     let begun = Instant::now();
     println!("{}\n", proc_files::machine(folder.path()));
+    if let Some(against) = extent.against.clone() {
+        return ack_tables::compared(folder.path(), &extent, &against);
+    }
     if only("acks") {
         ack_tables::journal_alone(folder.path(), &extent);
     }
