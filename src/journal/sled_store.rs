@@ -65,7 +65,7 @@ impl SledStore {
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         let db = config.open().map_err(|error| store_error(id, error))?;
-        Ok(SledVolume { id, db })
+        Ok(SledVolume { id, db, _garbage: Garbage })
     }
 }
 
@@ -205,6 +205,22 @@ const VOLUME_KEY: &[u8] = b"\0volume";
 pub(super) struct SledVolume {
     id: VolumeId,
     db: sled::Db,
+    /// After the database: dropped in this order.
+    _garbage: Garbage,
+}
+
+/// What sled replaces it gives up only once no thread can be reading it any more, and each thread hands in what it gave
+/// up only now and then. A dozen log buffers of a segment each would wait so, and whole databases after they are closed.
+#[derive(Debug)]
+struct Garbage;
+
+/// What is given up is freed two epochs later, and a thread that is just reading holds the epoch up.
+const EPOCHS: usize = 4;
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        (0..EPOCHS).for_each(|_| sled::pin().flush());
+    }
 }
 
 impl Volume for SledVolume {
@@ -240,7 +256,9 @@ impl Volume for SledVolume {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map(|_| ()).map_err(|error| store_error(self.id, error))
+        self.db.flush().map_err(|error| store_error(self.id, error))?;
+        sled::pin().flush();
+        Ok(())
     }
 }
 
