@@ -27,6 +27,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_journal_bytes", "The journal on disk."),
     ("sledge_journal_limit_bytes", "The most the journal may take on disk."),
     ("sledge_clock_skew_seconds", "How far our clock is ahead of Polar's."),
+    ("sledge_config_reloads_total", "Reloads of the configuration, by what became of them."),
     ("sledge_build_info", "1, with the version."),
 ];
 
