@@ -7,10 +7,12 @@ use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use super::config::{ConfigCommand, config};
+use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
+use super::journal::{JournalArgs, journal};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -41,6 +43,9 @@ enum Command {
     Grant(GrantArgs),
     Status(StatusArgs),
     Config(ConfigCommand),
+    Journal(JournalArgs),
+    Completions(CompletionsArgs),
+    ManPages(ManPagesArgs),
 }
 
 /// Does what the command line asks for.
@@ -82,9 +87,13 @@ fn exit_of(error: &clap::Error) -> Exit {
 fn runtime(command: &Command) -> Result<Runtime, Failure> {
     let mut builder = match command {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
-        Command::Send(_) | Command::Grant(_) | Command::Status(_) | Command::Config(_) => {
-            Builder::new_current_thread()
-        }
+        Command::Send(_)
+        | Command::Grant(_)
+        | Command::Status(_)
+        | Command::Config(_)
+        | Command::Journal(_)
+        | Command::Completions(_)
+        | Command::ManPages(_) => Builder::new_current_thread(),
     };
     Ok(builder.enable_all().build()?)
 }
@@ -98,6 +107,9 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
         Command::Config(command) => config(command, voice),
+        Command::Journal(args) => journal(args, voice),
+        Command::Completions(args) => completions(&args, voice),
+        Command::ManPages(args) => man_pages(&args, voice),
     }
 }
 

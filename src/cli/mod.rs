@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 mod config_args;
+mod completions;
 mod connect;
 mod dev;
 mod dev_feed;
@@ -13,6 +14,7 @@ mod exit;
 mod failure;
 mod figures;
 mod grant;
+mod journal;
 mod log;
 mod one_event;
 mod options;

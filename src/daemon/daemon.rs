@@ -12,7 +12,7 @@ use super::error::{RunError, StartError};
 use super::reloader::Reloader;
 use super::socket_file::SocketFile;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{Admin, ListenerStatus, View};
+use crate::admin::{Admin, ListenerStatus, Outlook, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -74,7 +74,10 @@ impl Daemon {
         let admin_socket = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
         let polar = PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?;
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
-        journal_latch.set(State::Ready);
+        journal_latch.set(match journal.alarms() {
+            [] => State::Ready,
+            alarms => State::Degraded(alarms.join("; ")),
+        });
 
         let admission = Admission::new(
             journal.appender(),
@@ -104,6 +107,7 @@ impl Daemon {
                 address: config.socket.display().to_string(),
             }],
             polar: config.polar.base_url.as_str().to_owned(),
+            outlook: Outlook::default(),
             started,
             now: Arc::new(move || clock.now()),
         };

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 /// Polar counts in windows of a minute.
 const WINDOW: Duration = Duration::from_secs(60);
 const WINDOW_SECONDS: usize = 60;
-/// The least that a 429 leaves: one request in ten seconds.
-const RATE_MIN: f64 = 6.0;
+/// The least that a 429 leaves, as a part of the limit. Who sends less than that is not the one to slow down.
+const RATE_MIN_PART: f64 = 0.05;
+/// The least that a 429 leaves without a limit.
+const RATE_MIN_WITHOUT_LIMIT: f64 = 60.0;
 /// 429s of requests that were in flight together are one refusal.
 const ONE_REFUSAL: Duration = Duration::from_secs(10);
 
@@ -98,7 +100,8 @@ impl Budget {
         self.raised = now;
         let sent = f64::from(self.sent.total(now));
         let reached = self.rate.map_or(sent, |rate| sent.min(rate));
-        self.rate = Some((reached / 2.0).max(RATE_MIN).min(self.ceiling.unwrap_or(f64::INFINITY)));
+        let least = self.ceiling.map_or(RATE_MIN_WITHOUT_LIMIT, |ceiling| (ceiling * RATE_MIN_PART).max(1.0));
+        self.rate = Some((reached / 2.0).max(least));
         self.tokens = self.tokens.min(0.0);
     }
 
@@ -270,7 +273,7 @@ mod tests {
         budget.opens_at(begun + Duration::from_secs(3_600));
         assert_eq!(budget.rate(), Some(500.0));
         budget.refused(begun + Duration::from_secs(7_200));
-        assert_eq!(budget.rate(), Some(RATE_MIN), "nothing of ours was sent in that minute");
+        assert_eq!(budget.rate(), Some(25.0), "nothing of ours was sent in that minute");
     }
 
     #[test]

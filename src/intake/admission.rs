@@ -170,7 +170,7 @@ impl Admission {
                 listener,
                 code,
                 field,
-                "events were refused whose senders get no answers; they are kept as dead letters, see `sledge dead`"
+                "events were refused whose senders get no answers; they are kept as dead letters, see `sledge dead-letters list`"
             );
         }
         if let Err(error) = self.shared.appender.keep_refused(letters).await {

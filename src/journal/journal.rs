@@ -18,12 +18,13 @@ use super::dead_letter::Origin;
 use super::dead_letters::DeadLetters;
 use super::error::{JournalError, OpenError};
 use super::frame::RowName;
+use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::row::{Row, RowLimits};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::sled_store::SledStore;
+use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
@@ -37,6 +38,7 @@ pub struct Journal {
     consumer: Option<Consumer>,
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
+    alarms: Vec<String>,
     _lock: Option<File>,
 }
 
@@ -61,7 +63,19 @@ impl Journal {
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        keep_ballast(&ballast, settings.ballast_bytes);
+        let disk = SpaceLimits::new(settings).measure_disk();
+        keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
+        let quarantine = folder.join(QUARANTINE);
+        let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
+        if damaged > 0 {
+            journal.alarms.push(format!(
+                "{damaged} damaged volumes lie in {}; what was intact in them was salvaged. Check the disk, and remove them once they have been looked at",
+                quarantine.display()
+            ));
+        }
+        for alarm in &journal.alarms {
+            tracing::error!("{alarm}");
+        }
         journal._lock = Some(lock);
         Ok(journal)
     }
@@ -88,7 +102,16 @@ impl Journal {
             retention: settings.retention,
             retention_bytes_max: settings.retention_bytes_max,
         };
-        let row = |name| Row::open(name, store, &janitor, limits);
+        let high_water = HighWater::decode_file(&store.read_mark()?);
+        let mut alarms = Vec::new();
+        let mut row = |name| {
+            let mut row = Row::open(name, store, &janitor, limits)?;
+            let missing = row.go_on_from(high_water.next_seq(name))?;
+            if missing > 0 {
+                alarms.push(lost_tail(name, missing));
+            }
+            Ok::<_, StoreError>(row)
+        };
         let lanes = PerLane { grants: row(RowName::Grants)?, usage: row(RowName::Usage)? };
         let dead = row(RowName::Dead)?;
         let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
@@ -110,9 +133,10 @@ impl Journal {
             space: SpaceLimits::new(settings),
             dead_bytes_max: settings.dead_bytes_max,
             measured: super::committer::Measured::default(),
+            janitor,
+            high_water,
         };
         committer.begin()?;
-        drop(janitor);
         let (ending, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
             write_until_closed(&mut committer);
@@ -123,7 +147,13 @@ impl Journal {
             drop(ending);
         })?;
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), _lock: None })
+        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, _lock: None })
+    }
+
+    /// What a person should know of how the journal was found, in sentences; empty when all was well.
+    #[must_use]
+    pub fn alarms(&self) -> &[String] {
+        &self.alarms
     }
 
     /// A way in. Make as many as there are listeners.
@@ -182,6 +212,13 @@ fn write_until_closed<S: Store>(committer: &mut Committer<S>) {
         }
         Err(_) => shared.fail(JournalError::Poisoned { detail: "its writer panicked".into() }),
     }
+}
+
+fn lost_tail(row: RowName, missing: u64) -> String {
+    format!(
+        "the journal had got {missing} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk; what was delivered is safe, and applications can send the rest again with the same ids",
+        row.as_str()
+    )
 }
 
 /// One process for each folder: the lock lives as long as the file is open.

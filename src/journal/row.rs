@@ -174,6 +174,21 @@ impl<S: Store> Row<S> {
         open.into_iter().chain(closed).min()
     }
 
+    /// Goes on from `next_seq` if the row, as it was found, ends before it. Says how many seqs are missing then.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn go_on_from(&mut self, next_seq: u64) -> Result<u64, StoreError> {
+        let missing = next_seq.saturating_sub(self.next_seq);
+        if missing > 0 {
+            self.next_seq = next_seq;
+            if let Some(mut tail) = self.open.last_entry() {
+                tail.get_mut().begin(next_seq)?;
+            }
+        }
+        Ok(missing)
+    }
+
     /// The seq the next event gets.
     pub(super) fn next_seq(&self) -> u64 {
         self.next_seq

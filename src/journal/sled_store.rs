@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::frame::RowName;
@@ -15,6 +15,10 @@ const SEGMENT_BYTES: usize = 8 << 20;
 const CACHE_BYTES: u64 = 2 << 20;
 /// A volume's folder while it is being deleted: never opened again, swept at start.
 const DELETING: &str = "deleting-";
+/// How far the journal ever got.
+pub(super) const HIGH_WATER: &str = "high-water";
+/// Where damaged volumes are kept for a person to look at.
+pub(super) const QUARANTINE: &str = "quarantine";
 
 /// Volumes in the folders of one journal.
 #[derive(Debug)]
@@ -128,7 +132,7 @@ impl Store for SledStore {
     }
 
     fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
-        let folder = self.folder.join("quarantine");
+        let folder = self.folder.join(QUARANTINE);
         make_folder(&folder)?;
         let place = (0_u32..)
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
@@ -143,6 +147,26 @@ impl Store for SledStore {
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {
         folder_bytes(&self.volume_folder(id))
+    }
+
+    fn read_mark(&self) -> Result<Vec<u8>, StoreError> {
+        match fs::read(self.folder.join(HIGH_WATER)) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.folder.join(HIGH_WATER);
+        let is_new = !path.exists();
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.write_all_at(bytes, slot * bytes.len() as u64)?;
+        file.sync_data()?;
+        if is_new {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
     }
 
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -257,7 +281,6 @@ pub(super) fn folder_bytes(path: &Path) -> u64 {
 }
 
 /// The files that sled moved out of its log in any volume below `folder`: must stay empty, for they are never synced.
-#[cfg(test)]
 pub(super) fn blobs(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for row in RowName::ALL {

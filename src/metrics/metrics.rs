@@ -36,6 +36,7 @@ pub struct Metrics {
     held: IntGaugeVec,
     clock_skew: Gauge,
     config_reloads: IntCounterVec,
+    budget: Gauge,
     build_info: GaugeVec,
 }
 
@@ -64,6 +65,7 @@ impl Metrics {
             held: IntGaugeVec::new(opts("sledge_held"), &["reason"])?,
             clock_skew: Gauge::with_opts(opts("sledge_clock_skew_seconds"))?,
             config_reloads: IntCounterVec::new(opts("sledge_config_reloads_total"), &["result"])?,
+            budget: Gauge::with_opts(opts("sledge_budget_requests_per_minute"))?,
             build_info: GaugeVec::new(opts("sledge_build_info"), &["version"])?,
             registry,
         };
@@ -75,6 +77,7 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.held.clone()))?;
         metrics.registry.register(Box::new(metrics.clock_skew.clone()))?;
         metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
+        metrics.registry.register(Box::new(metrics.budget.clone()))?;
         metrics.registry.register(Box::new(metrics.build_info.clone()))?;
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
@@ -92,9 +95,10 @@ impl Metrics {
         self.refused.with_label_values(&[listener.as_str(), reason]).inc_by(events);
     }
 
-    /// One event was confirmed by Polar this long after its accept. `lane` is a lane's name.
-    pub fn delivery_lag(&self, lane: &'static str, lag: Duration) {
-        self.delivery_lag.with_label_values(&[lane]).observe(lag.as_secs_f64());
+    /// So many events were confirmed by Polar this long after their accept. `lane` is a lane's name.
+    pub fn delivery_lag(&self, lane: &'static str, lag: Duration, events: usize) {
+        let of_lane = self.delivery_lag.with_label_values(&[lane]);
+        (0..events).for_each(|_| of_lane.observe(lag.as_secs_f64()));
     }
 
     /// One request to Polar was answered, or not. `outcome` is one of a closed set.
@@ -131,6 +135,11 @@ impl Metrics {
     /// The configuration was read again. `result` is one of a closed set.
     pub fn config_reload(&self, result: &'static str) {
         self.config_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// How many requests a minute delivery allows itself now; infinite without a limit.
+    pub fn budget(&self, requests_per_minute: f64) {
+        self.budget.set(requests_per_minute);
     }
 
     /// How far our clock is ahead of Polar's (negative: behind).

@@ -7,10 +7,12 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod delivery;
 mod fake_polar;
 mod isolation;
 mod outages;
 mod senders;
+mod simulator;
 mod sledge_process;
 mod survival;
 mod tidy;
