@@ -6,8 +6,8 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-use super::config::{ConfigCommand, config};
 use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
+use super::config::{ConfigCommand, config};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;

@@ -7,7 +7,9 @@ use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::{CONFIG_FILE, DefaultValue, Flag, Setting, Sources, settings};
+use crate::config::{
+    CONFIG_FILE, Config, DefaultValue, Flag, RawConfig, Setting, Sources, Surroundings, Value, settings,
+};
 
 /// `--config` and one flag for each setting that has one. Variables are not read here but with the file: the
 /// definitions name them for the help only.
@@ -20,13 +22,18 @@ fn flagged() -> impl Iterator<Item = (&'static Setting, Flag)> {
     settings().filter_map(|setting| Some((setting, setting.flag?)))
 }
 
-/// The meaning as help has it: a sentence without its stop, and the default where it needs words.
-fn help(setting: &Setting) -> String {
+/// The meaning as help has it: sentences without the last stop, and the default.
+fn help(setting: &Setting, defaults: Option<&Config>) -> String {
     let meaning = setting.meaning.trim_end_matches('.');
-    match setting.default {
-        DefaultValue::Fixed => meaning.to_owned(),
-        DefaultValue::Varies { words, .. } => format!("{meaning} [default: {words}]"),
-    }
+    let default = match setting.default {
+        DefaultValue::Varies { words, .. } => words.to_owned(),
+        DefaultValue::Fixed => match defaults.and_then(|defaults| setting.value(defaults)) {
+            Some(Value::Text(text)) => text,
+            Some(value @ (Value::Number(_) | Value::Texts(_))) => value.to_toml(),
+            None => return meaning.to_owned(),
+        },
+    };
+    format!("{meaning} [default: {default}]")
 }
 
 impl Args for ConfigArgs {
@@ -38,6 +45,7 @@ impl Args for ConfigArgs {
             .hide_env_values(true)
             .value_parser(ValueParser::os_string())
             .help(format!("The configuration file [default: {CONFIG_FILE}, if it is there]"));
+        let defaults = Config::new(RawConfig::default(), &Surroundings::blank()).ok();
         flagged().fold(command.arg(config), |command, (setting, flag)| {
             let arg = Arg::new(setting.key)
                 .long(flag.name)
@@ -45,7 +53,7 @@ impl Args for ConfigArgs {
                 .env(setting.variable)
                 .hide_env_values(true)
                 .value_parser(ValueParser::os_string())
-                .help(help(setting));
+                .help(help(setting, defaults.as_ref()));
             command.arg(arg)
         })
     }

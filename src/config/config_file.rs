@@ -13,6 +13,7 @@ use super::did_you_mean::did_you_mean;
 use super::fault::Fault;
 use super::origin::{Given, Origin, Place};
 use super::raw_config::{RawConfig, RawValue};
+use super::setting::Setting;
 use super::table::{setting, settings};
 
 /// The file that is read when nobody names one, if it is there.
@@ -21,6 +22,8 @@ pub const CONFIG_FILE: &str = "/etc/sledge/sledge.toml";
 pub const ANNOTATED_DEFAULTS: &str = include_str!("default.toml");
 /// A larger file is something else: the annotated one has 15 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What a key is called by whoever wants to write the token itself.
+const SECRETS: [&str; 3] = ["token", "access_token", "polar_access_token"];
 
 impl RawConfig {
     /// Adds what the file says where neither a flag nor a variable spoke. `named` tells who named the file.
@@ -79,7 +82,7 @@ impl Reader<'_> {
             let place = self.place(&error.span().unwrap_or_default());
             if !self.torn_lines.contains(&place.line) {
                 self.torn_lines.push(place.line);
-                let message = error.message().lines().collect::<Vec<_>>().join(", ");
+                let message = in_one_line(error.message());
                 self.raw.is_torn = true;
                 self.raw.faults.push(Fault {
                     key: String::new(),
@@ -125,11 +128,15 @@ impl Reader<'_> {
             );
         }
         let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
-        let whole = did_you_mean(key, settings().map(|setting| setting.key));
-        let elsewhere = || settings().find(|setting| setting.name() == name).map(|setting| setting.key);
+        if SECRETS.contains(&name) {
+            let fix = "put it into a file of its own and name that with token_file at the top of this one";
+            return self.report(key, span, "a token does not belong into this file", fix);
+        }
         let problem = "there is no such setting";
-        match whole.or_else(elsewhere) {
-            Some(meant) => self.report(key, span, problem, &format!("did you mean {}?", placed(meant))),
+        match meant(key, name) {
+            Some(meant) => {
+                self.report(key, span, problem, &format!("did you mean {}?", seen_from(key, meant)))
+            }
             None => self.report(key, span, problem, "remove it; docs/configuration.md lists every setting"),
         }
     }
@@ -169,9 +176,17 @@ impl Reader<'_> {
     }
 }
 
+fn in_one_line(message: &str) -> String {
+    if message.starts_with("string values must be quoted") {
+        // What the parser says it expected then is a string in the rarest of the quotes there are.
+        return "text stands in quotes".to_owned();
+    }
+    message.lines().collect::<Vec<_>>().join(", ")
+}
+
 fn sections() -> impl Iterator<Item = &'static str> {
     let mut last = "";
-    let names = settings().map(super::setting::Setting::section);
+    let names = settings().map(Setting::section);
     names.filter(move |name| !name.is_empty() && std::mem::replace(&mut last, name) != *name)
 }
 
@@ -179,11 +194,24 @@ fn is_section(name: &str) -> bool {
     sections().any(|section| section == name)
 }
 
-/// A key as a person looks for it in the file.
-fn placed(key: &str) -> String {
-    match key.split_once('.') {
-        Some((section, name)) => format!("{name} in [{section}]"),
-        None => format!("{key} at the top of the file"),
+/// The setting that a wrong key was probably meant to be: the only one of its name, else the one most like it.
+fn meant(key: &str, name: &str) -> Option<&'static Setting> {
+    let namesakes: Vec<_> = settings().filter(|setting| setting.name() == name).collect();
+    let near = || setting(did_you_mean(key, settings().map(|setting| setting.key))?);
+    match namesakes.as_slice() {
+        [only] => Some(only),
+        [first, ..] => near().or(Some(first)),
+        [] => near(),
+    }
+}
+
+/// A setting as it is written where the wrong key stands.
+fn seen_from(wrong: &str, meant: &Setting) -> String {
+    let here = wrong.rsplit_once('.').map_or("", |(section, _)| section);
+    match meant.section() {
+        section if section == here => meant.name().to_owned(),
+        "" => format!("{} at the top of the file", meant.key),
+        section => format!("{} in [{section}]", meant.name()),
     }
 }
 

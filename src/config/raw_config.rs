@@ -13,6 +13,8 @@ use super::table::{setting, settings};
 
 /// The variable that names the file.
 pub(super) const CONFIG_VARIABLE: &str = "SLEDGE_CONFIG";
+/// How our variables begin.
+const PREFIX: &str = "SLEDGE_";
 /// Variables of ours that are not settings of the daemon's configuration.
 const OTHER_VARIABLES: [&str; 1] = [CONFIG_VARIABLE];
 
@@ -64,17 +66,18 @@ impl RawConfig {
             }
         }
         let known = || settings().map(|setting| setting.variable).chain(OTHER_VARIABLES);
-        for name in surroundings.names_beginning("SLEDGE_") {
+        let bare = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
+        for name in surroundings.names_beginning(PREFIX) {
             // Kubernetes sets SLEDGE_PORT and the like where a service is called sledge: only a near miss is a fault.
             if known().all(|known| known != name)
-                && let Some(meant) = did_you_mean(&name, known())
+                && let Some(meant) = did_you_mean(name.trim_start_matches(PREFIX), known().map(bare))
             {
                 let problem = "there is no such variable";
                 self.faults.push(Fault::new(
                     &name,
                     &Origin::Variable("the environment"),
                     problem,
-                    &format!("did you mean {meant}?"),
+                    &format!("did you mean {PREFIX}{meant}?"),
                 ));
             }
         }

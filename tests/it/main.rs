@@ -7,6 +7,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod configuration;
 mod delivery;
 mod fake_polar;
 mod isolation;
