@@ -40,7 +40,7 @@ pub(super) async fn run(args: RunArgs, no_color: bool, voice: &mut Voice) -> Res
     let sources = args.config.sources;
     let config = sources.read()?;
     let filter = log::start(&config.log, no_color)?;
-    serve(config, Reloads { sources, hang_ups, filter }, voice).await
+    Box::pin(serve(config, Reloads { sources, hang_ups, filter }, voice)).await
 }
 
 /// Runs the daemon until a signal, and says what it leaves behind.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use sledge::simulator::Change;
+
 use crate::fake_polar::FakePolar;
 use crate::senders::Senders;
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
@@ -230,9 +232,11 @@ async fn reloads_under_load_lose_nothing_refuse_nothing_and_hold_nobody_up() {
     let (with, without): (Vec<_>, Vec<_>) = waits.iter().partition(|(sent, _)| is_within(*sent));
     let (with, without) = (Waits::of(&with), Waits::of(&without));
     println!("{done} reloads, {sent} events acknowledged; with reloads: {with}; without: {without}");
-    // The slack is for a machine that is doing other things too: what it does to both counts for neither.
-    let bound = Duration::from_millis(100).max(without.max * 3);
-    assert!(with.max <= bound, "an app waited {:?} beside a reload", with.max);
+    // What the machine and its disk do to both counts for neither, and one hiccup of theirs may meet each sender once; a
+    // reload that holds somebody up would do so a thousand times.
+    let bound = Duration::from_millis(100).max(without.max());
+    let stalls: Vec<_> = with.sorted.iter().filter(|wait| **wait > bound).collect();
+    assert!(stalls.len() <= 3, "apps waited beside reloads: {stalls:?}");
     let (status, _, log) = sledge.stop().await;
     assert!(status.success(), "{log}");
     assert!(log.contains("journal.retention_seconds") && log.contains("restart"), "what must wait is named");
@@ -252,26 +256,30 @@ fn journal_folder(home: &Home) -> Vec<(PathBuf, u64)> {
     found
 }
 
-/// How long senders waited for their acks.
+/// How long senders waited for their acks, the shortest first.
 struct Waits {
-    samples: usize,
-    p50: Duration,
-    p99: Duration,
-    max: Duration,
+    sorted: Vec<Duration>,
 }
 
 impl Waits {
     fn of(waits: &[&(Instant, Duration)]) -> Self {
-        let mut waits: Vec<Duration> = waits.iter().map(|(_, wait)| *wait).collect();
-        waits.sort_unstable();
-        let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
-        Self { samples: waits.len(), p50: at(50), p99: at(99), max: at(100) }
+        let mut sorted: Vec<Duration> = waits.iter().map(|(_, wait)| *wait).collect();
+        sorted.sort_unstable();
+        Self { sorted }
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        self.sorted[(self.sorted.len() - 1) * percent / 100]
+    }
+
+    fn max(&self) -> Duration {
+        self.at(100)
     }
 }
 
 impl std::fmt::Display for Waits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { samples, p50, p99, max } = self;
+        let (samples, p50, p99, max) = (self.sorted.len(), self.at(50), self.at(99), self.max());
         write!(f, "{samples} waits, p50 {p50:?} p99 {p99:?} max {max:?}")
     }
 }
@@ -317,8 +325,12 @@ async fn a_changed_token_file_is_used_though_polar_still_takes_the_old_token() {
     polar.has_events(1, PATIENCE).await;
     fs::write(&token_file, "polar_oat_second\n").unwrap();
     reload(&sledge, 1).await;
+    // From here on the first token would be refused.
+    let second = Some(vec!["polar_oat_second".to_owned()]);
+    polar.simulator.change(Change { accepted_tokens: second, ..Change::default() });
     assert_eq!(sledge.ingest(event).await.0, 200);
     polar.has_events(2, PATIENCE).await;
+    assert_eq!(polar.simulator.state().requests_by_status.get(&401), None);
     let (_, _, log) = sledge.stop().await;
     assert!(log.contains("another token was put in place") && !log.contains("polar_oat_"), "{log}");
 }
