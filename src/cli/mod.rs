@@ -3,6 +3,8 @@
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
 mod completions;
+mod config;
+mod config_args;
 mod connect;
 mod dev;
 mod dev_feed;
