@@ -341,7 +341,9 @@ async fn dead_letters_outlive_a_restart_and_are_counted_by_origin() {
     let journal = on_disk(folder.path(), |_| ());
     assert_eq!(journal.accounts().read().dead_letters, [1, 1]);
     let letters = journal.dead_letters().read(0, 10).await.unwrap();
-    let found: Vec<_> = letters.iter().map(|kept| kept.letter.clone()).collect();
+    // The id that the journal sets aside for the refused one is none of this test's business.
+    let found: Vec<_> =
+        letters.iter().map(|kept| DeadLetter { spare_id: None, ..kept.letter.clone() }).collect();
     assert_eq!(found, [letter("{\"n\":1}", Origin::Delivery), letter("nonsense", Origin::Intake)]);
     assert_eq!(journal.dead_letters().read(letters[0].number + 1, 10).await.unwrap(), letters[1..]);
     journal.close().await.unwrap();
