@@ -8,6 +8,7 @@ mod door;
 mod host;
 mod letter_desk;
 mod letter_verbs;
+mod outlook;
 mod scrape;
 mod settings;
 mod status;
@@ -17,6 +18,7 @@ pub use admin::Admin;
 pub use door::Door;
 pub use letter_desk::{Dropped, Imported, LetterDesk, Letters, Numbers};
 pub use letter_verbs::{Problem, ProblemDetail};
+pub use outlook::Outlook;
 pub use settings::Settings;
 pub use status::{
     AccountsStatus, DeadLettersStatus, JournalStatus, LaneStatus, ListenerStatus, PartState, PartStatus,

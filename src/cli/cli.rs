@@ -6,10 +6,12 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
+use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
+use super::journal::{JournalArgs, journal};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -39,6 +41,9 @@ enum Command {
     Send(SendArgs),
     Grant(GrantArgs),
     Status(StatusArgs),
+    Journal(JournalArgs),
+    Completions(CompletionsArgs),
+    ManPages(ManPagesArgs),
 }
 
 /// Does what the command line asks for.
@@ -65,6 +70,14 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
+/// Whether a command line makes sense, without doing what it asks for. For the tests of examples in help and documents.
+///
+/// # Errors
+/// What the user would be told.
+pub fn check(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    parse(words).map(drop).map_err(|error| error.to_string())
+}
+
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Cli, ArgMatches), clap::Error> {
     let matches = Cli::command().try_get_matches_from(words)?;
     Ok((Cli::from_arg_matches(&matches)?, matches))
@@ -81,7 +94,12 @@ fn exit_of(error: &clap::Error) -> Exit {
 fn runtime(command: &Command) -> Result<Runtime, Failure> {
     let mut builder = match command {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
-        Command::Send(_) | Command::Grant(_) | Command::Status(_) => Builder::new_current_thread(),
+        Command::Send(_)
+        | Command::Grant(_)
+        | Command::Status(_)
+        | Command::Journal(_)
+        | Command::Completions(_)
+        | Command::ManPages(_) => Builder::new_current_thread(),
     };
     Ok(builder.enable_all().build()?)
 }
@@ -100,6 +118,9 @@ async fn perform(
         Command::Send(args) => send(args, voice).await,
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
+        Command::Journal(args) => journal(args, voice),
+        Command::Completions(args) => completions(&args, voice),
+        Command::ManPages(args) => man_pages(&args, voice),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 use super::error::{RunError, StartError};
 use super::socket_file::SocketFile;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{Admin, ListenerStatus, View};
+use crate::admin::{Admin, ListenerStatus, Outlook, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -102,6 +102,7 @@ impl Daemon {
                 address: config.socket.display().to_string(),
             }],
             polar: config.polar.base_url.as_str().to_owned(),
+            outlook: Outlook::default(),
             started,
             now: Arc::new(move || clock.now()),
         };

@@ -195,9 +195,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let at = self.clock.now();
         for run in batch.runs() {
             let lag = Duration::from_millis(at.saturating_sub(run.block.accepted()));
-            for _ in 0..run.len() {
-                self.metrics.delivery_lag(run.block.id().lane.as_str(), lag);
-            }
+            self.metrics.delivery_lag(run.block.id().lane.as_str(), lag, run.len());
         }
         self.notice_strange_duplicates(batch, duplicates, now);
         self.tally.confirmed += inserted + duplicates;
@@ -215,7 +213,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 reason = cause.reason.as_str(),
                 code = cause.code,
                 field = cause.field,
-                "events became dead letters; `sledge dead-letters` shows them and can send them again"
+                "events became dead letters: they are kept with these words for a person to look at and send again"
             );
         }
         let at = self.clock.now();

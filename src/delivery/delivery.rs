@@ -318,6 +318,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// Tells the latch and the metrics how delivery is doing, when that has changed.
     fn report(&mut self) {
+        self.metrics.budget(self.budget.rate().unwrap_or(f64::INFINITY));
         let mut holds: HashSet<HoldReason> = self.gate.held().into_iter().collect();
         if self.polar.lacks_token() {
             holds.insert(HoldReason::NoToken);

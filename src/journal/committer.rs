@@ -19,7 +19,7 @@ use super::letter_order::LetterOrder;
 use super::row::Row;
 use super::settlement::Settlement;
 use super::shared::Shared;
-use super::space::SpaceLimits;
+use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::event::{IdSource, Lane, PerLane, UnixMillis};
@@ -59,6 +59,7 @@ pub(super) struct Measured {
     at: Option<Instant>,
     pub(super) bytes_since: u64,
     journal_bytes: u64,
+    disk: Disk,
 }
 
 /// What one group does.
@@ -225,12 +226,13 @@ impl<S: Store> Committer<S> {
     }
 
     fn gather_append(&mut self, group: &mut Group, waiting: Waiting) {
-        let refusal = Lane::ALL
-            .into_iter()
-            .filter(|lane| !waiting.append.events[*lane].is_empty())
-            .find_map(|lane| self.shared.refusal(lane));
-        if let Some(refusal) = refusal {
-            drop(waiting.answer.send(Err(refusal)));
+        let ahead = self.measured.bytes_since + waiting.append.text_bytes() as u64;
+        let refusal =
+            Lane::ALL.into_iter().filter(|lane| !waiting.append.events[*lane].is_empty()).find_map(|lane| {
+                self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead)
+            });
+        if let Some(detail) = refusal {
+            drop(waiting.answer.send(Err(AppendError::Full { detail })));
             return;
         }
         for lane in Lane::ALL {
@@ -344,13 +346,13 @@ impl<S: Store> Committer<S> {
     fn measure(&mut self) {
         let disk = self.space.measure_disk();
         let mut journal_bytes = self.rows().map(Row::disk_bytes).sum();
-        while self.space.refusal(Lane::Usage, journal_bytes, disk).is_some()
+        while self.space.refusal(Lane::Usage, journal_bytes, disk, 0).is_some()
             && (self.lanes.usage.give_back() || self.lanes.grants.give_back())
         {
             journal_bytes = self.rows().map(Row::disk_bytes).sum();
         }
         for lane in Lane::ALL {
-            let refusal = self.space.refusal(lane, journal_bytes, disk);
+            let refusal = self.space.refusal(lane, journal_bytes, disk, 0);
             if let Some(detail) = &refusal
                 && !self.shared.is_gate_closed(lane)
             {
@@ -358,7 +360,7 @@ impl<S: Store> Committer<S> {
             }
             self.shared.set_gate(lane, refusal);
         }
-        self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes };
+        self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes, disk };
         let now = self.clock.now();
         let oldest = PerLane {
             grants: self.lanes.grants.waiting_since(now),

@@ -31,6 +31,7 @@ use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::event::{IdSource, PerLane};
+use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
 
 /// The fewest volumes that the `dead` row is cut into, when it is full.
@@ -45,7 +46,6 @@ pub struct Journal {
     writer: Option<JoinHandle<()>>,
     alarms: Vec<String>,
     clock: Clock,
-    _lock: Option<File>,
 }
 
 impl Journal {
@@ -57,19 +57,21 @@ impl Journal {
         let folder = &settings.folder;
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
-        let lock = lock_folder(folder)?;
+        let lock = Arc::new(lock_folder(folder)?);
         let ballast = folder.join("ballast");
-        let opened = Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone());
+        let opened =
+            Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
         let mut journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
                 fs::remove_file(&ballast).map_err(at)?;
-                Self::start(SledStore::in_folder(folder), settings, clock, metrics)
+                Self::start(SledStore::in_folder(folder), settings, clock, metrics, &lock)
             }
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        keep_ballast(&ballast, settings.ballast_bytes);
+        let disk = SpaceLimits::new(settings).measure_disk();
+        keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
         let quarantine = folder.join(QUARANTINE);
         let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
         if damaged > 0 {
@@ -81,7 +83,6 @@ impl Journal {
         for alarm in &journal.alarms {
             tracing::error!("{alarm}");
         }
-        journal._lock = Some(lock);
         Ok(journal)
     }
 
@@ -90,16 +91,18 @@ impl Journal {
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: &Arc<LockFile>,
     ) -> Result<Self, StoreError> {
-        Self::over(&Arc::new(store?), settings, clock, metrics)
+        Self::over(&Arc::new(store?), settings, clock, metrics, Some(Arc::clone(lock)))
     }
 
-    /// A journal over any store.
+    /// A journal over any store. The lock is let go when the writer has ended, not before.
     pub(super) fn over<S: Store>(
         store: &Arc<S>,
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: Option<Arc<LockFile>>,
     ) -> Result<Self, StoreError> {
         let (janitor, janitor_thread) = Janitor::start(store)?;
         let limits_of = |name| match name {
@@ -159,10 +162,11 @@ impl Journal {
             if janitor_thread.join().is_err() {
                 tracing::error!("the journal's janitor thread panicked");
             }
+            drop(lock);
             drop(ending);
         })?;
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, clock: handed_out, _lock: None })
+        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, clock: handed_out })
     }
 
     /// What a person should know of how the journal was found, in sentences; empty when all was well.
@@ -236,23 +240,13 @@ fn lost_tail(row: RowName, missing: u64) -> String {
     )
 }
 
-/// One process for each folder: the lock lives as long as the file is open.
-fn lock_folder(folder: &Path) -> Result<File, OpenError> {
+/// One process for each folder.
+fn lock_folder(folder: &Path) -> Result<LockFile, OpenError> {
     let path = folder.join("lock");
-    let at = |source| OpenError::Io { path: path.clone(), source };
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let owner = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(OpenError::InUse { folder: folder.to_owned(), owner });
-        }
-        Err(fs::TryLockError::Error(source)) => return Err(at(source)),
-    }
-    file.set_len(0).map_err(at)?;
-    std::io::Write::write_all(&mut &file, format!("process {}\n", std::process::id()).as_bytes())
-        .map_err(at)?;
-    Ok(file)
+    LockFile::take(&path).map_err(|error| match error {
+        LockError::Held { owner } => OpenError::InUse { folder: folder.to_owned(), owner },
+        LockError::Io(source) => OpenError::Io { path, source },
+    })
 }
 
 /// Room set aside, given up when the disk is so full that the journal could not even open. Without it sledge still

@@ -6,6 +6,7 @@
 mod accounts;
 mod appender;
 mod block_builder;
+mod check;
 mod committer;
 mod consumer;
 mod dead_letter;
@@ -44,6 +45,7 @@ mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
+pub use check::{CheckReport, RowReport, VolumeReport, check};
 pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};

@@ -12,7 +12,8 @@ pub struct Settings {
     pub journal_bytes_max: u64,
     /// Free bytes of the disk below which new events are refused; `None`: 64 MiB or 5 % of the disk, the smaller.
     pub low_water_bytes: Option<u64>,
-    /// Freed first when the disk is full, so that the journal can open and settle.
+    /// Freed first when the disk is full, so that the journal can open and settle: sled fills up a segment of 8 MiB in
+    /// each volume it opens, and a start opens up to four. At most an eighth of the disk is set aside.
     pub ballast_bytes: u64,
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
@@ -35,7 +36,7 @@ impl Settings {
             folder,
             journal_bytes_max: 1 << 30,
             low_water_bytes: None,
-            ballast_bytes: 4 << 20,
+            ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
             volume_bytes: 16 << 20,
             retention: Duration::from_secs(24 * 60 * 60),

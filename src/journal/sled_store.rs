@@ -298,7 +298,6 @@ pub(super) fn folder_bytes(path: &Path) -> u64 {
 }
 
 /// The files that sled moved out of its log in any volume below `folder`: must stay empty, for they are never synced.
-#[cfg(test)]
 pub(super) fn blobs(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for row in RowName::ALL {

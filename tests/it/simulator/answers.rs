@@ -7,7 +7,7 @@ use sledge::simulator::{Change, RateLimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::wire::{NOON_US, Polar, SDK, batch, one, request};
+use super::wire::{NOON_US, Polar, SDK, batch, one, request};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 

@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use crate::wire::Polar;
+use super::wire::Polar;
 
 #[tokio::test]
 async fn every_curl_line_of_the_documentation_does_what_it_should() {
     let polar = Polar::start().await;
-    let documentation = include_str!("../../docs/simulator.md");
+    let documentation = include_str!("../../../docs/simulator.md");
     let lines: Vec<&str> = documentation.lines().filter(|line| line.starts_with("curl ")).collect();
     assert!(lines.len() > 25, "only {} examples were found", lines.len());
     for line in &lines {

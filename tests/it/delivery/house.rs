@@ -138,7 +138,6 @@ impl House {
         while accounts.read().pending_total() > 0 && begun.elapsed() < took + Duration::from_secs(5) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        println!("delivered in {took:?}: {:?}", self.simulator.state().request_sizes);
         (drained, accounts.read())
     }
 

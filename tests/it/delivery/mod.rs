@@ -1,16 +1,10 @@
 //! Delivery between the real journal and Polar's simulator, over real sockets.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a test may stop at the first surprise"
-)]
 
 mod house;
 
 use std::time::Duration;
 
-use house::{House, event, names};
+use self::house::{House, event, names};
 use sledge::delivery::DrainEnd;
 use sledge::event::Lane;
 use sledge::simulator::{Change, Cut, RateLimit, Scripted};

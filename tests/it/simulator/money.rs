@@ -3,7 +3,7 @@
 use serde_json::json;
 use sledge::simulator::{NewCustomer, NewMeter};
 
-use crate::wire::{Polar, SDK};
+use super::wire::{Polar, SDK};
 
 const METER: &str = r#"{"name":"API Calls","filter":{"conjunction":"and","clauses":[{"property":"name","operator":"eq","value":"api_usage"}]},"aggregation":{"func":"sum","property":"units"}}"#;
 const JOHN: &str = r#"{"email":"user@example.com","name":"John Doe","external_id":"user_123"}"#;

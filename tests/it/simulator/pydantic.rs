@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::wire::Polar;
+use super::wire::Polar;
 
 #[tokio::test]
 async fn every_answer_of_the_schema_is_the_one_pydantic_and_fastapi_give() {
-    let fixture: Value = serde_json::from_str(include_str!("../fixtures/simulator/bodies.json")).unwrap();
+    let fixture: Value = serde_json::from_str(include_str!("../../fixtures/simulator/bodies.json")).unwrap();
     let polar = Polar::start().await;
     // The generator's model knows no customers, so that only the first layer speaks: 200 and the second layer's
     // 422 are both "the schema let it pass".

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sledge::simulator::{NewCustomer, NewMeter};
 
-use crate::wire::{Answer, Polar, batch, one};
+use super::wire::{Answer, Polar, batch, one};
 
 fn inserted(answer: &Answer) -> (u64, u64) {
     assert_eq!(answer.status, 200, "{}", answer.body);

@@ -7,7 +7,7 @@ use sledge::simulator::{AlsoRefuse, Change, Cut, NewCustomer, NewMeter, RefusedA
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::wire::{Polar, SDK, batch, one, request};
+use super::wire::{Polar, SDK, batch, one, request};
 
 #[tokio::test]
 async fn the_next_replies_can_be_scripted_and_then_polar_answers_again() {
