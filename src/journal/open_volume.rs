@@ -180,12 +180,17 @@ impl<V: Volume> OpenVolume<V> {
         Ok(Some((block.entry, stored)))
     }
 
-    /// Shows pending blocks from `from` on, without handing them out.
+    /// The first pending block at or after `from`.
+    pub(super) fn first_from(&self, from: u64) -> Option<BlockEntry> {
+        self.pending.range(from..).next().map(|(_, block)| block.entry)
+    }
+
+    /// Shows a pending block, without handing it out.
     ///
     /// # Errors
     /// When the store can't be read or lacks a part.
-    pub(super) fn peek(&self, from: u64, max: usize) -> Result<Vec<StoredBlock>, StoreError> {
-        self.pending.range(from..).take(max).map(|(seq, block)| self.get_block(*seq, block.parts)).collect()
+    pub(super) fn show(&self, seq: u64) -> Result<Option<StoredBlock>, StoreError> {
+        self.pending.get(&seq).map(|block| self.get_block(seq, block.parts)).transpose()
     }
 
     fn get_block(&self, seq: u64, parts: u16) -> Result<StoredBlock, StoreError> {
@@ -205,6 +210,11 @@ impl<V: Volume> OpenVolume<V> {
     /// Whether none of its blocks was ever handed out or settled: only then does an index describe it fully.
     pub(super) fn is_untouched(&self) -> bool {
         self.settled.is_empty() && self.unread_from == 0
+    }
+
+    /// Whether a block of it was handed out in this life.
+    pub(super) fn is_being_read(&self) -> bool {
+        self.unread_from > 0
     }
 
     /// Whether nothing in it is owed.
