@@ -72,6 +72,14 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
+/// Whether a command line makes sense, without doing what it asks for. For the tests of examples in help and documents.
+///
+/// # Errors
+/// What the user would be told.
+pub fn check(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    parse(words).map(drop).map_err(|error| error.to_string())
+}
+
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(words)
 }

@@ -27,6 +27,6 @@ mod status;
 mod stdin_events;
 mod voice;
 
-pub use cli::{Cli, main};
+pub use cli::{Cli, check, main};
 pub use exit::Exit;
 pub use options::{OptionEntry, options};

@@ -164,7 +164,8 @@ impl Admission {
         };
         if let Some(events) = self.shared.refused_unanswered.ring(refused, Instant::now()) {
             let (listener, code) = (turn.listener.as_str(), first.code.as_str());
-            let field = first.field.as_deref().unwrap_or_default();
+            // Of `metadata.KEY`, the key is the app's own text, which no log holds; the dead letter has it all.
+            let field = first.field.as_deref().and_then(|path| path.split('.').next()).unwrap_or_default();
             tracing::warn!(
                 events,
                 listener,

@@ -29,6 +29,7 @@ use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::event::PerLane;
+use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
 
 /// An open journal with its writer at work. Hand out its handles, then [`close`](Self::close) it last.
@@ -39,7 +40,6 @@ pub struct Journal {
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
     alarms: Vec<String>,
-    _lock: Option<File>,
 }
 
 impl Journal {
@@ -51,14 +51,15 @@ impl Journal {
         let folder = &settings.folder;
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
-        let lock = lock_folder(folder)?;
+        let lock = Arc::new(lock_folder(folder)?);
         let ballast = folder.join("ballast");
-        let opened = Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone());
+        let opened =
+            Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
         let mut journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
                 fs::remove_file(&ballast).map_err(at)?;
-                Self::start(SledStore::in_folder(folder), settings, clock, metrics)
+                Self::start(SledStore::in_folder(folder), settings, clock, metrics, &lock)
             }
             opened => opened,
         }
@@ -76,7 +77,6 @@ impl Journal {
         for alarm in &journal.alarms {
             tracing::error!("{alarm}");
         }
-        journal._lock = Some(lock);
         Ok(journal)
     }
 
@@ -85,16 +85,18 @@ impl Journal {
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: &Arc<LockFile>,
     ) -> Result<Self, StoreError> {
-        Self::over(&Arc::new(store?), settings, clock, metrics)
+        Self::over(&Arc::new(store?), settings, clock, metrics, Some(Arc::clone(lock)))
     }
 
-    /// A journal over any store.
+    /// A journal over any store. The lock is let go when the writer has ended, not before.
     pub(super) fn over<S: Store>(
         store: &Arc<S>,
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: Option<Arc<LockFile>>,
     ) -> Result<Self, StoreError> {
         let (janitor, janitor_thread) = Janitor::start(store)?;
         let limits = RowLimits {
@@ -144,10 +146,11 @@ impl Journal {
             if janitor_thread.join().is_err() {
                 tracing::error!("the journal's janitor thread panicked");
             }
+            drop(lock);
             drop(ending);
         })?;
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, _lock: None })
+        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms })
     }
 
     /// What a person should know of how the journal was found, in sentences; empty when all was well.
@@ -221,23 +224,13 @@ fn lost_tail(row: RowName, missing: u64) -> String {
     )
 }
 
-/// One process for each folder: the lock lives as long as the file is open.
-fn lock_folder(folder: &Path) -> Result<File, OpenError> {
+/// One process for each folder.
+fn lock_folder(folder: &Path) -> Result<LockFile, OpenError> {
     let path = folder.join("lock");
-    let at = |source| OpenError::Io { path: path.clone(), source };
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let owner = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(OpenError::InUse { folder: folder.to_owned(), owner });
-        }
-        Err(fs::TryLockError::Error(source)) => return Err(at(source)),
-    }
-    file.set_len(0).map_err(at)?;
-    std::io::Write::write_all(&mut &file, format!("process {}\n", std::process::id()).as_bytes())
-        .map_err(at)?;
-    Ok(file)
+    LockFile::take(&path).map_err(|error| match error {
+        LockError::Held { owner } => OpenError::InUse { folder: folder.to_owned(), owner },
+        LockError::Io(source) => OpenError::Io { path, source },
+    })
 }
 
 /// Room set aside, given up when the disk is so full that the journal could not even open. Without it sledge still

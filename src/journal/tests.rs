@@ -19,7 +19,7 @@ fn settings() -> Settings {
 }
 
 fn over(store: &MemoryStore, settings: &Settings) -> Journal {
-    Journal::over(&Arc::new(store.clone()), settings, Clock::system(), Metrics::new().unwrap()).unwrap()
+    Journal::over(&Arc::new(store.clone()), settings, Clock::system(), Metrics::new().unwrap(), None).unwrap()
 }
 
 fn on_disk(folder: &std::path::Path, change: impl FnOnce(&mut Settings)) -> Journal {
