@@ -28,6 +28,15 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_events_delivered_total", "Events Polar confirmed: inserted, or known to it already."),
     ("sledge_events_dead_lettered_total", "Accepted events that delivery gave up."),
     ("sledge_dead_letters", "Dead letters kept now."),
+    (
+        "sledge_dead_letters_not_kept_total",
+        "Refused events that found no room among the dead letters: only counted.",
+    ),
+    ("sledge_dead_letter_bytes", "The dead letters on disk."),
+    (
+        "sledge_dead_letter_limit_bytes",
+        "The most the dead letters may take before refused events are only counted.",
+    ),
     ("sledge_polar_request_seconds", "Requests to Polar, by what became of them."),
     ("sledge_held", "1 while delivery is held for this reason."),
     ("sledge_commit_seconds", "From the first write of a group to the end of its sync."),
