@@ -15,7 +15,9 @@ async fn every_curl_line_of_the_documentation_does_what_it_should() {
         let run = move || Command::new("sh").arg("-c").arg(&script).output();
         let ran = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
         if ran.status.code() == Some(127) {
-            // There is no curl on this machine: the examples are read, not run.
+            let missing = "there is no curl on this machine: the examples of docs/simulator.md were NOT run";
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}; install curl");
+            println!("WARNING: {missing}");
             return;
         }
         assert!(ran.status.success(), "{line}\n{}", String::from_utf8_lossy(&ran.stdout));
