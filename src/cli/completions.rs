@@ -33,7 +33,7 @@ pub(super) fn completions(args: &CompletionsArgs, voice: &mut Voice) -> Result<E
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge man-pages /usr/local/share/man/man1
-  sledge man-pages . && man ./sledge-run.1")]
+  sledge man-pages ./man")]
 pub(super) struct ManPagesArgs {
     /// The folder to write to; it is made when it is missing
     #[arg(value_name = "DIR")]

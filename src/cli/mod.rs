@@ -4,6 +4,8 @@ mod arrival_lines;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
 mod completions;
+mod config;
+mod config_args;
 mod connect;
 mod dev;
 mod dev_feed;
@@ -26,6 +28,6 @@ mod status;
 mod stdin_events;
 mod voice;
 
-pub use cli::{Cli, main};
+pub use cli::{Cli, check, main};
 pub use exit::Exit;
 pub use options::{OptionEntry, options};

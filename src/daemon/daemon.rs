@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
+use super::reloader::Reloader;
 use super::socket_file::SocketFile;
 use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{Admin, ListenerStatus, Outlook, View};
@@ -31,7 +32,8 @@ pub struct Daemon {
     admin: Admin,
     admin_socket: TcpListener,
     listening: Latch,
-    drain_deadline: Duration,
+    drain_deadline: watch::Receiver<Duration>,
+    reloader: Option<Reloader>,
 }
 
 /// What a stop left behind.
@@ -84,7 +86,7 @@ impl Daemon {
             config.rules.clone(),
             &config.intake,
         );
-        let listener = StreamListener::new(socket, admission, config.intake.clone());
+        let listener = StreamListener::new(socket, admission.clone());
         let delivery = Delivery::new(
             config.delivery.clone(),
             consumer,
@@ -93,6 +95,9 @@ impl Daemon {
             metrics.clone(),
             delivery_latch,
         );
+        let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
+        let reloader =
+            Reloader::new(config.clone(), admission, delivery.handle(), set_drain_deadline, metrics.clone());
         let view = View {
             accounts: journal.accounts(),
             metrics,
@@ -114,7 +119,8 @@ impl Daemon {
             admin: Admin::new(config.admin.clone(), view),
             admin_socket,
             listening,
-            drain_deadline: config.drain_deadline,
+            drain_deadline,
+            reloader: Some(reloader),
         })
     }
 
@@ -124,6 +130,12 @@ impl Daemon {
     /// When the system does not say.
     pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.admin_socket.local_addr()
+    }
+
+    /// What changes settings while the daemon runs; taken once.
+    #[must_use]
+    pub fn take_reloader(&mut self) -> Option<Reloader> {
+        self.reloader.take()
     }
 
     /// The figures, for whoever watches from inside the process.
@@ -147,6 +159,7 @@ impl Daemon {
             admin_socket,
             listening,
             drain_deadline,
+            reloader: _,
         } = self;
         let admin_address = admin_socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let mut tasks = Tasks::new();
@@ -159,6 +172,7 @@ impl Daemon {
             ended = tasks.next_end() => return Err(unexpected(&ended, &mut journal).await),
             ended = journal.ended() => return Err(journal_ended(ended)),
         }
+        let drain_deadline = *drain_deadline.borrow();
         listening.set(State::NotReady("stopping".to_owned()));
         tracing::info!(
             deadline_seconds = drain_deadline.as_secs(),

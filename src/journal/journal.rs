@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -16,6 +17,7 @@ use super::committer::Committer;
 use super::consumer::Consumer;
 use super::dead_letter::Origin;
 use super::dead_letters::DeadLetters;
+use super::dead_limit::DeadLimit;
 use super::error::{JournalError, OpenError};
 use super::frame::RowName;
 use super::high_water::HighWater;
@@ -27,9 +29,14 @@ use super::shared::Shared;
 use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
+use super::system::give_large_buffers_back;
 use crate::clock::Clock;
-use crate::event::PerLane;
+use crate::event::{IdSource, PerLane};
+use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
+
+/// The fewest volumes that the `dead` row is cut into, when it is full.
+const DEAD_VOLUMES: u64 = 16;
 
 /// An open journal with its writer at work. Hand out its handles, then [`close`](Self::close) it last.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ pub struct Journal {
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
     alarms: Vec<String>,
-    _lock: Option<File>,
+    clock: Clock,
 }
 
 impl Journal {
@@ -48,22 +55,25 @@ impl Journal {
     /// # Errors
     /// When another process has the folder, the disk refuses, or a volume can't be read.
     pub fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, OpenError> {
+        give_large_buffers_back();
         let folder = &settings.folder;
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
-        let lock = lock_folder(folder)?;
+        let lock = Arc::new(lock_folder(folder)?);
         let ballast = folder.join("ballast");
-        let opened = Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone());
+        let opened =
+            Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
         let mut journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
                 fs::remove_file(&ballast).map_err(at)?;
-                Self::start(SledStore::in_folder(folder), settings, clock, metrics)
+                Self::start(SledStore::in_folder(folder), settings, clock, metrics, &lock)
             }
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        keep_ballast(&ballast, settings.ballast_bytes);
+        let disk = SpaceLimits::new(settings).measure_disk();
+        keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
         let quarantine = folder.join(QUARANTINE);
         let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
         if damaged > 0 {
@@ -75,7 +85,6 @@ impl Journal {
         for alarm in &journal.alarms {
             tracing::error!("{alarm}");
         }
-        journal._lock = Some(lock);
         Ok(journal)
     }
 
@@ -84,27 +93,37 @@ impl Journal {
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: &Arc<LockFile>,
     ) -> Result<Self, StoreError> {
-        Self::over(&Arc::new(store?), settings, clock, metrics)
+        Self::over(&Arc::new(store?), settings, clock, metrics, Some(Arc::clone(lock)))
     }
 
-    /// A journal over any store.
+    /// A journal over any store. The lock is let go when the writer has ended, not before.
     pub(super) fn over<S: Store>(
         store: &Arc<S>,
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: Option<Arc<LockFile>>,
     ) -> Result<Self, StoreError> {
         let (janitor, janitor_thread) = Janitor::start(store)?;
-        let limits = RowLimits {
-            volume_bytes: settings.volume_bytes,
-            retention: settings.retention,
-            retention_bytes_max: settings.retention_bytes_max,
+        let limits_of = |name| match name {
+            RowName::Grants | RowName::Usage => RowLimits {
+                volume_bytes: settings.volume_bytes,
+                retention: settings.retention,
+                retention_bytes_max: settings.retention_bytes_max,
+            },
+            // Letters are taken out one by one, so small volumes give the disk back sooner; nobody replays them.
+            RowName::Dead => RowLimits {
+                volume_bytes: settings.volume_bytes.min(settings.dead_bytes_max / DEAD_VOLUMES),
+                retention: Duration::ZERO,
+                retention_bytes_max: 0,
+            },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
         let mut alarms = Vec::new();
         let mut row = |name| {
-            let mut row = Row::open(name, store, &janitor, limits)?;
+            let mut row = Row::open(name, store, &janitor, limits_of(name))?;
             let missing = row.go_on_from(high_water.next_seq(name))?;
             if missing > 0 {
                 alarms.push(lost_tail(name, missing));
@@ -122,6 +141,7 @@ impl Journal {
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
         ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));
+        let handed_out = clock.clone();
         let mut committer = Committer {
             shared: Arc::clone(&shared),
             lanes,
@@ -130,7 +150,8 @@ impl Journal {
             clock,
             metrics,
             space: SpaceLimits::new(settings),
-            dead_bytes_max: settings.dead_bytes_max,
+            dead_limit: DeadLimit::new(settings.dead_bytes_max),
+            ids: IdSource::new(),
             measured: super::committer::Measured::default(),
             janitor,
             high_water,
@@ -143,10 +164,11 @@ impl Journal {
             if janitor_thread.join().is_err() {
                 tracing::error!("the journal's janitor thread panicked");
             }
+            drop(lock);
             drop(ending);
         })?;
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, _lock: None })
+        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, clock: handed_out })
     }
 
     /// What a person should know of how the journal was found, in sentences; empty when all was well.
@@ -169,7 +191,7 @@ impl Journal {
     /// A way to the dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
-        DeadLetters::new(Arc::clone(&self.shared))
+        DeadLetters::new(Arc::clone(&self.shared), self.clock.clone())
     }
 
     /// A view of the figures.
@@ -220,23 +242,13 @@ fn lost_tail(row: RowName, missing: u64) -> String {
     )
 }
 
-/// One process for each folder: the lock lives as long as the file is open.
-fn lock_folder(folder: &Path) -> Result<File, OpenError> {
+/// One process for each folder.
+fn lock_folder(folder: &Path) -> Result<LockFile, OpenError> {
     let path = folder.join("lock");
-    let at = |source| OpenError::Io { path: path.clone(), source };
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let owner = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(OpenError::InUse { folder: folder.to_owned(), owner });
-        }
-        Err(fs::TryLockError::Error(source)) => return Err(at(source)),
-    }
-    file.set_len(0).map_err(at)?;
-    std::io::Write::write_all(&mut &file, format!("process {}\n", std::process::id()).as_bytes())
-        .map_err(at)?;
-    Ok(file)
+    LockFile::take(&path).map_err(|error| match error {
+        LockError::Held { owner } => OpenError::InUse { folder: folder.to_owned(), owner },
+        LockError::Io(source) => OpenError::Io { path, source },
+    })
 }
 
 /// Room set aside, given up when the disk is so full that the journal could not even open. Without it sledge still

@@ -180,12 +180,17 @@ impl<V: Volume> OpenVolume<V> {
         Ok(Some((block.entry, stored)))
     }
 
-    /// Shows pending blocks from `from` on, without handing them out.
+    /// The first pending block at or after `from`.
+    pub(super) fn first_from(&self, from: u64) -> Option<BlockEntry> {
+        self.pending.range(from..).next().map(|(_, block)| block.entry)
+    }
+
+    /// Shows a pending block, without handing it out.
     ///
     /// # Errors
     /// When the store can't be read or lacks a part.
-    pub(super) fn peek(&self, from: u64, max: usize) -> Result<Vec<StoredBlock>, StoreError> {
-        self.pending.range(from..).take(max).map(|(seq, block)| self.get_block(*seq, block.parts)).collect()
+    pub(super) fn show(&self, seq: u64) -> Result<Option<StoredBlock>, StoreError> {
+        self.pending.get(&seq).map(|block| self.get_block(seq, block.parts)).transpose()
     }
 
     fn get_block(&self, seq: u64, parts: u16) -> Result<StoredBlock, StoreError> {
@@ -207,6 +212,11 @@ impl<V: Volume> OpenVolume<V> {
         self.settled.is_empty() && self.unread_from == 0
     }
 
+    /// Whether a block of it was handed out in this life.
+    pub(super) fn is_being_read(&self) -> bool {
+        self.unread_from > 0
+    }
+
     /// Whether nothing in it is owed.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty()
@@ -222,10 +232,12 @@ impl<V: Volume> OpenVolume<V> {
         self.settled.contains(&seq)
     }
 
-    /// Whether the pending block at `seq` comes out of the store intact.
-    pub(super) fn is_readable(&self, seq: u64) -> bool {
-        let parts = self.pending.get(&seq).map_or(0, |block| block.parts);
-        self.get_block(seq, parts).is_ok_and(|stored| frame::decode_block(&stored).is_ok())
+    /// The pending block at `seq` as the store gives it out.
+    ///
+    /// # Errors
+    /// When the store can't be read or lacks a part.
+    pub(super) fn stored(&self, seq: u64) -> Result<StoredBlock, StoreError> {
+        self.get_block(seq, self.pending.get(&seq).map_or(0, |block| block.parts))
     }
 
     /// Every pending block, oldest first.
