@@ -56,9 +56,7 @@ async fn numbers_are_kept_in_the_very_characters_they_came_in() {
         );
         assert_eq!(polar.ingest(&body).await.status, 200);
         let kept = polar.simulator.events().pop().unwrap();
-        let same = number.parse::<f64>().unwrap();
-        let read: serde_json::Value = serde_json::from_str(&kept).unwrap();
-        assert_eq!(read["metadata"]["units"].as_f64(), Some(same), "{kept}");
+        assert!(kept.contains(&format!(r#""units":{number}}}"#)), "{kept}");
     }
 }
 

@@ -149,7 +149,9 @@ async fn an_id_that_is_no_string_is_refused() {
     for field in [r#""external_id":5"#, r#""parent_id":5"#, r#""external_customer_id":5"#, r#""name":null"#] {
         let answer = polar.ingest(&user(field).replace('{', r#"{"events":[{"#).replace('}', "}]}")).await;
         assert_eq!(answer.status, 422, "{field}");
-        assert_eq!(answer.json()["detail"][0]["type"], "string_type", "{field}");
+        let kinds =
+            answer.json()["detail"].as_array().unwrap().iter().any(|fault| fault["type"] == "string_type");
+        assert!(kinds, "{field}: {}", answer.body);
     }
     let no_uuid4 = event(r#""customer_id":"3fa85f64-5717-1562-b3fc-2c963f66afa6""#);
     assert_eq!(polar.ingest(&no_uuid4).await.json()["error"], "RequestValidationError");
