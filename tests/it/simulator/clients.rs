@@ -5,8 +5,10 @@ use tokio::net::TcpStream;
 
 use super::wire::{Polar, batch, request};
 
-/// Headers that tell the clients apart, as they were captured.
-const CLIENTS: [(&str, &str, &[(&str, &str)]); 4] = [
+type Headers = &'static [(&'static str, &'static str)];
+
+/// The path and the headers that tell the clients apart, as they were captured.
+const CLIENTS: [(&str, &str, Headers); 4] = [
     (
         "npm @polar-sh/sdk 1.x",
         "//v1/events/ingest",

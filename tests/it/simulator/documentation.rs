@@ -16,7 +16,7 @@ fn is_curl_missing() -> bool {
     let missing = "there is no curl on this machine: the examples of docs/simulator.md were NOT run";
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}; install it");
     // Past the capture of the test runner, which shows nothing of a test that passes.
-    writeln!(std::io::stderr(), "WARNING: {missing}").unwrap();
+    std::io::stderr().write_all(format!("WARNING: {missing}\n").as_bytes()).unwrap();
     true
 }
 
