@@ -40,6 +40,9 @@ pub(super) struct RunArgs {
     /// Where health, metrics and status are shown [default: 127.0.0.1:9464]
     #[arg(long, value_name = "HOST:PORT", env = "SLEDGE_ADMIN", hide_env_values = true)]
     admin: Option<String>,
+    /// The Unix socket dead letters are looked after by, for its owner alone [default: admin.sock in the data folder]
+    #[arg(long, value_name = "PATH", env = "SLEDGE_ADMIN_SOCKET", hide_env_values = true)]
+    admin_socket: Option<OsString>,
     /// The address of Polar, instead of an environment
     #[arg(long, value_name = "URL", env = "SLEDGE_POLAR_URL", hide_env_values = true)]
     polar_url: Option<String>,
@@ -61,6 +64,7 @@ impl RunArgs {
             data_dir: by.given("data_dir", "SLEDGE_DATA_DIR", self.data_dir).map(path),
             socket: by.given("socket", "SLEDGE_SOCKET", self.socket).map(path),
             admin: by.given("admin", "SLEDGE_ADMIN", self.admin),
+            admin_socket: by.given("admin_socket", "SLEDGE_ADMIN_SOCKET", self.admin_socket).map(path),
             polar_url: by.given("polar_url", "SLEDGE_POLAR_URL", self.polar_url),
             environment: by.given("environment", "SLEDGE_ENVIRONMENT", self.environment),
             token_file: by.given("token_file", "SLEDGE_TOKEN_FILE", self.token_file).map(path),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Fault, Faults};
-use super::paths;
+use super::paths::{self, ADMIN_SOCKET};
 use super::raw_config::{Origin, RawConfig};
 use super::surroundings::Surroundings;
 use super::{target, token};
@@ -23,6 +23,8 @@ pub struct Config {
     pub rules: event::Rules,
     /// The journal's limits.
     pub journal: journal::Settings,
+    /// The Unix socket dead letters are looked after by.
+    pub admin_socket: PathBuf,
     /// How delivery goes about its work.
     pub delivery: delivery::Settings,
     /// The admin address.
@@ -45,17 +47,18 @@ impl Config {
         let data_dir = keep.ok(paths::data_dir(raw.data_dir, surroundings));
         let socket = keep.ok(paths::socket(raw.socket, data_dir.as_deref(), surroundings));
         let admin = keep.ok(paths::admin(raw.admin));
+        let admin_socket = keep.ok(paths::admin_socket(raw.admin_socket, data_dir.as_deref()));
         let environment = target.as_ref().ok().map(|(url, _)| url.environment());
         let token = keep.ok(token::source(raw.token_file, environment, surroundings));
         let polar = match (target, token) {
             (Ok((url, origin)), Some(token)) => keep.ok(polar_settings(url, &origin, token)),
             _ => None,
         };
-        match (data_dir, socket, admin, polar) {
-            (Some(data_dir), Some(socket), Some((address, name)), Some(polar)) => {
+        match (data_dir, socket, admin, admin_socket, polar) {
+            (Some(data_dir), Some(socket), Some((address, name)), Some(admin_socket), Some(polar)) => {
                 let mut admin = admin::Settings::at(address);
                 admin.hosts.extend(name);
-                Ok(Self::of(data_dir, socket, admin, polar))
+                Ok(Self { admin_socket, ..Self::of(data_dir, socket, admin, polar) })
             }
             _ => Err(Faults(faults)),
         }
@@ -67,6 +70,7 @@ impl Config {
         let journal = journal::Settings::in_folder(data_dir.join("journal"));
         let delivery = delivery::Settings::for_environment(polar.base_url.environment());
         Self {
+            admin_socket: data_dir.join(ADMIN_SOCKET),
             data_dir,
             socket,
             intake: intake::Settings::default(),
@@ -114,6 +118,7 @@ mod tests {
         assert_eq!(config.journal.folder, PathBuf::from("/var/lib/sledge/journal"));
         assert_eq!(config.socket, PathBuf::from("/run/sledge/sledge.sock"));
         assert_eq!(config.admin.address, "127.0.0.1:9464");
+        assert_eq!(config.admin_socket, PathBuf::from("/var/lib/sledge/admin.sock"));
         assert_eq!(config.polar.base_url.as_str(), BaseUrl::PRODUCTION);
         assert!(!format!("{config:?}").contains("polar_oat_x"));
     }

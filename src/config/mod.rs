@@ -14,6 +14,6 @@ mod token;
 
 pub use config::Config;
 pub use fault::{Fault, Faults};
-pub use paths::{ADMIN, DATA_DIR, SOCKET, SOCKET_PATH_BYTES_MAX, data_dir, sockets_to_try};
+pub use paths::{ADMIN, ADMIN_SOCKET, DATA_DIR, SOCKET, SOCKET_PATH_BYTES_MAX, data_dir, sockets_to_try};
 pub use raw_config::{Given, Origin, RawConfig};
 pub use surroundings::Surroundings;

@@ -55,6 +55,8 @@ pub struct RawConfig {
     pub socket: Option<Given<PathBuf>>,
     /// `--admin`
     pub admin: Option<Given<String>>,
+    /// `--admin-socket`
+    pub admin_socket: Option<Given<PathBuf>>,
     /// `--polar-url`
     pub polar_url: Option<Given<String>>,
     /// `--environment`
