@@ -7,6 +7,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
+use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -41,6 +42,7 @@ enum Command {
     Send(SendArgs),
     Grant(GrantArgs),
     Status(StatusArgs),
+    DeadLetters(DeadLettersArgs),
     Journal(JournalArgs),
     Completions(CompletionsArgs),
     ManPages(ManPagesArgs),
@@ -97,6 +99,7 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         Command::Send(_)
         | Command::Grant(_)
         | Command::Status(_)
+        | Command::DeadLetters(_)
         | Command::Journal(_)
         | Command::Completions(_)
         | Command::ManPages(_) => Builder::new_current_thread(),
@@ -118,6 +121,7 @@ async fn perform(
         Command::Send(args) => send(args, voice).await,
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
+        Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Journal(args) => journal(args, voice),
         Command::Completions(args) => completions(&args, voice),
         Command::ManPages(args) => man_pages(&args, voice),
@@ -153,6 +157,12 @@ mod tests {
             &["send", "api_usage", "--customer", "c", "--customer-id", "d"],
             &["send", "api_usage", "--customer", "c", "--meta", "units=.5"],
             &["simulate", "--listen", "8899"],
+            &["dead-letters"],
+            &["dead-letters", "retry"],
+            &["dead-letters", "drop", "7", "--all"],
+            &["dead-letters", "show", "first"],
+            &["dead-letters", "list", "--reason", "bad_luck"],
+            &["dead-letters", "list", "--since", "yesterday"],
         ] {
             assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
         }

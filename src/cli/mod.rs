@@ -4,6 +4,12 @@
 mod cli;
 mod completions;
 mod connect;
+mod dead_letters;
+mod dead_letters_box;
+mod dead_letters_change;
+mod dead_letters_filter;
+mod dead_letters_look;
+mod dead_letters_transfer;
 mod dev;
 mod dev_feed;
 mod event_lines;

@@ -146,9 +146,9 @@ impl<S: Store> Committer<S> {
         Ok(Ok(()))
     }
 
-    /// Fixes the id that a letter is retried under, unless that was done before.
+    /// Fixes the id that a letter without one is retried under, unless that was done before.
     pub(super) fn with_spare_id(&mut self, mut letter: DeadLetter) -> DeadLetter {
-        if letter.spare_id.is_none() {
+        if letter.spare_id.is_none() && !has_id(&letter) {
             letter.spare_id = Some(self.ids.next(self.clock.now()).as_str().to_owned());
         }
         letter
@@ -183,4 +183,14 @@ impl<S: Store> Committer<S> {
         }
         Ok(())
     }
+}
+
+/// Whether the event has an `external_id`, as far as its text can be read.
+fn has_id(letter: &DeadLetter) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Identified {
+        #[serde(default)]
+        external_id: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_str::<Identified>(&letter.event).is_ok_and(|event| event.external_id.is_some())
 }
