@@ -11,6 +11,7 @@ use super::dead_letters_transfer::{ExportArgs, ImportArgs, export, import};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::voice::Voice;
+use crate::config::{Config, Sources};
 
 /// Looks after dead letters: events that Polar refused, or that were refused here without an ack to say so.
 ///
@@ -44,12 +45,31 @@ enum LettersCommand {
 /// Which sledge is meant.
 #[derive(Args, Debug)]
 pub(super) struct PlaceArgs {
+    /// Its configuration file [default: as for sledge run]
+    #[arg(long, value_name = "FILE", env = "SLEDGE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
     /// Its data folder [default: as for sledge run]
     #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
-    pub(super) data_dir: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
     /// Its admin socket [default: admin.sock in the data folder]
     #[arg(long, value_name = "PATH", env = "SLEDGE_ADMIN_SOCKET", hide_env_values = true)]
-    pub(super) admin_socket: Option<PathBuf>,
+    admin_socket: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// The configuration of the sledge that is meant, as far as it can be known here. Nothing is sent, so no token is
+    /// asked for.
+    pub(super) fn read(&self) -> Result<Config, Failure> {
+        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let flags = [("data_dir", given(&self.data_dir)), ("admin_socket", given(&self.admin_socket))];
+        let sources = Sources {
+            config: given(&self.config),
+            flags: flags.into_iter().filter_map(|(key, path)| Some((key, path?.into()))).collect(),
+            without_token: true,
+            ..Sources::default()
+        };
+        Ok(sources.read()?)
+    }
 }
 
 pub(super) async fn dead_letters(

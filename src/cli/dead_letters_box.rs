@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::dead_letters::PlaceArgs;
@@ -21,8 +22,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use crate::admin::{Dropped, Imported, LetterDesk, Letters, Numbers, Problem};
 use crate::clock::Clock;
-use crate::config::{self, ADMIN_SOCKET, Given, Surroundings};
-use crate::event::Rules;
+use crate::config::Config;
 use crate::journal::{
     AppendError, DeadLetter, Journal, KeptLetter, LetterNumber, LetterPage, OpenError, Retried, Settings,
 };
@@ -46,15 +46,12 @@ pub(super) enum LetterBox {
 impl LetterBox {
     /// Asks the sledge that runs; without one, opens its journal.
     pub(super) async fn open(place: &PlaceArgs, no_color: bool) -> Result<Self, Failure> {
-        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-        let named = given(&place.data_dir).map(Given::by_flag);
-        let data_dir = config::data_dir(named, &Surroundings::of_process())
-            .map_err(|fault| Failure::new(Exit::Configuration, fault.to_string()))?;
-        let socket = given(&place.admin_socket).unwrap_or_else(|| data_dir.join(ADMIN_SOCKET));
+        let config = place.read()?;
+        let socket = config.admin_socket.clone();
         match UnixStream::connect(&socket).await {
             Ok(_) => Ok(Self::Online(socket)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                open_journal(&data_dir, &socket, no_color).await
+                open_journal(config, no_color).await
             }
             Err(error) => Err(Failure::new(
                 Exit::Unavailable,
@@ -131,13 +128,13 @@ fn not_done(error: &AppendError) -> Failure {
     Failure::new(Exit::Temporary, error.to_string())
 }
 
-async fn open_journal(data_dir: &Path, socket: &Path, no_color: bool) -> Result<LetterBox, Failure> {
-    let folder = data_dir.join("journal");
+async fn open_journal(config: Config, no_color: bool) -> Result<LetterBox, Failure> {
+    let (folder, socket) = (config.journal.folder.clone(), config.admin_socket.clone());
     let Ok(metadata) = std::fs::metadata(&folder) else {
         let message = format!(
             "no sledge answers at {}, and there is no journal in {}; name its data folder with --data-dir, and run this as the user sledge runs as",
             socket.display(),
-            data_dir.display()
+            config.data_dir.display()
         );
         return Err(Failure::new(Exit::Unavailable, message));
     };
@@ -155,22 +152,22 @@ async fn open_journal(data_dir: &Path, socket: &Path, no_color: bool) -> Result<
     log.filter = "error".to_owned();
     telemetry::init(&log)?;
     let metrics = Metrics::new().map_err(|error| Failure::of(Exit::Unavailable, &error))?;
-    let settings = settings(folder);
+    let settings = settings(config.journal);
     let opening =
         tokio::task::spawn_blocking(move || Journal::open(&settings, Clock::system(), metrics)).await;
     let opened = opening.map_err(|error| Failure::of(Exit::Io, &error))?;
-    let journal = opened.map_err(|error| not_opened(&error, socket))?;
-    let desk = LetterDesk::new(journal.dead_letters(), Rules::default());
+    let journal = opened.map_err(|error| not_opened(&error, &socket))?;
+    let desk = LetterDesk::new(journal.dead_letters(), watch::channel(config.rules).1);
     Ok(LetterBox::Offline(Box::new(journal), desk))
 }
 
-/// What was kept for a replay stays, however much it is: that is for the daemon and its own settings to decide.
-fn settings(folder: PathBuf) -> Settings {
+/// What was kept for a replay stays, however much it is: the daemon may have been told otherwise than we are.
+fn settings(configured: Settings) -> Settings {
     Settings {
         retention: Duration::MAX,
         retention_bytes_max: u64::MAX,
         journal_bytes_max: u64::MAX,
-        ..Settings::in_folder(folder)
+        ..configured
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
-use super::raw_config::{Given, Origin};
+use super::origin::{Given, Origin};
 use super::surroundings::Surroundings;
 
 /// The journal's folder on a system.

@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
+use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{self, Admin, Door, LetterDesk, ListenerStatus, Outlook, View};
@@ -32,7 +33,8 @@ pub struct Daemon {
     admin_listener: TcpListener,
     letters: Letters,
     listening: Latch,
-    drain_deadline: Duration,
+    drain_deadline: watch::Receiver<Duration>,
+    reloader: Option<Reloader>,
 }
 
 /// The admin socket, where dead letters are looked after.
@@ -94,7 +96,8 @@ impl Daemon {
                 return Err(error);
             }
         };
-        let desk = LetterDesk::new(journal.dead_letters(), config.rules.clone());
+        let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
+        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
             journal.appender(),
@@ -103,7 +106,7 @@ impl Daemon {
             config.rules.clone(),
             &config.intake,
         );
-        let listener = StreamListener::new(socket, admission, config.intake.clone());
+        let listener = StreamListener::new(socket, admission.clone());
         let delivery = Delivery::new(
             config.delivery.clone(),
             consumer,
@@ -112,6 +115,14 @@ impl Daemon {
             metrics.clone(),
             delivery_latch,
         );
+        let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
+        let changes = Changes {
+            admission,
+            delivery: delivery.handle(),
+            drain_deadline: set_drain_deadline,
+            letter_rules: set_letter_rules,
+        };
+        let reloader = Reloader::new(config.clone(), changes, metrics.clone());
         let view = View {
             accounts: journal.accounts(),
             metrics,
@@ -138,7 +149,8 @@ impl Daemon {
                 admin: Admin::new(admin::Settings::on_socket(), view).with_letters(desk),
             },
             listening,
-            drain_deadline: config.drain_deadline,
+            drain_deadline,
+            reloader: Some(reloader),
         })
     }
 
@@ -148,6 +160,12 @@ impl Daemon {
     /// When the system does not say.
     pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.admin_listener.local_addr()
+    }
+
+    /// What changes settings while the daemon runs; taken once.
+    #[must_use]
+    pub fn take_reloader(&mut self) -> Option<Reloader> {
+        self.reloader.take()
     }
 
     /// The figures, for whoever watches from inside the process.
@@ -172,6 +190,7 @@ impl Daemon {
             letters,
             listening,
             drain_deadline,
+            reloader: _,
         } = self;
         let admin_address =
             admin_listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -193,6 +212,7 @@ impl Daemon {
             ended = tasks.next_end() => return Err(unexpected(&ended, &mut journal).await),
             ended = journal.ended() => return Err(journal_ended(ended)),
         }
+        let drain_deadline = *drain_deadline.borrow();
         listening.set(State::NotReady("stopping".to_owned()));
         tracing::info!(
             deadline_seconds = drain_deadline.as_secs(),

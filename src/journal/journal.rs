@@ -29,6 +29,7 @@ use super::shared::Shared;
 use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
+use super::system::give_large_buffers_back;
 use crate::clock::Clock;
 use crate::event::{IdSource, PerLane};
 use crate::lock_file::{LockError, LockFile};
@@ -54,6 +55,7 @@ impl Journal {
     /// # Errors
     /// When another process has the folder, the disk refuses, or a volume can't be read.
     pub fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, OpenError> {
+        give_large_buffers_back();
         let folder = &settings.folder;
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;

@@ -377,11 +377,11 @@ impl<S: Store> Row<S> {
     }
 
     /// Whether an open volume need not stay open: it owes nothing, or nobody has begun to read it. The tail stays until
-    /// it is full, or until it is settled and large enough for its memory to be worth giving back.
+    /// it is full; it goes then even when nothing more is written, so that its memory is given back.
     fn is_done(&self, volume: &OpenVolume<S::Volume>) -> bool {
         let is_tail = volume.id().number + 1 == self.next_number;
         if volume.is_settled() {
-            !is_tail || volume.frame_bytes() >= self.limits.volume_bytes / 4
+            !is_tail || volume.frame_bytes() >= self.limits.volume_bytes
         } else {
             volume.is_untouched() && (!is_tail || volume.frame_bytes() >= self.limits.volume_bytes)
         }

@@ -17,7 +17,8 @@ pub struct Settings {
     pub ballast_bytes: u64,
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
-    /// Frames in one volume before the next one is begun: the unit in which disk space comes back.
+    /// Frames in one volume before the next one is begun: the unit in which disk space comes back. sled keeps all of an
+    /// open volume in memory, and up to three are open in a row; below 4 MiB the making of volumes begins to cost.
     pub volume_bytes: u64,
     /// How long settled volumes are kept for a replay; zero for not at all.
     pub retention: Duration,
@@ -38,7 +39,7 @@ impl Settings {
             low_water_bytes: None,
             ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
-            volume_bytes: 16 << 20,
+            volume_bytes: 4 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,

@@ -71,7 +71,7 @@ impl SledStore {
         let began = Instant::now();
         loop {
             match config.open() {
-                Ok(db) => return Ok(SledVolume { id, db }),
+                Ok(db) => return Ok(SledVolume { id, db, _garbage: Garbage }),
                 // The folder is ours alone: it is our own last use of the volume, not quite let go by sled's threads.
                 Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
@@ -218,6 +218,22 @@ const VOLUME_KEY: &[u8] = b"\0volume";
 pub(super) struct SledVolume {
     id: VolumeId,
     db: sled::Db,
+    /// After the database: dropped in this order.
+    _garbage: Garbage,
+}
+
+/// What sled replaces it gives up only once no thread can be reading it any more, and each thread hands in what it gave
+/// up only now and then. A dozen log buffers of a segment each would wait so, and whole databases after they are closed.
+#[derive(Debug)]
+struct Garbage;
+
+/// What is given up is freed two epochs later, and a thread that is just reading holds the epoch up.
+const EPOCHS: usize = 4;
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        (0..EPOCHS).for_each(|_| sled::pin().flush());
+    }
 }
 
 impl Volume for SledVolume {
@@ -239,7 +255,7 @@ impl Volume for SledVolume {
     fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let written = match entries {
             [] => Ok(()),
-            // A batch writes everything to the log twice.
+            // A batch costs a write and a sync of the log before its own.
             [(key, value)] => self.db.insert(key, value.as_slice()).map(|_| ()),
             _ => {
                 let mut batch = sled::Batch::default();
@@ -253,7 +269,9 @@ impl Volume for SledVolume {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map(|_| ()).map_err(|error| store_error(self.id, error))
+        self.db.flush().map_err(|error| store_error(self.id, error))?;
+        sled::pin().flush();
+        Ok(())
     }
 }
 

@@ -48,6 +48,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
         "Requests a minute that delivery allows itself now; +Inf without a limit.",
     ),
     ("sledge_clock_skew_seconds", "How far our clock is ahead of Polar's."),
+    ("sledge_config_reloads_total", "Reloads of the configuration, by what became of them."),
     ("sledge_build_info", "1, with the version."),
 ];
 
