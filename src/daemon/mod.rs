@@ -3,8 +3,10 @@
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod daemon;
 mod error;
+mod reloader;
 mod socket_file;
 mod tasks;
 
 pub use daemon::{Daemon, Stopped};
 pub use error::{RunError, StartError};
+pub use reloader::Reloader;

@@ -46,6 +46,25 @@ impl Budget {
         }
     }
 
+    /// Allows so many requests per minute from now on. A rate that refusals have lowered stays low and grows towards the
+    /// new limit; one that was never lowered is the new limit at once.
+    pub fn limit_to(&mut self, per_minute: Option<u32>, now: Instant) {
+        let ceiling = per_minute.map(f64::from);
+        if ceiling == self.ceiling {
+            return;
+        }
+        self.fill(now);
+        let was_lowered = self.rate != self.ceiling;
+        self.rate = match (self.rate, ceiling) {
+            (Some(rate), Some(ceiling)) if was_lowered => Some(rate.min(ceiling)),
+            (Some(rate), None) if was_lowered => Some(rate),
+            _ => ceiling,
+        };
+        self.ceiling = ceiling;
+        self.filled = now;
+        self.tokens = self.rate.map_or(0.0, |rate| self.tokens.min(burst(rate)));
+    }
+
     /// Requests per minute as they are allowed now; `None` for no limit.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
@@ -201,6 +220,28 @@ mod tests {
             }
             assert!(sent.len() >= limit as usize * 4, "only {} of {limit} a minute were used", sent.len());
         }
+    }
+
+    #[test]
+    fn a_changed_limit_holds_at_once_and_what_was_learned_stays() {
+        let begun = Instant::now();
+        let mut budget = Budget::new(Some(100), begun);
+        budget.limit_to(Some(500), begun);
+        assert_eq!(budget.rate(), Some(500.0));
+        for _ in 0..80 {
+            budget.spend(begun);
+        }
+        budget.refused(begun);
+        budget.limit_to(Some(1_000), begun);
+        assert_eq!(budget.rate(), Some(40.0), "a raised limit is no news from Polar");
+        budget.limit_to(Some(20), begun);
+        assert_eq!(budget.rate(), Some(20.0));
+        budget.limit_to(None, begun);
+        assert_eq!(budget.rate(), None, "never lowered below the limit of 20");
+        let mut unlimited = Budget::new(None, begun);
+        unlimited.limit_to(Some(60), begun);
+        let sent = greedy(&mut unlimited, begun, Duration::from_secs(60));
+        assert!(sent.len() <= 60, "{} in the first minute of a limit of 60", sent.len());
     }
 
     #[test]

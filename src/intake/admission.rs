@@ -1,6 +1,6 @@
 //! The one road from every listener into the journal.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::time::Instant;
 
@@ -8,7 +8,7 @@ use super::alarm::Alarm;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
-use crate::event::{Event, EventBuf, EventId, Form, IdSource, PerLane, Rejection, Rules, UnixMillis};
+use crate::event::{Code, Event, EventBuf, EventId, Form, IdSource, PerLane, Rejection, Rules, UnixMillis};
 use crate::journal::{Append, AppendError, Appender, DeadLetter, DeadReason, NotTaken, Origin, Receipt};
 use crate::metrics::{Listener, Metrics};
 use crate::protocol::Fault;
@@ -24,10 +24,16 @@ struct Shared {
     appender: Appender,
     metrics: Metrics,
     clock: Clock,
-    rules: Rules,
-    refused_text_bytes_max: usize,
+    terms: RwLock<Terms>,
     refused_unanswered: Alarm,
     not_taken: Alarm,
+}
+
+/// What senders are held to now. It is replaced as a whole.
+#[derive(Clone, Debug)]
+struct Terms {
+    rules: Arc<Rules>,
+    settings: Arc<Settings>,
 }
 
 /// What one read (or one HTTP body) brings: it is appended together and answered together.
@@ -35,6 +41,7 @@ struct Shared {
 pub(super) struct Turn {
     listener: Listener,
     now: UnixMillis,
+    terms: Terms,
     events: PerLane<EventBuf>,
     letters: Vec<DeadLetter>,
 }
@@ -48,6 +55,7 @@ impl Turn {
     /// Keeps a refused event, or the head of it, for a person to look at.
     pub(super) fn keep(&mut self, text: &[u8], text_bytes_max: usize, fault: &Fault<'_>) {
         let head = text.get(..text_bytes_max).unwrap_or(text);
+        let is_too_large = fault.code == Code::EventTooLarge.as_str();
         self.letters.push(DeadLetter {
             origin: Origin::Intake,
             reason: DeadReason::RefusedAtIntake,
@@ -59,6 +67,9 @@ impl Turn {
             seq: None,
             accepted: None,
             attempts: 0,
+            // Of a text that is too large only the head may have come here.
+            altered: is_too_large || head.len() < text.len() || str::from_utf8(head).is_err(),
+            spare_id: None,
             event: String::from_utf8_lossy(head).into_owned(),
         });
     }
@@ -86,17 +97,33 @@ impl Admission {
             appender,
             metrics,
             clock,
-            rules,
-            refused_text_bytes_max: settings.refused_text_bytes_max,
+            terms: RwLock::new(Terms { rules: Arc::new(rules), settings: Arc::new(settings.clone()) }),
             refused_unanswered: Alarm::default(),
             not_taken: Alarm::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Begins a turn: its events are stamped with one time.
+    /// Holds senders to these from now on: events with their next turn, connections that are made later. What memory
+    /// all bodies may take stays as it was at the start.
+    pub fn change_terms(&self, rules: Rules, settings: Settings) {
+        let terms = Terms { rules: Arc::new(rules), settings: Arc::new(settings) };
+        *self.shared.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    /// The limits for a connection that is made now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.terms().settings
+    }
+
+    fn terms(&self) -> Terms {
+        self.shared.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins a turn: its events are stamped with one time, and held to the same rules.
     pub(super) fn turn(&self, listener: Listener) -> Turn {
-        Turn { listener, now: self.shared.clock.now(), events: PerLane::default(), letters: Vec::new() }
+        let (now, terms) = (self.shared.clock.now(), self.terms());
+        Turn { listener, now, terms, events: PerLane::default(), letters: Vec::new() }
     }
 
     /// Admits one event to the turn, or counts it as refused.
@@ -107,7 +134,7 @@ impl Admission {
         form: Form,
         ids: &mut IdSource,
     ) -> Result<EventId<'a>, Vec<Rejection>> {
-        match Event::read(text, form, &self.shared.rules, turn.now) {
+        match Event::read(text, form, &turn.terms.rules, turn.now) {
             Ok(event) => {
                 let lane = event.lane();
                 Ok(event.write(turn.now, ids, &mut turn.events[lane]))
@@ -130,7 +157,7 @@ impl Admission {
 
     /// Keeps a refused event whose sender gets no answer: the turn's [`keep_letters`](Self::keep_letters) hands it over.
     pub(super) fn keep_unanswered(&self, turn: &mut Turn, text: &[u8], fault: &Fault<'_>) {
-        turn.keep(text, self.shared.refused_text_bytes_max, fault);
+        turn.keep(text, turn.terms.settings.refused_text_bytes_max, fault);
     }
 
     /// Hands the turn's refused events to the journal. They were counted already; the log tells that they exist.

@@ -38,7 +38,6 @@ const FIRST_READ_BYTES: usize = 16 << 10;
 pub struct StreamListener {
     socket: UnixListener,
     admission: Admission,
-    settings: Arc<Settings>,
     bodies: Bodies,
     over_limit: Alarm,
 }
@@ -51,11 +50,12 @@ enum Served {
 }
 
 impl StreamListener {
-    /// A listener on a socket that is bound already.
+    /// A listener on a socket that is bound already; its limits are the admission's.
     #[must_use]
-    pub fn new(socket: UnixListener, admission: Admission, settings: Settings) -> Self {
-        let bodies = Arc::new(Semaphore::new(settings.bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
-        Self { socket, admission, settings: Arc::new(settings), bodies, over_limit: Alarm::default() }
+    pub fn new(socket: UnixListener, admission: Admission) -> Self {
+        let bodies_bytes_max = admission.settings().bodies_bytes_max;
+        let bodies = Arc::new(Semaphore::new(bodies_bytes_max.min(Semaphore::MAX_PERMITS)));
+        Self { socket, admission, bodies, over_limit: Alarm::default() }
     }
 
     /// Serves until `drain` turns true (or its sender is gone), and then until every connection has had its answers:
@@ -98,17 +98,18 @@ impl StreamListener {
     }
 
     fn serve(&self, stream: UnixStream, connections: &mut Connections, drain: &Drain) {
-        if connections.senders < self.settings.connections_max {
+        let settings = self.admission.settings();
+        let connections_max = settings.connections_max;
+        if connections.senders < connections_max {
             connections.senders += 1;
             let (admission, bodies) = (self.admission.clone(), self.bodies.clone());
-            let (settings, drain) = (self.settings.clone(), drain.clone());
+            let drain = drain.clone();
             connections.tasks.spawn(async move {
                 serve_sender(stream, admission, bodies, settings, drain).await;
                 Served::Sender
             });
             return;
         }
-        let connections_max = self.settings.connections_max;
         if let Some(refused) = self.over_limit.ring(1, Instant::now()) {
             tracing::warn!(
                 refused,

@@ -42,10 +42,6 @@ impl Ledger {
     }
 
     /// Events came back into pending.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "nothing restores events yet; the identity is proven with it")
-    )]
     pub(super) fn restored(&mut self, source: Restored, lane: Lane, events: u64, bytes: u64) {
         bump(&mut self.accounts.restored, &Restored::ALL, source, events);
         self.accounts.pending[lane] += events;
@@ -79,10 +75,34 @@ impl Ledger {
         }
     }
 
+    /// What letters that were kept, or found at open, take.
+    pub(super) fn letter_bytes_kept(&mut self, bytes: u64) {
+        self.accounts.dead_letter_bytes += bytes;
+    }
+
+    /// A dead letter left the `dead` row.
+    pub(super) fn letter_gone(&mut self, origin: Origin, bytes: u64) {
+        let kept = self.accounts.dead_letters.iter_mut().zip(Origin::ALL);
+        if let Some((kept, _)) = kept.into_iter().find(|(_, known)| *known == origin) {
+            *kept = kept.saturating_sub(1);
+        }
+        self.accounts.dead_letter_bytes = self.accounts.dead_letter_bytes.saturating_sub(bytes);
+    }
+
+    /// Refused events found no room in the `dead` row.
+    pub(super) fn letters_not_kept(&mut self, letters: u64) {
+        self.accounts.dead_letters_not_kept += letters;
+    }
+
     /// Figures that are measured, not counted.
     pub(super) fn measured(&mut self, oldest_pending: PerLane<Option<UnixMillis>>, journal_bytes: u64) {
         self.accounts.oldest_pending = oldest_pending;
         self.accounts.journal_bytes = journal_bytes;
+    }
+
+    /// The most the dead letters may take.
+    pub(super) fn limit_letters(&mut self, limit_bytes: u64) {
+        self.accounts.dead_letter_limit_bytes = limit_bytes;
     }
 
     /// The figures now.

@@ -125,8 +125,17 @@ impl Found {
         if missing > 0 {
             return Some(format!("the store has lost {missing} blocks that lie intact in its file"));
         }
-        let unreadable = volume.pending().filter(|entry| !volume.is_readable(entry.seq)).count();
+        let unreadable = volume.pending().filter(|entry| !self.is_readable_in(volume, entry.seq)).count();
         (unreadable > 0).then(|| format!("{unreadable} blocks can't be read through the store"))
+    }
+
+    /// Whether the store gives out the block at `seq`. Where its bytes are those of the file, which the scan has found
+    /// intact, there is no need to unpack it.
+    fn is_readable_in<V: super::store::Volume>(&self, volume: &OpenVolume<V>, seq: u64) -> bool {
+        let is_as_found = |stored: &StoredBlock| {
+            self.blocks.get(&seq).is_some_and(|parts| parts.values().eq(stored.iter()))
+        };
+        volume.stored(seq).is_ok_and(|stored| is_as_found(&stored) || frame::decode_block(&stored).is_ok())
     }
 }
 

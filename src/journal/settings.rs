@@ -17,13 +17,15 @@ pub struct Settings {
     pub ballast_bytes: u64,
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
-    /// Frames in one volume before the next one is begun: the unit in which disk space comes back.
+    /// Frames in one volume before the next one is begun: the unit in which disk space comes back. sled keeps all of an
+    /// open volume in memory, and up to three are open in a row; below 4 MiB the making of volumes begins to cost.
     pub volume_bytes: u64,
     /// How long settled volumes are kept for a replay; zero for not at all.
     pub retention: Duration,
     /// How much of settled volumes is kept, in bytes on disk.
     pub retention_bytes_max: u64,
-    /// The `dead` row on disk; beyond it refused events are only counted, and delivery holds rather than drop a letter.
+    /// The dead letters, as they are written down (compressed they take less). Beyond it refused events are only counted; what delivery gives up is kept all the same,
+    /// for it was promised, and the log and the status say so.
     pub dead_bytes_max: u64,
 }
 
@@ -37,7 +39,7 @@ impl Settings {
             low_water_bytes: None,
             ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
-            volume_bytes: 16 << 20,
+            volume_bytes: 4 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,

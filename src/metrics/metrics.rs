@@ -35,6 +35,7 @@ pub struct Metrics {
     commit_events: Histogram,
     held: IntGaugeVec,
     clock_skew: Gauge,
+    config_reloads: IntCounterVec,
     budget: Gauge,
     build_info: GaugeVec,
 }
@@ -63,6 +64,7 @@ impl Metrics {
             commit_events: Histogram::with_opts(histogram("sledge_commit_events", COUNT_BUCKETS))?,
             held: IntGaugeVec::new(opts("sledge_held"), &["reason"])?,
             clock_skew: Gauge::with_opts(opts("sledge_clock_skew_seconds"))?,
+            config_reloads: IntCounterVec::new(opts("sledge_config_reloads_total"), &["result"])?,
             budget: Gauge::with_opts(opts("sledge_budget_requests_per_minute"))?,
             build_info: GaugeVec::new(opts("sledge_build_info"), &["version"])?,
             registry,
@@ -74,9 +76,14 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.commit_events.clone()))?;
         metrics.registry.register(Box::new(metrics.held.clone()))?;
         metrics.registry.register(Box::new(metrics.clock_skew.clone()))?;
+        metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
         metrics.registry.register(Box::new(metrics.budget.clone()))?;
         metrics.registry.register(Box::new(metrics.build_info.clone()))?;
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
+        // Both are there from the start, so that the first refusal is an increase.
+        for result in ["applied", "refused"] {
+            metrics.config_reloads.with_label_values(&[result]);
+        }
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         Ok(metrics)
     }
@@ -127,6 +134,11 @@ impl Metrics {
             .collect();
         reasons.sort_unstable();
         reasons
+    }
+
+    /// The configuration was read again. `result` is one of a closed set.
+    pub fn config_reload(&self, result: &'static str) {
+        self.config_reloads.with_label_values(&[result]).inc();
     }
 
     /// How many requests a minute delivery allows itself now; infinite without a limit.

@@ -8,6 +8,7 @@
 )]
 
 mod command_line;
+mod configuration;
 mod delivery;
 mod dev_process;
 mod durability;

@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("client", &["event", "protocol"]),
     ("simulator", &["polar"]),
     // One `Settings` of each room, composed.
-    ("config", &["event", "intake", "journal", "polar", "delivery", "admin"]),
+    ("config", &["event", "intake", "journal", "polar", "delivery", "admin", "telemetry"]),
     (
         "daemon",
         &[
