@@ -1,11 +1,18 @@
 //! The voice of sledge: the only room that prints or exits.
 
+mod arrival_lines;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
 mod completions;
 mod config;
 mod config_args;
 mod connect;
+mod dead_letters;
+mod dead_letters_box;
+mod dead_letters_change;
+mod dead_letters_filter;
+mod dead_letters_look;
+mod dead_letters_transfer;
 mod dev;
 mod dev_feed;
 mod event_lines;

@@ -4,15 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
-use super::reloader::Reloader;
-use super::socket_file::SocketFile;
+use super::reloader::{Changes, Reloader};
+use super::socket_file::{SocketFile, SocketUse};
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{Admin, ListenerStatus, Outlook, View};
+use crate::admin::{self, Admin, Door, LetterDesk, ListenerStatus, Outlook, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -30,10 +30,19 @@ pub struct Daemon {
     listener: StreamListener,
     delivery: Delivery<Consumer, PolarClient>,
     admin: Admin,
-    admin_socket: TcpListener,
+    admin_listener: TcpListener,
+    letters: Letters,
     listening: Latch,
     drain_deadline: watch::Receiver<Duration>,
     reloader: Option<Reloader>,
+}
+
+/// The admin socket, where dead letters are looked after.
+#[derive(Debug)]
+struct Letters {
+    file: SocketFile,
+    listener: UnixListener,
+    admin: Admin,
 }
 
 /// What a stop left behind.
@@ -53,7 +62,7 @@ type TaskEnd = Result<(), JournalError>;
 struct DrainSignals {
     listener: watch::Sender<bool>,
     delivery: oneshot::Sender<Duration>,
-    admin: oneshot::Sender<()>,
+    admin: watch::Sender<bool>,
 }
 
 impl Daemon {
@@ -69,15 +78,26 @@ impl Daemon {
         let (journal_latch, delivery_latch) = (health.latch("journal"), health.latch("delivery"));
         let listening = health.latch("listener");
 
-        let (socket_file, socket) = SocketFile::bind(&config.socket)?;
+        let (socket_file, socket) = SocketFile::bind(&config.socket, SocketUse::Events)?;
         let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
-        let admin_socket = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
+        let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
         let polar = PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?;
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
         journal_latch.set(match journal.alarms() {
             [] => State::Ready,
             alarms => State::Degraded(alarms.join("; ")),
         });
+        // After the journal: who has the folder is what a second daemon should hear of first.
+        let (letters_file, letters_listener) = match SocketFile::bind(&config.admin_socket, SocketUse::Admin)
+        {
+            Ok(bound) => bound,
+            Err(error) => {
+                drop(journal.close().await);
+                return Err(error);
+            }
+        };
+        let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
+        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
             journal.appender(),
@@ -96,8 +116,13 @@ impl Daemon {
             delivery_latch,
         );
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
-        let reloader =
-            Reloader::new(config.clone(), admission, delivery.handle(), set_drain_deadline, metrics.clone());
+        let changes = Changes {
+            admission,
+            delivery: delivery.handle(),
+            drain_deadline: set_drain_deadline,
+            letter_rules: set_letter_rules,
+        };
+        let reloader = Reloader::new(config.clone(), changes, metrics.clone());
         let view = View {
             accounts: journal.accounts(),
             metrics,
@@ -116,8 +141,13 @@ impl Daemon {
             socket_file,
             listener,
             delivery,
-            admin: Admin::new(config.admin.clone(), view),
-            admin_socket,
+            admin: Admin::new(config.admin.clone(), view.clone()),
+            admin_listener,
+            letters: Letters {
+                file: letters_file,
+                listener: letters_listener,
+                admin: Admin::new(admin::Settings::on_socket(), view).with_letters(desk),
+            },
             listening,
             drain_deadline,
             reloader: Some(reloader),
@@ -129,7 +159,7 @@ impl Daemon {
     /// # Errors
     /// When the system does not say.
     pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
-        self.admin_socket.local_addr()
+        self.admin_listener.local_addr()
     }
 
     /// What changes settings while the daemon runs; taken once.
@@ -156,16 +186,26 @@ impl Daemon {
             listener,
             delivery,
             admin,
-            admin_socket,
+            admin_listener,
+            letters,
             listening,
             drain_deadline,
             reloader: _,
         } = self;
-        let admin_address = admin_socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let admin_address =
+            admin_listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let mut tasks = Tasks::new();
-        let signals = start(&mut tasks, listener, delivery, admin, admin_socket);
+        let Letters { file: letters_file, listener: letters_listener, admin: letters } = letters;
+        let signals = start(&mut tasks, listener, delivery);
+        serve_admin(&mut tasks, &signals, admin, admin_listener, Task::Admin);
+        serve_admin(&mut tasks, &signals, letters, letters_listener, Task::Letters);
         listening.set(State::Ready);
-        tracing::info!(socket = %socket_file.path().display(), admin = admin_address, "ready");
+        tracing::info!(
+            socket = %socket_file.path().display(),
+            admin = admin_address,
+            admin_socket = %letters_file.path().display(),
+            "ready"
+        );
 
         tokio::select! {
             () = shutdown => {}
@@ -179,7 +219,7 @@ impl Daemon {
             "stopping: finishing what was read, then delivering what can be"
         );
         let stopped = drain(journal, tasks, signals, drain_deadline).await;
-        drop(socket_file);
+        drop((socket_file, letters_file));
         stopped
     }
 }
@@ -201,12 +241,9 @@ fn start(
     tasks: &mut Tasks<TaskEnd>,
     listener: StreamListener,
     delivery: Delivery<Consumer, PolarClient>,
-    admin: Admin,
-    admin_socket: TcpListener,
 ) -> DrainSignals {
     let (listener_drains, listener_drain) = watch::channel(false);
     let (delivery_drains, delivery_drain) = oneshot::channel();
-    let (admin_stops, admin_stop) = oneshot::channel();
     tasks.start(Task::Delivery, async move {
         // The sender is only ever dropped with the whole daemon.
         let drain = async { delivery_drain.await.unwrap_or_default() };
@@ -216,11 +253,23 @@ fn start(
         listener.run(listener_drain).await;
         Ok(())
     });
-    tasks.start(Task::Admin, async move {
-        admin.serve(admin_socket, async { drop(admin_stop.await) }).await;
+    DrainSignals { listener: listener_drains, delivery: delivery_drains, admin: watch::Sender::new(false) }
+}
+
+/// Starts answering at a door, until the very end.
+fn serve_admin(
+    tasks: &mut Tasks<TaskEnd>,
+    signals: &DrainSignals,
+    admin: Admin,
+    door: impl Door + 'static,
+    task: Task,
+) {
+    let mut stop = signals.admin.subscribe();
+    tasks.start(task, async move {
+        // The sender is only ever dropped with the whole daemon.
+        admin.serve(door, async { drop(stop.wait_for(|stop| *stop).await) }).await;
         Ok(())
     });
-    DrainSignals { listener: listener_drains, delivery: delivery_drains, admin: admin_stops }
 }
 
 async fn drain(
@@ -245,8 +294,9 @@ async fn drain(
         tracing::error!(%error, "delivery stopped early");
     }
     journal.close().await?;
-    drop(signals.admin);
-    drop(timeout_at(deadline + Duration::from_secs(2), tasks.end_of(Task::Admin)).await);
+    signals.admin.send_replace(true);
+    let admin_deadline = deadline + Duration::from_secs(2);
+    drop(timeout_at(admin_deadline, tasks.end_of_all(&[Task::Admin, Task::Letters])).await);
     let accounts = accounts.read();
     Ok(Stopped { delivered: accounts.delivered_total(), left: accounts.pending_total() })
 }

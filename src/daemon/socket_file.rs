@@ -6,13 +6,38 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixSocket};
 
 use super::error::StartError;
 use crate::lock_file::{LockError, LockFile};
 
-/// Whoever may write to the socket can give credits away: its owner and its group, nobody else.
-const SOCKET_MODE: u32 = 0o660;
+/// What a socket is for, and so who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketUse {
+    /// Events. Whoever may write to it can give credits away: its owner and its group, nobody else.
+    Events,
+    /// Dead letters. Whoever may write to it can read and change what customers are charged for: its owner alone.
+    Admin,
+}
+
+impl SocketUse {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Events => 0o660,
+            Self::Admin => 0o600,
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Events => "--socket",
+            Self::Admin => "--admin-socket",
+        }
+    }
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 /// The socket's folder, where it has to be made.
 const FOLDER_MODE: u32 = 0o750;
 
@@ -30,7 +55,7 @@ impl SocketFile {
     ///
     /// # Errors
     /// When another daemon serves it, something that is no socket lies there, or the system refuses.
-    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), StartError> {
+    pub(super) fn bind(path: &Path, usage: SocketUse) -> Result<(Self, UnixListener), StartError> {
         let at = |source| StartError::Socket { path: path.to_owned(), source };
         if let Some(folder) =
             path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
@@ -39,13 +64,18 @@ impl SocketFile {
         }
         let lock_path = lock_path(path);
         let lock = LockFile::take(&lock_path).map_err(|error| match error {
-            LockError::Held { owner } => StartError::SocketInUse { path: path.to_owned(), owner },
+            LockError::Held { owner } => {
+                StartError::SocketInUse { path: path.to_owned(), flag: usage.flag(), owner }
+            }
             LockError::Io(source) => StartError::Socket { path: lock_path, source },
         })?;
-        remove_stale(path)?;
-        let listener = UnixListener::bind(path).map_err(at)?;
+        remove_stale(path, usage)?;
+        let socket = UnixSocket::new_stream().map_err(at)?;
+        socket.bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
-        fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(at)?;
+        // Nobody can connect before it listens, so nobody can before its mode is right.
+        fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
+        let listener = socket.listen(BACKLOG).map_err(at)?;
         Ok((file, listener))
     }
 
@@ -70,19 +100,23 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 /// Removes what lies at `path` if it is a socket that nobody answers on.
-fn remove_stale(path: &Path) -> Result<(), StartError> {
+fn remove_stale(path: &Path, usage: SocketUse) -> Result<(), StartError> {
     let at = |source| StartError::Socket { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(StartError::NotASocket { path: path.to_owned() });
+            return Err(StartError::NotASocket { path: path.to_owned(), flag: usage.flag() });
         }
         Ok(_) => {}
     }
     match UnixStream::connect(path) {
         // It answers, though it holds no lock of ours: another program's socket.
-        Ok(_) => Err(StartError::SocketInUse { path: path.to_owned(), owner: "another program".to_owned() }),
+        Ok(_) => Err(StartError::SocketInUse {
+            path: path.to_owned(),
+            flag: usage.flag(),
+            owner: "another program".to_owned(),
+        }),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(at),
         Err(error) => Err(at(error)),
     }
@@ -98,9 +132,9 @@ mod tests {
         let path = folder.path().join("run/sledge.sock");
         fs::create_dir(folder.path().join("run")).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let (file, _listener) = SocketFile::bind(&path).unwrap();
+        let (file, _listener) = SocketFile::bind(&path, SocketUse::Events).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        let refused = SocketFile::bind(&path).unwrap_err();
+        let refused = SocketFile::bind(&path, SocketUse::Events).unwrap_err();
         assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(file);
         assert_eq!(
@@ -115,11 +149,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sledge.sock");
         let living = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(SocketFile::bind(&path), Err(StartError::SocketInUse { .. })));
+        assert!(matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::SocketInUse { .. })));
         drop(living);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(SocketFile::bind(&path), Err(StartError::NotASocket { .. })));
+        assert!(matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -127,8 +161,18 @@ mod tests {
     async fn a_missing_folder_is_made_for_owner_and_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/deep/sledge.sock");
-        let _bound = SocketFile::bind(&path).unwrap();
+        let _bound = SocketFile::bind(&path, SocketUse::Events).unwrap();
         let mode = fs::metadata(folder.path().join("run")).unwrap().permissions().mode();
         assert_eq!(mode & 0o007, 0, "{mode:o}");
+    }
+
+    #[tokio::test]
+    async fn the_admin_socket_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let (_file, _listener) = SocketFile::bind(&path, SocketUse::Admin).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let refused = SocketFile::bind(&path, SocketUse::Admin).unwrap_err();
+        assert!(refused.to_string().contains("another --admin-socket"), "{refused}");
     }
 }

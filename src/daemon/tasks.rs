@@ -13,6 +13,8 @@ pub(super) enum Task {
     Delivery,
     /// Answers on the admin address.
     Admin,
+    /// Looks after dead letters on the admin socket.
+    Letters,
 }
 
 impl Task {
@@ -22,6 +24,7 @@ impl Task {
             Self::Listener => "the socket listener",
             Self::Delivery => "delivery",
             Self::Admin => "the admin server",
+            Self::Letters => "the admin socket",
         }
     }
 }
@@ -67,6 +70,15 @@ impl<T: Send + 'static> Tasks<T> {
                 Ended { task, outcome: None }
             }
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for these to end, in any order.
+    pub(super) async fn end_of_all(&mut self, tasks: &[Task]) {
+        let mut left = tasks.to_vec();
+        while !left.is_empty() {
+            let ended = self.next_end().await;
+            left.retain(|task| *task != ended.task);
         }
     }
 

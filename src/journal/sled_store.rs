@@ -255,7 +255,7 @@ impl Volume for SledVolume {
     fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let written = match entries {
             [] => Ok(()),
-            // A batch writes everything to the log twice.
+            // A batch costs a write and a sync of the log before its own.
             [(key, value)] => self.db.insert(key, value.as_slice()).map(|_| ()),
             _ => {
                 let mut batch = sled::Batch::default();
