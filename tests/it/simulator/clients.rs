@@ -5,8 +5,10 @@ use tokio::net::TcpStream;
 
 use super::wire::{Polar, batch, request};
 
-/// Headers that tell the clients apart, as they were captured.
-const CLIENTS: [(&str, &str, &[(&str, &str)]); 4] = [
+/// A client's name, the path it posts to, and the headers that tell it apart, as they were captured.
+type Client = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const CLIENTS: [Client; 4] = [
     (
         "npm @polar-sh/sdk 1.x",
         "//v1/events/ingest",

@@ -1,28 +1,16 @@
 //! The examples of the documentation are run as they stand.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use super::wire::Polar;
-
-/// Says so aloud when there is no curl; a CI job without it would prove nothing, and fails.
-fn is_curl_missing() -> bool {
-    if Command::new("curl").arg("--version").output().is_ok() {
-        return false;
-    }
-    let missing = "there is no curl on this machine: the examples of docs/simulator.md were NOT run";
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{missing}; install it");
-    // Past the capture of the test runner, which shows nothing of a test that passes.
-    writeln!(std::io::stderr(), "WARNING: {missing}").unwrap();
-    true
-}
+use crate::tool;
 
 #[tokio::test]
 async fn every_curl_line_of_the_documentation_does_what_it_should() {
-    if is_curl_missing() {
+    if !tool::is_there("curl", &["--version"]) {
         return;
     }
     let polar = Polar::start().await;
@@ -61,7 +49,7 @@ async fn run_the_ci_script(times: usize) -> Output {
 
 #[tokio::test]
 async fn the_script_for_a_ci_job_passes_what_is_right_and_fails_what_came_twice() {
-    if is_curl_missing() {
+    if !tool::is_there("curl", &["--version"]) {
         return;
     }
     let ran = run_the_ci_script(1).await;
