@@ -37,6 +37,16 @@ pub(super) struct RunArgs {
     /// The Unix socket events come in by [default: /run/sledge/sledge.sock, or $XDG_RUNTIME_DIR/sledge/sledge.sock without privilege]
     #[arg(long, value_name = "PATH", env = "SLEDGE_SOCKET", hide_env_values = true)]
     socket: Option<OsString>,
+    /// A Unix datagram socket for events nobody waits for [default: none]
+    #[arg(long, value_name = "PATH", env = "SLEDGE_DATAGRAM_SOCKET", hide_env_values = true)]
+    datagram_socket: Option<OsString>,
+    /// A loopback address for SDKs that cannot use a Unix socket [default: none]
+    #[arg(long, value_name = "HOST:PORT", env = "SLEDGE_HTTP", hide_env_values = true)]
+    http: Option<String>,
+    /// Whether grants may come in by that address, too [default: false]
+    #[arg(long, value_name = "BOOL", env = "SLEDGE_HTTP_GRANTS", hide_env_values = true,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    http_grants: Option<String>,
     /// Where health, metrics and status are shown [default: 127.0.0.1:9464]
     #[arg(long, value_name = "HOST:PORT", env = "SLEDGE_ADMIN", hide_env_values = true)]
     admin: Option<String>,
@@ -60,6 +70,11 @@ impl RunArgs {
         let raw = RawConfig {
             data_dir: by.given("data_dir", "SLEDGE_DATA_DIR", self.data_dir).map(path),
             socket: by.given("socket", "SLEDGE_SOCKET", self.socket).map(path),
+            datagram_socket: by
+                .given("datagram_socket", "SLEDGE_DATAGRAM_SOCKET", self.datagram_socket)
+                .map(path),
+            http: by.given("http", "SLEDGE_HTTP", self.http),
+            http_grants: by.given("http_grants", "SLEDGE_HTTP_GRANTS", self.http_grants),
             admin: by.given("admin", "SLEDGE_ADMIN", self.admin),
             polar_url: by.given("polar_url", "SLEDGE_POLAR_URL", self.polar_url),
             environment: by.given("environment", "SLEDGE_ENVIRONMENT", self.environment),

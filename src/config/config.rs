@@ -1,12 +1,13 @@
 //! The configuration every room can rely on.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Fault, Faults};
-use super::paths;
 use super::raw_config::{Origin, RawConfig};
 use super::surroundings::Surroundings;
+use super::{listeners, paths};
 use super::{target, token};
 use crate::{admin, delivery, event, intake, journal, polar};
 
@@ -17,6 +18,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The Unix socket events come in by.
     pub socket: PathBuf,
+    /// The Unix datagram socket, if there is to be one.
+    pub datagram_socket: Option<PathBuf>,
+    /// The loopback address of the HTTP side, if there is to be one.
+    pub http: Option<SocketAddr>,
+    /// Whether apps that bring another token of Polar than this daemon's are noticed.
+    pub notice_foreign_tokens: bool,
     /// What senders may take of this process.
     pub intake: intake::Settings,
     /// What an event may be, beside Polar's own rules.
@@ -44,6 +51,9 @@ impl Config {
         let mut keep = Keep(&mut faults);
         let data_dir = keep.ok(paths::data_dir(raw.data_dir, surroundings));
         let socket = keep.ok(paths::socket(raw.socket, data_dir.as_deref(), surroundings));
+        let datagram_socket = keep.ok(listeners::datagram_socket(raw.datagram_socket, socket.as_deref()));
+        let http = keep.ok(listeners::http(raw.http));
+        let http_grants = keep.ok(listeners::http_grants(raw.http_grants));
         let admin = keep.ok(paths::admin(raw.admin));
         let environment = target.as_ref().ok().map(|(url, _)| url.environment());
         let token = keep.ok(token::source(raw.token_file, environment, surroundings));
@@ -51,14 +61,22 @@ impl Config {
             (Ok((url, origin)), Some(token)) => keep.ok(polar_settings(url, &origin, token)),
             _ => None,
         };
-        match (data_dir, socket, admin, polar) {
-            (Some(data_dir), Some(socket), Some((address, name)), Some(polar)) => {
-                let mut admin = admin::Settings::at(address);
-                admin.hosts.extend(name);
-                Ok(Self::of(data_dir, socket, admin, polar))
-            }
-            _ => Err(Faults(faults)),
-        }
+        let (Some(data_dir), Some(socket), Some((address, name)), Some(polar)) =
+            (data_dir, socket, admin, polar)
+        else {
+            return Err(Faults(faults));
+        };
+        let (Some(datagram_socket), Some(http), Some(http_grants)) = (datagram_socket, http, http_grants)
+        else {
+            return Err(Faults(faults));
+        };
+        let mut admin = admin::Settings::at(address);
+        admin.hosts.extend(name);
+        let mut config = Self::of(data_dir, socket, admin, polar);
+        config.datagram_socket = datagram_socket;
+        config.http = http;
+        config.intake.http_grants = http_grants;
+        Ok(config)
     }
 
     /// The defaults of every room around these choices.
@@ -69,6 +87,9 @@ impl Config {
         Self {
             data_dir,
             socket,
+            datagram_socket: None,
+            http: None,
+            notice_foreign_tokens: true,
             intake: intake::Settings::default(),
             rules: event::Rules::default(),
             journal,

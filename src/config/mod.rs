@@ -6,6 +6,7 @@
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod config;
 mod fault;
+mod listeners;
 mod paths;
 mod raw_config;
 mod surroundings;

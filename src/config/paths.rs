@@ -57,7 +57,17 @@ pub(super) fn socket(
         Some(given) => given,
         None => Given { value: default_socket(data_dir, surroundings), origin: Origin::Default },
     };
-    let fault = |problem: String, fix: &str| Err(Fault::new("socket", &origin, &problem, fix));
+    check_socket("socket", "--socket", path, &origin)
+}
+
+/// Whether a Unix socket can lie at this path, which `option` names.
+pub(super) fn check_socket(
+    key: &'static str,
+    option: &str,
+    path: PathBuf,
+    origin: &Origin,
+) -> Result<PathBuf, Fault> {
+    let fault = |problem: String, fix: &str| Err(Fault::new(key, origin, &problem, fix));
     let bytes = path.as_os_str().len();
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return fault(
@@ -71,7 +81,7 @@ pub(super) fn socket(
                 "{} is {bytes} bytes long and a Unix socket's path may have {SOCKET_PATH_BYTES_MAX}",
                 path.display()
             ),
-            "give a shorter --socket PATH",
+            &format!("give a shorter {option} PATH"),
         );
     }
     if path.is_dir() {

@@ -53,6 +53,12 @@ pub struct RawConfig {
     pub data_dir: Option<Given<PathBuf>>,
     /// `--socket`
     pub socket: Option<Given<PathBuf>>,
+    /// `--datagram-socket`
+    pub datagram_socket: Option<Given<PathBuf>>,
+    /// `--http`
+    pub http: Option<Given<String>>,
+    /// `--http-grants`
+    pub http_grants: Option<Given<String>>,
     /// `--admin`
     pub admin: Option<Given<String>>,
     /// `--polar-url`

@@ -1,5 +1,6 @@
 //! Why the daemon did not start, or did not go on.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::journal::{JournalError, OpenError};
@@ -8,24 +9,37 @@ use crate::journal::{JournalError, OpenError};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Another process serves this socket.
-    #[error("the socket {} is served by {owner} already; stop that one first, or give this one another --socket", path.display())]
+    #[error("the socket {} is served by {owner} already; stop that one first, or give this one another {option}", path.display())]
     SocketInUse {
         /// The socket.
         path: PathBuf,
         /// Who has it.
         owner: String,
+        /// The option that names it.
+        option: &'static str,
     },
     /// Something that is no socket lies there.
-    #[error("{} is not a socket and is left alone; give another --socket, or move it away", path.display())]
+    #[error("{} is not a socket and is left alone; give another {option}, or move it away", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,
+        /// The option that names it.
+        option: &'static str,
     },
     /// The socket can't be bound.
     #[error("failed to bind the socket {}: {source}; check that its folder exists and may be written by the user sledge runs as", path.display())]
     Socket {
         /// The socket, or its lock.
         path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The loopback address for events can't be bound.
+    #[error("failed to listen on {address}: {source}; give another --http")]
+    Http {
+        /// The address.
+        address: SocketAddr,
         /// What the system said.
         #[source]
         source: std::io::Error,

@@ -7,8 +7,12 @@ use tokio::task::JoinSet;
 /// A long task. None of them ends before it is told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Takes events in.
+    /// Takes events in by the Unix stream socket.
     Listener,
+    /// Takes events in by the Unix datagram socket.
+    DatagramListener,
+    /// Takes events in by the loopback address.
+    LoopbackListener,
     /// Sends them to Polar.
     Delivery,
     /// Answers on the admin address.
@@ -20,6 +24,8 @@ impl Task {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Listener => "the socket listener",
+            Self::DatagramListener => "the datagram listener",
+            Self::LoopbackListener => "the loopback listener",
             Self::Delivery => "delivery",
             Self::Admin => "the admin server",
         }
@@ -70,7 +76,7 @@ impl<T: Send + 'static> Tasks<T> {
         }
     }
 
-    /// Waits for `task` to end. Other ends on the way are handed to `other`.
+    /// Waits for `task` to end.
     pub(super) async fn end_of(&mut self, task: Task) -> Option<T> {
         loop {
             let ended = self.next_end().await;
@@ -78,6 +84,20 @@ impl<T: Send + 'static> Tasks<T> {
                 return ended.outcome;
             }
             tracing::error!(task = ended.task.as_str(), "a task ended out of turn while sledge was stopping");
+        }
+    }
+
+    /// Waits for every one of these to end.
+    pub(super) async fn ends_of(&mut self, mut tasks: Vec<Task>) {
+        while !tasks.is_empty() {
+            let ended = self.next_end().await;
+            if !tasks.contains(&ended.task) {
+                tracing::error!(
+                    task = ended.task.as_str(),
+                    "a task ended out of turn while sledge was stopping"
+                );
+            }
+            tasks.retain(|task| *task != ended.task);
         }
     }
 }
