@@ -9,6 +9,7 @@
 
 mod fake_polar;
 mod isolation;
+mod listeners;
 mod outages;
 mod senders;
 mod sledge_process;
