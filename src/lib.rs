@@ -14,6 +14,7 @@ pub mod event;
 pub mod health;
 pub mod intake;
 pub mod journal;
+pub mod lock_file;
 pub mod metrics;
 pub mod polar;
 pub mod protocol;

@@ -2,10 +2,11 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry};
 
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,20 @@ pub enum Format {
     Text,
     /// One JSON object for each event, its fields at the top level.
     Json,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// Its name as flags and configuration spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// What is logged, and how.
@@ -56,30 +71,59 @@ pub enum TelemetryError {
     Twice(#[from] TryInitError),
 }
 
+/// The filter in use, which can be changed while the process runs.
+#[derive(Clone, Debug)]
+pub struct FilterHandle(reload::Handle<EnvFilter, Registry>);
+
+impl FilterHandle {
+    /// Logs what passes this filter from now on.
+    ///
+    /// # Errors
+    /// When the filter can't be read; the one in use stays.
+    pub fn change(&self, filter: &str) -> Result<(), TelemetryError> {
+        let filter = read_filter(filter)?;
+        // It fails only once there is no logging any more, and then nobody could be told.
+        drop(self.0.reload(filter));
+        Ok(())
+    }
+}
+
+/// Whether this is a filter.
+///
+/// # Errors
+/// When it can't be read.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    read_filter(filter).map(drop)
+}
+
+fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })
+}
+
 /// Sends everything traced from now on to standard error.
 ///
 /// # Errors
 /// When the filter can't be read, or logging was set up before.
-pub fn init(settings: &Settings) -> Result<(), TelemetryError> {
-    subscriber(settings, std::io::stderr)?.try_init()?;
-    Ok(())
+pub fn init(settings: &Settings) -> Result<FilterHandle, TelemetryError> {
+    let (subscriber, filter) = subscriber(settings, std::io::stderr)?;
+    subscriber.try_init()?;
+    Ok(filter)
 }
 
-fn subscriber<W>(
-    settings: &Settings,
-    writer: W,
-) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, TelemetryError>
+type Subscriber = Box<dyn tracing::Subscriber + Send + Sync>;
+
+fn subscriber<W>(settings: &Settings, writer: W) -> Result<(Subscriber, FilterHandle), TelemetryError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&settings.filter)
-        .map_err(|source| TelemetryError::Filter { filter: settings.filter.clone(), source })?;
+    let (filter, handle) = reload::Layer::new(read_filter(&settings.filter)?);
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(settings.colour);
-    Ok(match settings.format {
+    let subscriber: Subscriber = match settings.format {
         Format::Text => Box::new(registry.with(layer.with_target(false))),
         Format::Json => Box::new(registry.with(layer.json().flatten_event(true).with_ansi(false))),
-    })
+    };
+    Ok((subscriber, FilterHandle(handle)))
 }
 
 #[cfg(test)]
@@ -103,7 +147,7 @@ mod tests {
     fn logged(settings: &Settings, log: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(settings, move || writer.clone()).unwrap();
+        let (subscriber, _) = subscriber(settings, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -133,6 +177,22 @@ mod tests {
     fn the_filter_keeps_quiet_levels_out() {
         let text = logged(&settings(Format::Text, "warn"), || tracing::info!("chatter"));
         assert_eq!(text, "");
+    }
+
+    #[test]
+    fn the_filter_can_be_changed_while_it_is_in_use() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, filter) =
+            subscriber(&settings(Format::Text, "warn"), move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("before");
+            filter.change("info").unwrap();
+            assert!(filter.change("sledge=loud").is_err());
+            tracing::info!("after");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("before") && text.contains("after"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::admin::{ListenerStatus, PartState, Status};
+use crate::admin::{ListenerStatus, Outlook, PartState, Status};
 use crate::health::{Health, State};
 use crate::journal::AccountsReader;
 use crate::metrics::Metrics;
@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 fn view(health: &Health) -> View {
     View {
         accounts: AccountsReader::default(),
+        outlook: Outlook::default(),
         metrics: Metrics::new().unwrap(),
         health: health.clone(),
         listeners: vec![ListenerStatus::unix(Path::new("/run/sledge/sledge.sock"))],

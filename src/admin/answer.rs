@@ -1,5 +1,7 @@
 //! The answer to one request.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
@@ -76,7 +78,9 @@ fn readiness(view: &View) -> Response<Full<Bytes>> {
 }
 
 fn metrics(view: &View) -> Response<Full<Bytes>> {
-    match scrape::text(&view.accounts.read(), &view.metrics) {
+    let accounts = view.accounts.read();
+    let estimate = view.outlook.look(Instant::now(), &accounts);
+    match scrape::text(&accounts, estimate, &view.metrics) {
         Ok(text) => respond(StatusCode::OK, prometheus::TEXT_FORMAT, text),
         Err(error) => failed(&error),
     }

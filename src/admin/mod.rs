@@ -5,12 +5,14 @@
 mod admin;
 mod answer;
 mod host;
+mod outlook;
 mod scrape;
 mod settings;
 mod status;
 mod view;
 
 pub use admin::Admin;
+pub use outlook::Outlook;
 pub use settings::Settings;
 pub use status::{
     AccountsStatus, DeadLettersStatus, JournalStatus, LaneStatus, ListenerStatus, PartState, PartStatus,

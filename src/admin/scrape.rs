@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
+use super::outlook::Estimate;
 use crate::event::{Lane, UnixMillis};
 use crate::journal::{Accounts, DeadReason, Origin, Restored};
 use crate::metrics::{self, CATALOGUE, Listener, Metrics};
@@ -13,8 +14,15 @@ use crate::metrics::{self, CATALOGUE, Listener, Metrics};
 ///
 /// # Errors
 /// When a metric has no sample or no name: a mistake in the metrics.
-pub(super) fn text(accounts: &Accounts, metrics: &Metrics) -> Result<String, prometheus::Error> {
+pub(super) fn text(
+    accounts: &Accounts,
+    estimate: Estimate,
+    metrics: &Metrics,
+) -> Result<String, prometheus::Error> {
     let mut families = ledger(accounts);
+    let one = |value: Option<f64>| value.map(|value| (vec![], value)).into_iter().collect();
+    families.push(gauge("sledge_time_to_drain_seconds", one(estimate.to_drain)));
+    families.push(gauge("sledge_time_to_full_seconds", one(estimate.to_full)));
     families.extend(metrics.registry().gather());
     families.retain(|family| !family.get_metric().is_empty());
     families.sort_by_key(|family| {
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_scrape_adds_up() {
-        let text = text(&accounts(), &Metrics::new().unwrap()).unwrap();
+        let text = text(&accounts(), Estimate::default(), &Metrics::new().unwrap()).unwrap();
         let of = |name| total(&text, name);
         let came = of("sledge_pending_at_start")
             + of("sledge_events_accepted_total")
@@ -183,11 +191,11 @@ mod tests {
     #[test]
     fn the_lag_comes_first_and_is_absent_when_nothing_is_owed() {
         let metrics = Metrics::new().unwrap();
-        let owing = text(&accounts(), &metrics).unwrap();
+        let owing = text(&accounts(), Estimate::default(), &metrics).unwrap();
         assert!(owing.starts_with("# HELP sledge_oldest_pending_timestamp_seconds "), "{owing}");
         assert!(owing.contains("sledge_oldest_pending_timestamp_seconds{lane=\"usage\"} 1700000000.25\n"));
         assert!(!owing.contains("sledge_oldest_pending_timestamp_seconds{lane=\"grants\"}"));
-        let settled = text(&Accounts::default(), &metrics).unwrap();
+        let settled = text(&Accounts::default(), Estimate::default(), &metrics).unwrap();
         assert!(!settled.contains("sledge_oldest_pending_timestamp_seconds"));
         assert!(!settled.contains("sledge_last_delivery_timestamp_seconds"));
     }
@@ -201,7 +209,7 @@ mod tests {
 
     #[test]
     fn process_metrics_come_last() {
-        let text = text(&accounts(), &Metrics::new().unwrap()).unwrap();
+        let text = text(&accounts(), Estimate::default(), &Metrics::new().unwrap()).unwrap();
         let first_process = text.find("# HELP process_").unwrap();
         assert!(text.rfind("# HELP sledge_").unwrap() < first_process);
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::outlook::Outlook;
 use super::status::ListenerStatus;
 use crate::event::UnixMillis;
 use crate::health::Health;
@@ -26,6 +27,8 @@ pub struct View {
     pub listeners: Vec<ListenerStatus>,
     /// The address of Polar that events go to.
     pub polar: String,
+    /// What the looks so far tell of the time to come.
+    pub outlook: Outlook,
     /// When the daemon started.
     pub started: Instant,
     /// The clock that accept times were read from.

@@ -3,13 +3,16 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
+use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
+use super::config::{ConfigCommand, config};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
+use super::journal::{JournalArgs, journal};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -39,12 +42,16 @@ enum Command {
     Send(SendArgs),
     Grant(GrantArgs),
     Status(StatusArgs),
+    Config(ConfigCommand),
+    Journal(JournalArgs),
+    Completions(CompletionsArgs),
+    ManPages(ManPagesArgs),
 }
 
 /// Does what the command line asks for.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
-    let (cli, matches) = match parse(words) {
-        Ok(parsed) => parsed,
+    let cli = match parse(words) {
+        Ok(cli) => cli,
         Err(error) => {
             // Help goes to standard output, the rest to standard error; nobody is left to tell when that fails.
             drop(error.print());
@@ -54,7 +61,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut voice = Voice::new(no_color);
     let ended = runtime(&cli.command).and_then(|runtime| {
-        let ended = runtime.block_on(perform(cli.command, &matches, no_color, &mut voice));
+        let ended = runtime.block_on(perform(cli.command, no_color, &mut voice));
         // A read of standard input that waits for ever must not keep the process.
         runtime.shutdown_background();
         ended
@@ -65,9 +72,16 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
-fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Cli, ArgMatches), clap::Error> {
-    let matches = Cli::command().try_get_matches_from(words)?;
-    Ok((Cli::from_arg_matches(&matches)?, matches))
+/// Whether a command line makes sense, without doing what it asks for. For the tests of examples in help and documents.
+///
+/// # Errors
+/// What the user would be told.
+pub fn check(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    parse(words).map(drop).map_err(|error| error.to_string())
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(words)
 }
 
 fn exit_of(error: &clap::Error) -> Exit {
@@ -81,31 +95,36 @@ fn exit_of(error: &clap::Error) -> Exit {
 fn runtime(command: &Command) -> Result<Runtime, Failure> {
     let mut builder = match command {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
-        Command::Send(_) | Command::Grant(_) | Command::Status(_) => Builder::new_current_thread(),
+        Command::Send(_)
+        | Command::Grant(_)
+        | Command::Status(_)
+        | Command::Config(_)
+        | Command::Journal(_)
+        | Command::Completions(_)
+        | Command::ManPages(_) => Builder::new_current_thread(),
     };
     Ok(builder.enable_all().build()?)
 }
 
-async fn perform(
-    command: Command,
-    matches: &ArgMatches,
-    no_color: bool,
-    voice: &mut Voice,
-) -> Result<Exit, Failure> {
-    let own = matches.subcommand().map_or(matches, |(_, own)| own);
+async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     match command {
-        Command::Run(args) => Box::pin(run(args, own, no_color, voice)).await,
+        Command::Run(args) => Box::pin(run(args, no_color, voice)).await,
         Command::Dev(args) => Box::pin(dev(args, no_color, voice)).await,
         Command::Simulate(args) => simulate(args, no_color, voice).await,
         Command::Send(args) => send(args, voice).await,
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
+        Command::Config(command) => config(command, voice),
+        Command::Journal(args) => journal(args, voice),
+        Command::Completions(args) => completions(&args, voice),
+        Command::ManPages(args) => man_pages(&args, voice),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn exit(words: &[&str]) -> Option<Exit> {
         let words = ["sledge"].iter().chain(words).map(OsString::from);
@@ -151,6 +170,11 @@ mod tests {
             "run --environment sandbox --token-file /etc/sledge/token",
             "run --data-dir ./data --socket ./sledge.sock --admin 127.0.0.1:0",
             "run --polar-url http://127.0.0.1:8899",
+            "run --config ./sledge.toml",
+            "config check --config sledge.toml --no-environment",
+            "config show --origin",
+            "config show --json --config sledge.toml",
+            "config default",
             "status --json",
             "simulate",
             "dev --data-dir ./data",

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::failure::Failure;
-use crate::telemetry;
+use crate::config::LogSettings;
+use crate::telemetry::{self, FilterHandle};
 
 /// What is logged.
 #[derive(Args, Debug)]
@@ -29,8 +30,17 @@ impl LogArgs {
         settings.filter =
             self.log_level.filter(|given| !given.is_empty()).unwrap_or_else(|| quietest.to_owned());
         settings.format = self.log_format.unwrap_or_default();
-        Ok(telemetry::init(&settings)?)
+        telemetry::init(&settings)?;
+        Ok(())
     }
+}
+
+/// Starts logging as the configuration has it.
+pub(super) fn start(log: &LogSettings, no_color: bool) -> Result<FilterHandle, Failure> {
+    let mut settings = telemetry::Settings::for_stderr(no_color);
+    settings.filter.clone_from(&log.filter);
+    settings.format = log.format;
+    Ok(telemetry::init(&settings)?)
 }
 
 /// An empty variable counts as not set.

@@ -2,6 +2,9 @@
 
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
+mod completions;
+mod config;
+mod config_args;
 mod connect;
 mod dev;
 mod dev_feed;
@@ -11,6 +14,7 @@ mod exit;
 mod failure;
 mod figures;
 mod grant;
+mod journal;
 mod log;
 mod one_event;
 mod options;
@@ -23,6 +27,6 @@ mod status;
 mod stdin_events;
 mod voice;
 
-pub use cli::{Cli, main};
+pub use cli::{Cli, check, main};
 pub use exit::Exit;
 pub use options::{OptionEntry, options};

@@ -7,7 +7,7 @@ use super::cli::Cli;
 /// One option of one command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionEntry {
-    /// The command, such as `run`.
+    /// The command, such as `run` or `config check`.
     pub command: String,
     /// The flag, such as `--data-dir`.
     pub flag: String,
@@ -22,10 +22,17 @@ pub struct OptionEntry {
 /// Every option of every command, in the order of the help.
 #[must_use]
 pub fn options() -> Vec<OptionEntry> {
-    let cli = Cli::command();
-    cli.get_subcommands()
-        .flat_map(|command| command.get_arguments().filter_map(|arg| entry(command.get_name(), arg)))
-        .collect()
+    let mut found = Vec::new();
+    collect(&Cli::command(), "", &mut found);
+    found
+}
+
+fn collect(parent: &clap::Command, path: &str, found: &mut Vec<OptionEntry>) {
+    for command in parent.get_subcommands() {
+        let path = format!("{path} {}", command.get_name()).trim_start().to_owned();
+        found.extend(command.get_arguments().filter_map(|arg| entry(&path, arg)));
+        collect(command, &path, found);
+    }
 }
 
 fn entry(command: &str, arg: &clap::Arg) -> Option<OptionEntry> {
@@ -56,9 +63,32 @@ mod tests {
         section.find("\n## ").map_or(section, |end| &section[..end])
     }
 
+    /// What looks at the configuration takes every flag of `sledge run`; the page says so in one sentence.
+    fn told_of_their_own() -> Vec<OptionEntry> {
+        let of_run: Vec<String> = options()
+            .into_iter()
+            .filter(|option| option.command == "run")
+            .map(|option| option.flag)
+            .collect();
+        let is_runs =
+            |option: &OptionEntry| option.command.starts_with("config ") && of_run.contains(&option.flag);
+        options().into_iter().filter(|option| !is_runs(option)).collect()
+    }
+
+    #[test]
+    fn what_looks_at_the_configuration_takes_the_flags_of_run() {
+        for command in ["config check", "config show"] {
+            assert!(section(command).contains("every option of `sledge run`"), "{command}");
+            for run in options().into_iter().filter(|option| option.command == "run") {
+                let is_taken = |option: &OptionEntry| option.command == command && option.flag == run.flag;
+                assert!(options().iter().any(is_taken), "sledge {command} lacks {}", run.flag);
+            }
+        }
+    }
+
     #[test]
     fn every_option_is_on_the_page_with_its_variable() {
-        for OptionEntry { command, flag, variable, .. } in options() {
+        for OptionEntry { command, flag, variable, .. } in told_of_their_own() {
             let row = section(&command).lines().find(|line| line.starts_with(&format!("| `{flag}")));
             let row = row.unwrap_or_else(|| panic!("docs/options.md has no row for sledge {command} {flag}"));
             if let Some(variable) = variable {
@@ -70,7 +100,8 @@ mod tests {
     #[test]
     fn every_row_of_the_page_is_an_option() {
         let known = options();
-        for command in ["run", "dev", "simulate", "send", "grant", "status"] {
+        let commands = PAGE.lines().filter_map(|line| line.strip_prefix("## `sledge ")?.strip_suffix('`'));
+        for command in commands {
             for row in section(command).lines().filter_map(|line| line.strip_prefix("| `--")) {
                 let flag = format!("--{}", row.split(['`', ' ']).next().unwrap());
                 let is_known = known.iter().any(|option| option.command == command && option.flag == flag);

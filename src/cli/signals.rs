@@ -1,10 +1,29 @@
-//! SIGTERM and SIGINT: the first asks for a drain, the second leaves at once.
+//! SIGTERM and SIGINT: the first asks for a drain, the second leaves at once. SIGHUP asks for a reload.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::exit::Exit;
 use super::failure::Failure;
+
+/// The signal that asks for a reload. Several that come before one is answered are one.
+#[derive(Debug)]
+pub(super) struct HangUps(Signal);
+
+impl HangUps {
+    /// Listens from now on; the signal ends the process no more.
+    pub(super) fn new() -> Result<Self, Failure> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one.
+    pub(super) async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            // The runtime ends, and everything with it.
+            std::future::pending().await
+        }
+    }
+}
 
 /// The signals that ask a process to stop.
 #[derive(Debug)]

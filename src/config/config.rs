@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::contradictions::contradictions;
 use super::fault::{Fault, Faults};
-use super::raw_config::{Origin, RawConfig};
+use super::origin::{Given, Origin, Origins};
+use super::paths;
+use super::raw_config::RawConfig;
+use super::setting::Access;
 use super::surroundings::Surroundings;
-use super::{listeners, paths};
-use super::{target, token};
-use crate::{admin, delivery, event, intake, journal, polar};
+use super::table::settings;
+use super::{listeners, target, token, written_value};
+use crate::{admin, delivery, event, intake, journal, polar, telemetry};
 
 /// One `Settings` for each room, checked, and what lies between the rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +40,27 @@ pub struct Config {
     pub admin: admin::Settings,
     /// Where events go, and the token for it.
     pub polar: polar::Settings,
-    /// How long a stop may take to deliver what is pending. Less than the 30 s that Kubernetes gives a container.
+    /// How long a stop may take to deliver what is pending.
     pub drain_deadline: Duration,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// Where each value came from.
+    pub origins: Origins,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How a line is written.
+    pub format: telemetry::Format,
+    /// A level, or filter directives.
+    pub filter: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: telemetry::Format::Text, filter: "info".to_owned() }
+    }
 }
 
 impl Config {
@@ -46,37 +69,32 @@ impl Config {
     /// # Errors
     /// Every fault at once.
     pub fn new(mut raw: RawConfig, surroundings: &Surroundings) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let target = target::target(&mut raw, surroundings).map_err(|found| faults.extend(found));
-        let mut keep = Keep(&mut faults);
-        let data_dir = keep.ok(paths::data_dir(raw.data_dir, surroundings));
-        let socket = keep.ok(paths::socket(raw.socket, data_dir.as_deref(), surroundings));
-        let datagram_socket = keep.ok(listeners::datagram_socket(raw.datagram_socket, socket.as_deref()));
-        let http = keep.ok(listeners::http(raw.http));
-        let http_grants = keep.ok(listeners::http_grants(raw.http_grants));
-        let admin = keep.ok(paths::admin(raw.admin));
-        let environment = target.as_ref().ok().map(|(url, _)| url.environment());
-        let token = keep.ok(token::source(raw.token_file, environment, surroundings));
-        let polar = match (target, token) {
-            (Ok((url, origin)), Some(token)) => keep.ok(polar_settings(url, &origin, token)),
-            _ => None,
+        let mut faults = std::mem::take(&mut raw.faults);
+        let Some((mut config, admin_host)) = choices(&raw, surroundings, &mut faults) else {
+            return Err(Faults::in_order(faults));
         };
-        let (Some(data_dir), Some(socket), Some((address, name)), Some(polar)) =
-            (data_dir, socket, admin, polar)
-        else {
-            return Err(Faults(faults));
-        };
-        let (Some(datagram_socket), Some(http), Some(http_grants)) = (datagram_socket, http, http_grants)
-        else {
-            return Err(Faults(faults));
-        };
-        let mut admin = admin::Settings::at(address);
-        admin.hosts.extend(name);
-        let mut config = Self::of(data_dir, socket, admin, polar);
-        config.datagram_socket = datagram_socket;
-        config.http = http;
-        config.intake.http_grants = http_grants;
-        Ok(config)
+        for setting in settings() {
+            let Some(given) = raw.get(setting.key) else { continue };
+            if let Access::Field(_) = setting.access {
+                match written_value::read(setting, given) {
+                    Ok(value) => setting.set(&mut config, value),
+                    Err(fault) => faults.push(fault),
+                }
+            }
+            if !matches!(setting.key, "environment" | "polar_url") {
+                config.origins.set(setting.key, given.origin.clone());
+            }
+        }
+        config.admin.hosts.extend(admin_host);
+        faults.extend(config.check_with_the_rooms());
+        if raw.is_torn {
+            // What nobody seems to have given may stand where the file could not be read.
+            faults.retain(|fault| fault.origin != Origin::Default || fault.key == "config");
+        } else {
+            let faulty: Vec<String> = faults.iter().map(|fault| fault.key.clone()).collect();
+            faults.extend(contradictions(&config, surroundings, &faulty));
+        }
+        if faults.is_empty() { Ok(config) } else { Err(Faults::in_order(faults)) }
     }
 
     /// The defaults of every room around these choices.
@@ -97,19 +115,68 @@ impl Config {
             admin,
             polar,
             drain_deadline: Duration::from_secs(20),
+            log: LogSettings::default(),
+            origins: Origins::default(),
         }
+    }
+
+    /// What only the room that uses a value can judge.
+    fn check_with_the_rooms(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if let Err(error) = telemetry::check_filter(&self.log.filter) {
+            faults.push(Fault::found("log_level", self.origins.of("log_level"), &error));
+        }
+        match self.polar.check() {
+            Err(error @ polar::SetupError::PolarVersion { .. }) => {
+                faults.push(Fault::found("polar.version", self.origins.of("polar.version"), &error));
+            }
+            Err(error) => faults.push(Fault::found("polar_url", self.origins.of("polar_url"), &error)),
+            Ok(()) => {}
+        }
+        faults
     }
 }
 
-/// The polar room refuses to send a token in clear text; better here than at the first delivery.
-fn polar_settings(
-    url: polar::BaseUrl,
-    origin: &Origin,
-    token: polar::TokenSource,
-) -> Result<polar::Settings, Fault> {
-    let settings = polar::Settings::new(url, token);
-    settings.check().map_err(|error| Fault::found("polar_url", origin, &error))?;
-    Ok(settings)
+/// Paths, addresses and the token: what is found out together, before there is anything to set fields in. Where one of
+/// them has a fault its default stands in, so that everything else can be checked too. With the configuration comes the
+/// host's name in the admin address.
+fn choices(
+    raw: &RawConfig,
+    surroundings: &Surroundings,
+    faults: &mut Vec<Fault>,
+) -> Option<(Config, Option<String>)> {
+    let mut keep = Keep(faults);
+    let (url, environment) = (keep.ok(raw.text("polar_url")), keep.ok(raw.text("environment")));
+    let target = match (url, environment) {
+        (Some(url), Some(environment)) => {
+            target::target(url, environment, surroundings).map_err(|found| keep.0.extend(found)).ok()
+        }
+        _ => None,
+    };
+    let data_dir = keep.given(raw.path("data_dir"), |given| paths::data_dir(given, surroundings));
+    let socket =
+        keep.given(raw.path("socket"), |given| paths::socket(given, data_dir.as_deref(), surroundings));
+    let datagram_socket =
+        keep.given(raw.path("datagram_socket"), |given| listeners::datagram_socket(given, socket.as_deref()));
+    let http = keep.given(raw.text("http"), listeners::http);
+    let admin = keep.given(raw.text("admin"), paths::admin);
+    let environment = target.as_ref().map(|(url, _)| url.environment());
+    let token = keep.given(raw.path("token_file"), |given| token::source(given, environment, surroundings));
+
+    let production = || Some((polar::BaseUrl::parse(polar::BaseUrl::PRODUCTION).ok()?, Origin::Default));
+    let (url, target_origin) = target.or_else(production)?;
+    // A token with a fault stands for none: then nothing else is said about it.
+    let polar = polar::Settings::new(url, token.unwrap_or_default());
+    let (address, admin_host) = admin.unwrap_or((paths::ADMIN.to_owned(), None));
+    let data_dir = data_dir.unwrap_or(paths::DATA_DIR.into());
+    let socket = socket.unwrap_or(paths::SOCKET.into());
+    let mut config = Config::of(data_dir, socket, admin::Settings::at(address), polar);
+    config.datagram_socket = datagram_socket.flatten();
+    config.http = http.flatten();
+    for key in ["environment", "polar_url"] {
+        config.origins.set(key, target_origin.clone());
+    }
+    Some((config, admin_host))
 }
 
 /// Sorts results into values and faults.
@@ -119,12 +186,20 @@ impl Keep<'_> {
     fn ok<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
         result.map_err(|fault| self.0.push(fault)).ok()
     }
+
+    /// What `choose` makes of what was given, when that can be read.
+    fn given<G, T>(
+        &mut self,
+        given: Result<Option<Given<G>>, Fault>,
+        choose: impl FnOnce(Option<Given<G>>) -> Result<T, Fault>,
+    ) -> Option<T> {
+        self.ok(given.and_then(choose))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Given;
     use crate::polar::BaseUrl;
 
     #[test]
@@ -141,15 +216,14 @@ mod tests {
 
     #[test]
     fn every_fault_is_reported_at_once_with_key_origin_and_fix() {
-        let raw = RawConfig {
-            admin: Some(Given::by_variable("SLEDGE_ADMIN", "localhost".to_owned())),
-            socket: Some(Given::by_flag("/run/sledge/".into())),
-            environment: Some(Given::by_flag("staging".to_owned())),
-            polar_url: Some(Given::by_flag("api.polar.sh".to_owned())),
-            ..RawConfig::default()
-        };
-        let faults = Config::new(raw, &Surroundings::made_up(&[], &[], false)).unwrap_err();
-        let keys: Vec<_> = faults.0.iter().map(|fault| fault.key).collect();
+        let surroundings = Surroundings::made_up(&[("SLEDGE_ADMIN", "localhost")], &[], false);
+        let mut raw = RawConfig::default()
+            .with_flag("socket", "/run/sledge/")
+            .with_flag("environment", "staging")
+            .with_flag("polar_url", "api.polar.sh");
+        raw.add_variables(&surroundings);
+        let faults = Config::new(raw, &surroundings).unwrap_err();
+        let keys: Vec<_> = faults.0.iter().map(|fault| fault.key.as_str()).collect();
         assert_eq!(keys, ["polar_url", "environment", "data_dir", "socket", "admin", "token"]);
         let admin = &faults.0[4];
         assert_eq!(admin.origin, Origin::Variable("SLEDGE_ADMIN"));
@@ -164,10 +238,7 @@ mod tests {
     #[test]
     fn a_token_is_not_taken_over_plain_http_to_another_machine() {
         let surroundings = Surroundings::made_up(&[("POLAR_ACCESS_TOKEN", "polar_oat_x")], &[], true);
-        let raw = RawConfig {
-            polar_url: Some(Given::by_flag("http://polar.internal".to_owned())),
-            ..RawConfig::default()
-        };
+        let raw = RawConfig::default().with_flag("polar_url", "http://polar.internal");
         let faults = Config::new(raw, &surroundings).unwrap_err();
         assert_eq!(faults.0[0].key, "polar_url");
     }
@@ -175,10 +246,7 @@ mod tests {
     #[test]
     fn the_name_in_the_admin_address_passes_its_host_check() {
         let surroundings = Surroundings::made_up(&[("POLAR_ACCESS_TOKEN", "polar_oat_x")], &[], true);
-        let raw = RawConfig {
-            admin: Some(Given::by_flag("metrics.internal:9464".to_owned())),
-            ..RawConfig::default()
-        };
+        let raw = RawConfig::default().with_flag("admin", "metrics.internal:9464");
         assert_eq!(Config::new(raw, &surroundings).unwrap().admin.hosts, ["metrics.internal"]);
     }
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
+use super::origin::Given;
 use super::paths;
-use super::raw_config::Given;
 
 /// The datagram socket's path: one of its own, under the same rules as the stream socket's.
 pub(super) fn datagram_socket(
@@ -38,19 +38,6 @@ pub(super) fn http(given: Option<Given<String>>) -> Result<Option<SocketAddr>, F
             "is not loopback, and whoever reaches this address can write to your bills",
             "write 127.0.0.1:PORT; for another container, share the Unix socket's folder with it",
         ),
-    }
-}
-
-/// Whether grants may come in by the loopback address.
-pub(super) fn http_grants(given: Option<Given<String>>) -> Result<bool, Fault> {
-    match given {
-        None => Ok(false),
-        Some(given) if given.value == "true" => Ok(true),
-        Some(given) if given.value == "false" => Ok(false),
-        Some(Given { value, origin }) => {
-            let problem = format!("{value:?} is neither true nor false");
-            Err(Fault::new("http_grants", &origin, &problem, "write true or false"))
-        }
     }
 }
 
@@ -102,12 +89,5 @@ mod tests {
         assert!(read(&"s".repeat(108)).unwrap_err().to_string().contains("--datagram-socket"));
         assert!(read("/tmp").is_err());
         assert_eq!(datagram_socket(None, None).unwrap(), None);
-    }
-
-    #[test]
-    fn grants_over_http_are_off_unless_they_are_allowed() {
-        let read = |text: &str| http_grants(Some(Given::by_flag(text.to_owned())));
-        assert!(!http_grants(None).unwrap() && read("true").unwrap() && !read("false").unwrap());
-        assert!(read("yes").unwrap_err().to_string().contains("write true or false"));
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
-use super::raw_config::{Given, Origin};
+use super::origin::{Given, Origin};
 use super::surroundings::Surroundings;
 
 /// The journal's folder on a system.
@@ -17,8 +17,11 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 const SOCKET_FOLDER: &str = "/run/sledge";
 
-/// The journal's folder.
-pub(super) fn data_dir(given: Option<Given<PathBuf>>, surroundings: &Surroundings) -> Result<PathBuf, Fault> {
+/// The data folder that `sledge run` would use: what was given, or where it lies by default.
+///
+/// # Errors
+/// When it can't be a folder, or none can be found.
+pub fn data_dir(given: Option<Given<PathBuf>>, surroundings: &Surroundings) -> Result<PathBuf, Fault> {
     const KEY: &str = "data_dir";
     if let Some(Given { value, origin }) = given {
         if value.as_os_str().is_empty() {

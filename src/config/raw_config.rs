@@ -1,70 +1,116 @@
 //! What was given, before anything is believed of it.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where a value came from, for the fault that names it.
+use super::did_you_mean::did_you_mean;
+use super::fault::Fault;
+use super::origin::{Given, Origin};
+use super::setting::Setting;
+use super::surroundings::Surroundings;
+use super::table::{setting, settings};
+
+/// The variable that names the file.
+pub(super) const CONFIG_VARIABLE: &str = "SLEDGE_CONFIG";
+/// How our variables begin.
+const PREFIX: &str = "SLEDGE_";
+/// Variables of ours that are not settings of the daemon's configuration.
+const OTHER_VARIABLES: [&str; 1] = [CONFIG_VARIABLE];
+
+/// A value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A flag of the command line.
-    Flag,
-    /// A variable of the process environment.
-    Variable(&'static str),
-    /// Nobody gave it.
-    Default,
+pub enum RawValue {
+    /// By a flag or a variable: text, whatever it stands for.
+    Word(OsString),
+    /// In the file: a number, as its digits in a radix.
+    Number(String, u32),
+    /// In the file: a string.
+    Quoted(String),
+    /// In the file: a list of strings.
+    List(Vec<String>),
+    /// In the file: what no setting is, by the name of its type.
+    Other(&'static str),
 }
 
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag => f.write_str("from the command line"),
-            Self::Variable(name) => write!(f, "from {name}"),
-            Self::Default => f.write_str("by default"),
+/// Every setting as it was given, by its key; stronger sources hide weaker ones.
+#[derive(Clone, Debug, Default)]
+pub struct RawConfig {
+    given: BTreeMap<&'static str, Given<RawValue>>,
+    /// What is wrong with names, and with what could not be read at all.
+    pub(super) faults: Vec<Fault>,
+    /// Whether parts of the file could not be read, so that what seems not to be given may have been.
+    pub(super) is_torn: bool,
+}
+
+impl RawConfig {
+    /// What a flag says; there is nothing stronger. Keys that are no setting's are ignored.
+    #[must_use]
+    pub fn with_flag(mut self, key: &str, value: impl Into<OsString>) -> Self {
+        if let Some(setting) = setting(key) {
+            self.given.insert(setting.key, Given::by_flag(RawValue::Word(value.into())));
+        }
+        self
+    }
+
+    /// Adds what the file says where nothing stronger spoke.
+    pub(super) fn give(&mut self, setting: &'static Setting, given: Given<RawValue>) {
+        self.given.entry(setting.key).or_insert(given);
+    }
+
+    /// Adds what the variables say where no flag spoke, and finds those that were probably meant to say something.
+    pub(super) fn add_variables(&mut self, surroundings: &Surroundings) {
+        for setting in settings() {
+            if let Some(value) = surroundings.variable(setting.variable) {
+                self.give(setting, Given::by_variable(setting.variable, RawValue::Word(value)));
+            }
+        }
+        let known = || settings().map(|setting| setting.variable).chain(OTHER_VARIABLES);
+        let bare = |name: &'static str| name.strip_prefix(PREFIX).unwrap_or(name);
+        for name in surroundings.names_beginning(PREFIX) {
+            // Kubernetes sets SLEDGE_PORT and the like where a service is called sledge: only a near miss is a fault.
+            if known().all(|known| known != name)
+                && let Some(meant) = did_you_mean(name.trim_start_matches(PREFIX), known().map(bare))
+            {
+                let problem = "there is no such variable";
+                self.faults.push(Fault::new(
+                    &name,
+                    &Origin::Variable("the environment"),
+                    problem,
+                    &format!("did you mean {PREFIX}{meant}?"),
+                ));
+            }
         }
     }
-}
 
-/// A value and where it came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given<T> {
-    /// What was given.
-    pub value: T,
-    /// By whom.
-    pub origin: Origin,
-}
-
-impl<T> Given<T> {
-    /// A value from the command line.
-    pub fn by_flag(value: T) -> Self {
-        Self { value, origin: Origin::Flag }
+    /// What was given for a key.
+    pub(super) fn get(&self, key: &str) -> Option<&Given<RawValue>> {
+        self.given.get(key)
     }
 
-    /// A value from the variable `name`.
-    pub fn by_variable(name: &'static str, value: T) -> Self {
-        Self { value, origin: Origin::Variable(name) }
+    /// A text that was given for a key.
+    pub(super) fn text(&self, key: &str) -> Result<Option<Given<String>>, Fault> {
+        let Some(Given { value, origin }) = self.get(key) else { return Ok(None) };
+        let text = match value {
+            RawValue::Word(word) => {
+                word.to_str().map(str::to_owned).ok_or(("it is not UTF-8", "write it in UTF-8"))
+            }
+            RawValue::Quoted(text) => Ok(text.clone()),
+            RawValue::Number(..) | RawValue::List(_) | RawValue::Other(_) => {
+                Err(("this is not text", "write it in quotes"))
+            }
+        };
+        let text = text.map_err(|(problem, fix)| Fault::new(key, origin, problem, fix))?;
+        Ok(Some(Given { value: text, origin: origin.clone() }))
     }
-}
 
-/// Every option as it was given, `None` where it was not. Another source, such as a file, fills the gaps that
-/// stronger ones left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RawConfig {
-    /// `--data-dir`
-    pub data_dir: Option<Given<PathBuf>>,
-    /// `--socket`
-    pub socket: Option<Given<PathBuf>>,
-    /// `--datagram-socket`
-    pub datagram_socket: Option<Given<PathBuf>>,
-    /// `--http`
-    pub http: Option<Given<String>>,
-    /// `--http-grants`
-    pub http_grants: Option<Given<String>>,
-    /// `--admin`
-    pub admin: Option<Given<String>>,
-    /// `--polar-url`
-    pub polar_url: Option<Given<String>>,
-    /// `--environment`
-    pub environment: Option<Given<String>>,
-    /// `--token-file`
-    pub token_file: Option<Given<PathBuf>>,
+    /// A path that was given for a key.
+    pub(super) fn path(&self, key: &str) -> Result<Option<Given<PathBuf>>, Fault> {
+        match self.get(key) {
+            Some(Given { value: RawValue::Word(word), origin }) => {
+                Ok(Some(Given { value: PathBuf::from(word), origin: origin.clone() }))
+            }
+            _ => Ok(self.text(key)?.map(|Given { value, origin }| Given { value: value.into(), origin })),
+        }
+    }
 }

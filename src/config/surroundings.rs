@@ -8,12 +8,16 @@ use std::path::{Path, PathBuf};
 
 type Variable = Box<dyn Fn(&str) -> Option<OsString>>;
 type Writable = Box<dyn Fn(&Path) -> bool>;
+type Disk = Box<dyn Fn(&Path) -> Option<u64>>;
 
 /// The variables of the process environment and what the process may write.
 pub struct Surroundings {
     variable: Variable,
+    names: Vec<String>,
     writable: Writable,
+    disk: Disk,
     privileged: bool,
+    is_blank: bool,
 }
 
 impl Surroundings {
@@ -23,9 +27,18 @@ impl Surroundings {
         let privileged = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         Self {
             variable: Box::new(|name| std::env::var_os(name)),
+            names: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             writable: Box::new(is_writable),
+            disk: Box::new(disk_bytes),
             privileged,
+            is_blank: false,
         }
+    }
+
+    /// No machine at all: no variables, the system's paths, and no token where one may be given elsewhere.
+    #[must_use]
+    pub fn blank() -> Self {
+        Self { is_blank: true, ..Self::made_up(&[], &[], true) }
     }
 
     /// Made-up ones: these variables, and these folders as the writable ones.
@@ -33,13 +46,17 @@ impl Surroundings {
     pub fn made_up(variables: &[(&str, &str)], writable: &[&str], privileged: bool) -> Self {
         let variables: Vec<(String, OsString)> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
+        let names = variables.iter().map(|(name, _)| name.clone()).collect();
         let writable: Vec<PathBuf> = writable.iter().map(PathBuf::from).collect();
         Self {
             variable: Box::new(move |name| {
                 variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
             }),
+            names,
             writable: Box::new(move |folder| writable.iter().any(|known| known == folder)),
+            disk: Box::new(|_| None),
             privileged,
+            is_blank: false,
         }
     }
 
@@ -47,6 +64,25 @@ impl Surroundings {
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {
         (self.variable)(name).filter(|value| !value.is_empty())
+    }
+
+    /// The names of all variables that are set and begin so, in alphabetical order.
+    pub(super) fn names_beginning(&self, prefix: &str) -> Vec<String> {
+        let beginning = self.names.iter().filter(|name| name.starts_with(prefix));
+        let mut names: Vec<String> =
+            beginning.filter(|name| self.variable(name).is_some()).cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether nothing is known of a machine.
+    pub(super) fn is_blank(&self) -> bool {
+        self.is_blank
+    }
+
+    /// The size of the disk that `path` lies on, or will lie on; `None` where that can't be told.
+    pub(super) fn disk_bytes(&self, path: &Path) -> Option<u64> {
+        (self.disk)(path)
     }
 
     /// A variable that names a folder; a relative one is ignored, as the XDG rules want it.
@@ -64,6 +100,12 @@ impl fmt::Debug for Surroundings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Surroundings").field("privileged", &self.privileged).finish_non_exhaustive()
     }
+}
+
+fn disk_bytes(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|folder| folder.exists())?;
+    let stat = rustix::fs::statvfs(there).ok()?;
+    Some(stat.f_blocks.saturating_mul(stat.f_frsize))
 }
 
 /// Tries it: permission bits, ACLs and read-only mounts together have no simpler answer.

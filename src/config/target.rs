@@ -1,7 +1,7 @@
 //! Which Polar events go to.
 
 use super::fault::Fault;
-use super::raw_config::{Given, Origin, RawConfig};
+use super::origin::{Given, Origin};
 use super::surroundings::Surroundings;
 use crate::polar::{BaseUrl, Environment};
 
@@ -11,11 +11,12 @@ const NAMED: [(Environment, &str); 2] =
 
 /// The address events go to and who named it, from `--polar-url`, `--environment` and the variables Polar's users know.
 pub(super) fn target(
-    raw: &mut RawConfig,
+    url: Option<Given<String>>,
+    environment: Option<Given<String>>,
     surroundings: &Surroundings,
 ) -> Result<(BaseUrl, Origin), Vec<Fault>> {
-    let url = raw.polar_url.take().map(|given| (read_url(&given), given.origin));
-    let environment = raw.environment.take().map(|given| (read_environment(&given), given.origin));
+    let url = url.map(|given| (read_url(&given), given.origin));
+    let environment = environment.map(|given| (read_environment(&given), given.origin));
     let alone = |fault: Fault| vec![fault];
     match (url, environment) {
         (None, None) => {
@@ -98,12 +99,9 @@ mod tests {
         environment: Option<&str>,
         variables: &[(&str, &str)],
     ) -> Result<String, Vec<Fault>> {
-        let mut raw = RawConfig {
-            polar_url: url.map(|url| Given::by_flag(url.to_owned())),
-            environment: environment.map(|name| Given::by_variable("SLEDGE_ENVIRONMENT", name.to_owned())),
-            ..RawConfig::default()
-        };
-        let target = target(&mut raw, &Surroundings::made_up(variables, &[], false));
+        let url = url.map(|url| Given::by_flag(url.to_owned()));
+        let environment = environment.map(|name| Given::by_variable("SLEDGE_ENVIRONMENT", name.to_owned()));
+        let target = target(url, environment, &Surroundings::made_up(variables, &[], false));
         target.map(|(url, _)| url.as_str().to_owned())
     }
 
@@ -150,6 +148,9 @@ mod tests {
     #[test]
     fn a_wrong_address_and_a_wrong_environment_are_both_reported() {
         let faults = resolve(Some("api.polar.sh"), Some("staging"), &[]).unwrap_err();
-        assert_eq!(faults.iter().map(|fault| fault.key).collect::<Vec<_>>(), ["polar_url", "environment"]);
+        assert_eq!(
+            faults.iter().map(|fault| fault.key.as_str()).collect::<Vec<_>>(),
+            ["polar_url", "environment"]
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::fault::Fault;
-use super::raw_config::{Given, Origin};
+use super::origin::{Given, Origin};
 use super::surroundings::Surroundings;
 use crate::polar::{Environment, Token, TokenError, TokenSource};
 
@@ -38,7 +38,7 @@ pub(super) fn source(
                 .map(TokenSource::Fixed)
                 .map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))
         }
-        None if environment == Some(Environment::Custom) => Ok(TokenSource::None),
+        None if environment == Some(Environment::Custom) || surroundings.is_blank() => Ok(TokenSource::None),
         None => Err(Fault::new(
             "token",
             &Origin::Default,

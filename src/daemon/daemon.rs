@@ -10,8 +10,9 @@ use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
 use super::listeners::{Addresses, BoundSockets, Listeners};
+use super::reloader::Reloader;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{Admin, View};
+use crate::admin::{Admin, Outlook, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -31,7 +32,8 @@ pub struct Daemon {
     admin: Admin,
     admin_socket: TcpListener,
     listening: Latch,
-    drain_deadline: Duration,
+    drain_deadline: watch::Receiver<Duration>,
+    reloader: Option<Reloader>,
 }
 
 /// What a stop left behind.
@@ -75,7 +77,10 @@ impl Daemon {
         let polar =
             Arc::new(PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?);
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
-        journal_latch.set(State::Ready);
+        journal_latch.set(match journal.alarms() {
+            [] => State::Ready,
+            alarms => State::Degraded(alarms.join("; ")),
+        });
 
         let admission = Admission::new(
             journal.appender(),
@@ -85,7 +90,7 @@ impl Daemon {
             &config.intake,
         );
         let tokens = config.notice_foreign_tokens.then(|| Arc::new(foreign_tokens(&polar)));
-        let (listeners, addresses) = sockets.listeners(&admission, &config.intake, tokens);
+        let (listeners, addresses) = sockets.listeners(&admission, tokens);
         let delivery = Delivery::new(
             config.delivery.clone(),
             consumer,
@@ -94,12 +99,16 @@ impl Daemon {
             metrics.clone(),
             delivery_latch,
         );
+        let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
+        let reloader =
+            Reloader::new(config.clone(), admission, delivery.handle(), set_drain_deadline, metrics.clone());
         let view = View {
             accounts: journal.accounts(),
             metrics,
             health,
             listeners: addresses.status(),
             polar: config.polar.base_url.as_str().to_owned(),
+            outlook: Outlook::default(),
             started,
             now: Arc::new(move || clock.now()),
         };
@@ -111,7 +120,8 @@ impl Daemon {
             admin: Admin::new(config.admin.clone(), view),
             admin_socket,
             listening,
-            drain_deadline: config.drain_deadline,
+            drain_deadline,
+            reloader: Some(reloader),
         })
     }
 
@@ -121,6 +131,12 @@ impl Daemon {
     /// When the system does not say.
     pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.admin_socket.local_addr()
+    }
+
+    /// What changes settings while the daemon runs; taken once.
+    #[must_use]
+    pub fn take_reloader(&mut self) -> Option<Reloader> {
+        self.reloader.take()
     }
 
     /// The figures, for whoever watches from inside the process.
@@ -144,6 +160,7 @@ impl Daemon {
             admin_socket,
             listening,
             drain_deadline,
+            reloader: _,
         } = self;
         let admin_address = admin_socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let mut tasks = Tasks::new();
@@ -156,6 +173,7 @@ impl Daemon {
             ended = tasks.next_end() => return Err(unexpected(&ended, &mut journal).await),
             ended = journal.ended() => return Err(journal_ended(ended)),
         }
+        let drain_deadline = *drain_deadline.borrow();
         listening.set(State::NotReady("stopping".to_owned()));
         tracing::info!(
             deadline_seconds = drain_deadline.as_secs(),

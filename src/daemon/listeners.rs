@@ -12,7 +12,7 @@ use super::socket_file::SocketFile;
 use super::tasks::{Task, Tasks};
 use crate::admin::ListenerStatus;
 use crate::config::Config;
-use crate::intake::{Admission, DatagramListener, ForeignTokens, LoopbackListener, Settings, StreamListener};
+use crate::intake::{Admission, DatagramListener, ForeignTokens, LoopbackListener, StreamListener};
 
 /// Bound sockets that nobody reads yet.
 #[derive(Debug)]
@@ -81,13 +81,11 @@ impl BoundSockets {
     pub(super) fn listeners(
         self,
         admission: &Admission,
-        settings: &Settings,
         tokens: Option<Arc<ForeignTokens>>,
     ) -> (Listeners, Addresses) {
-        let stream = StreamListener::new(self.stream, admission.clone(), settings.clone());
-        let datagram =
-            self.datagram.map(|socket| DatagramListener::new(socket, admission.clone(), settings.clone()));
-        let http = self.http.map(|socket| LoopbackListener::new(socket, admission.clone(), settings.clone()));
+        let stream = StreamListener::new(self.stream, admission.clone());
+        let datagram = self.datagram.map(|socket| DatagramListener::new(socket, admission.clone()));
+        let http = self.http.map(|socket| LoopbackListener::new(socket, admission.clone()));
         let listeners = Listeners {
             stream: stream.noticing(tokens.clone()),
             datagram,

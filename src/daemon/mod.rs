@@ -4,8 +4,10 @@
 mod daemon;
 mod error;
 mod listeners;
+mod reloader;
 mod socket_file;
 mod tasks;
 
 pub use daemon::{Daemon, Stopped};
 pub use error::{RunError, StartError};
+pub use reloader::Reloader;

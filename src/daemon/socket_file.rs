@@ -1,7 +1,7 @@
 //! A Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use tokio::net::{UnixDatagram, UnixListener};
 
 use super::error::StartError;
+use crate::lock_file::{LockError, LockFile};
 
 /// Whoever may write to the socket can give credits away: its owner and its group, nobody else.
 const SOCKET_MODE: u32 = 0o660;
@@ -21,12 +22,12 @@ const SOCKET: &str = "--socket";
 /// The option that names the datagram socket.
 const DATAGRAM_SOCKET: &str = "--datagram-socket";
 
-/// A bound socket file. Dropping it removes the file, so that clients learn at once that nobody listens.
+/// A bound socket file. Dropping it removes the file, so that clients learn at once that nobody listens, and its lock.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Held as long as the socket is ours; a lock outlives no process.
-    _lock: File,
+    /// Held as long as the socket is ours.
+    _lock: LockFile,
 }
 
 impl SocketFile {
@@ -58,7 +59,11 @@ impl SocketFile {
         {
             DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
         }
-        let lock = lock(path, option)?;
+        let lock_path = lock_path(path);
+        let lock = LockFile::take(&lock_path).map_err(|error| match error {
+            LockError::Held { owner } => StartError::SocketInUse { path: path.to_owned(), owner, option },
+            LockError::Io(source) => StartError::Socket { path: lock_path, source },
+        })?;
         remove_stale(path, option)?;
         let socket = bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
@@ -74,30 +79,16 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Gone already is as good.
+        // Gone already is as good. The lock is let go after it.
         drop(fs::remove_file(&self.path));
     }
 }
 
 /// The lock lies beside the socket, because the socket's own file comes and goes.
-fn lock(path: &Path, option: &'static str) -> Result<File, StartError> {
+fn lock_path(path: &Path) -> PathBuf {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
-    let at = |source| StartError::Socket { path: lock_path.clone(), source };
-    let mut file =
-        File::options().create(true).truncate(false).read(true).write(true).open(&lock_path).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let owner = fs::read_to_string(&lock_path).unwrap_or_default().trim().to_owned();
-            return Err(StartError::SocketInUse { path: path.to_owned(), owner, option });
-        }
-        Err(TryLockError::Error(source)) => return Err(at(source)),
-    }
-    file.set_len(0).map_err(at)?;
-    file.write_all(format!("process {}\n", std::process::id()).as_bytes()).map_err(at)?;
-    Ok(file)
+    PathBuf::from(lock_path)
 }
 
 /// Removes what lies at `path` if it is a socket that nobody answers on.
@@ -138,7 +129,11 @@ mod tests {
         let refused = SocketFile::bind(&path).unwrap_err();
         assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(file);
-        assert!(!path.exists());
+        assert_eq!(
+            fs::read_dir(folder.path().join("run")).unwrap().count(),
+            0,
+            "neither socket nor lock is left"
+        );
     }
 
     #[tokio::test]

@@ -32,6 +32,11 @@ impl Batcher {
         Self { events_max, bytes_max, lanes: PerLane::default() }
     }
 
+    /// Cuts batches by these limits from now on.
+    pub(super) fn limit_to(&mut self, events_max: usize, bytes_max: usize) {
+        (self.events_max, self.bytes_max) = (events_max, bytes_max);
+    }
+
     /// Adds a block's events.
     pub(super) fn push(&mut self, block: Arc<Block>, now: Instant) {
         let gathering = &mut self.lanes[block.id().lane];

@@ -7,8 +7,10 @@ use tokio::time::Instant;
 /// Polar counts in windows of a minute.
 const WINDOW: Duration = Duration::from_secs(60);
 const WINDOW_SECONDS: usize = 60;
-/// The least that a 429 leaves: one request in ten seconds.
-const RATE_MIN: f64 = 6.0;
+/// The least that a 429 leaves, as a part of the limit. Who sends less than that is not the one to slow down.
+const RATE_MIN_PART: f64 = 0.05;
+/// The least that a 429 leaves without a limit.
+const RATE_MIN_WITHOUT_LIMIT: f64 = 60.0;
 /// 429s of requests that were in flight together are one refusal.
 const ONE_REFUSAL: Duration = Duration::from_secs(10);
 
@@ -42,6 +44,25 @@ impl Budget {
             refused: None,
             sent: SentInWindow::new(now),
         }
+    }
+
+    /// Allows so many requests per minute from now on. A rate that refusals have lowered stays low and grows towards the
+    /// new limit; one that was never lowered is the new limit at once.
+    pub fn limit_to(&mut self, per_minute: Option<u32>, now: Instant) {
+        let ceiling = per_minute.map(f64::from);
+        if ceiling == self.ceiling {
+            return;
+        }
+        self.fill(now);
+        let was_lowered = self.rate != self.ceiling;
+        self.rate = match (self.rate, ceiling) {
+            (Some(rate), Some(ceiling)) if was_lowered => Some(rate.min(ceiling)),
+            (Some(rate), None) if was_lowered => Some(rate),
+            _ => ceiling,
+        };
+        self.ceiling = ceiling;
+        self.filled = now;
+        self.tokens = self.rate.map_or(0.0, |rate| self.tokens.min(burst(rate)));
     }
 
     /// Requests per minute as they are allowed now; `None` for no limit.
@@ -79,7 +100,8 @@ impl Budget {
         self.raised = now;
         let sent = f64::from(self.sent.total(now));
         let reached = self.rate.map_or(sent, |rate| sent.min(rate));
-        self.rate = Some((reached / 2.0).max(RATE_MIN).min(self.ceiling.unwrap_or(f64::INFINITY)));
+        let least = self.ceiling.map_or(RATE_MIN_WITHOUT_LIMIT, |ceiling| (ceiling * RATE_MIN_PART).max(1.0));
+        self.rate = Some((reached / 2.0).max(least));
         self.tokens = self.tokens.min(0.0);
     }
 
@@ -201,6 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_limit_holds_at_once_and_what_was_learned_stays() {
+        let begun = Instant::now();
+        let mut budget = Budget::new(Some(100), begun);
+        budget.limit_to(Some(500), begun);
+        assert_eq!(budget.rate(), Some(500.0));
+        for _ in 0..80 {
+            budget.spend(begun);
+        }
+        budget.refused(begun);
+        budget.limit_to(Some(1_000), begun);
+        assert_eq!(budget.rate(), Some(40.0), "a raised limit is no news from Polar");
+        budget.limit_to(Some(20), begun);
+        assert_eq!(budget.rate(), Some(20.0));
+        budget.limit_to(None, begun);
+        assert_eq!(budget.rate(), None, "never lowered below the limit of 20");
+        let mut unlimited = Budget::new(None, begun);
+        unlimited.limit_to(Some(60), begun);
+        let sent = greedy(&mut unlimited, begun, Duration::from_secs(60));
+        assert!(sent.len() <= 60, "{} in the first minute of a limit of 60", sent.len());
+    }
+
+    #[test]
     fn without_a_limit_nothing_waits_until_the_first_refusal() {
         let begun = Instant::now();
         let mut budget = Budget::new(None, begun);
@@ -229,7 +273,7 @@ mod tests {
         budget.opens_at(begun + Duration::from_secs(3_600));
         assert_eq!(budget.rate(), Some(500.0));
         budget.refused(begun + Duration::from_secs(7_200));
-        assert_eq!(budget.rate(), Some(RATE_MIN), "nothing of ours was sent in that minute");
+        assert_eq!(budget.rate(), Some(25.0), "nothing of ours was sent in that minute");
     }
 
     #[test]

@@ -32,8 +32,14 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.resend.push_first(batch);
             return Ok(());
         }
-        self.heed(&reply, sent, now);
         let facts = self.facts(&batch);
+        // A piece that fails where its siblings did not is at fault itself: that is no reason to slow down the others.
+        if !(facts.is_piece
+            && facts.others_confirmed
+            && matches!(reply, Reply::ServerError { status: 500, .. }))
+        {
+            self.heed(&reply, sent, now);
+        }
         match Outcome::of(&reply, &facts) {
             Outcome::Delivered { inserted, duplicates } => {
                 return self.settle_delivered(&batch, inserted, duplicates, now).await;
@@ -189,9 +195,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let at = self.clock.now();
         for run in batch.runs() {
             let lag = Duration::from_millis(at.saturating_sub(run.block.accepted()));
-            for _ in 0..run.len() {
-                self.metrics.delivery_lag(run.block.id().lane.as_str(), lag);
-            }
+            self.metrics.delivery_lag(run.block.id().lane.as_str(), lag, run.len());
         }
         self.notice_strange_duplicates(batch, duplicates, now);
         self.tally.confirmed += inserted + duplicates;
@@ -209,7 +213,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 reason = cause.reason.as_str(),
                 code = cause.code,
                 field = cause.field,
-                "events became dead letters; `sledge dead-letters` shows them and can send them again"
+                "events became dead letters: they are kept with these words for a person to look at and send again"
             );
         }
         let at = self.clock.now();

@@ -37,6 +37,8 @@ use crate::polar::{Answer, Ingest, TokenChange, TokenError};
 const GLANCE: Duration = Duration::from_secs(1);
 /// A read waits for its turn with the journal's writer, behind a sync of the disk, so it asks for several batches.
 const BATCHES_AT_ONCE: usize = 4;
+/// How old the token in use may be, measured against its file, when a request leaves. Looking takes some 20 µs.
+const TOKEN_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// Sends what is pending to Polar until it is settled. It owns every request it has in flight.
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub struct Delivery<J, P> {
     latch: Latch,
     handle: DeliveryHandle,
     token_fault: Option<TokenError>,
+    token_looked_for: Instant,
     reported: Option<(Option<String>, HashSet<HoldReason>)>,
 }
 
@@ -126,6 +129,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             probes: 0,
             handle: DeliveryHandle::default(),
             token_fault: None,
+            token_looked_for: Instant::now(),
             reported: None,
             settings,
             journal,
@@ -168,12 +172,26 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                     self.draining = Some(Draining { deadline: Instant::now() + grace, before: self.tally });
                 }
                 () = self.handle.rung() => {
+                    if let Some(settings) = self.handle.take_new_settings() {
+                        self.change_settings(settings);
+                    }
                     self.look_for_token(true);
                 }
                 unread = self.journal.unread(), if wants_blocks => unread?,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
             }
         }
+    }
+
+    /// Goes on by other settings. Requests in flight, what is gathered, and what was learned of Polar's limit stay.
+    fn change_settings(&mut self, settings: Settings) {
+        let settings = settings.within_polars_limits();
+        self.policy =
+            RetryPolicy { interval: settings.retry_interval, interval_max: settings.retry_interval_max };
+        self.batcher.limit_to(settings.batch_events_max, settings.batch_bytes_max);
+        self.gate.change_pace(self.policy, settings.slow_probe);
+        self.budget.limit_to(settings.requests_per_minute, Instant::now());
+        self.settings = settings;
     }
 
     /// Starts every request that may leave now, and says what the next one waits for.
@@ -189,7 +207,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.release_due(now);
             self.top_up(now).await?;
             match self.departure(now, in_flight.len()) {
-                Departure::Leave(batch) => in_flight.push(self.send(batch, now)),
+                Departure::Leave(batch) => {
+                    // A token that was replaced before it ends is used at once; an idle process looks for none.
+                    if now >= self.token_looked_for + TOKEN_AGE_MAX {
+                        self.look_for_token(false);
+                    }
+                    in_flight.push(self.send(batch, now));
+                }
                 next @ (Departure::At(_) | Departure::AfterAnAnswer | Departure::Nothing) => return Ok(next),
             }
         }
@@ -294,6 +318,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Looks whether a new token was put in place. One that has changed, or a person who asks, is tried at once.
     pub(super) fn look_for_token(&mut self, asked: bool) -> bool {
         let now = Instant::now();
+        self.token_looked_for = now;
         let change = self.polar.reread_token();
         let has_changed = change == TokenChange::Changed;
         match change {
@@ -318,6 +343,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// Tells the latch and the metrics how delivery is doing, when that has changed.
     fn report(&mut self) {
+        self.metrics.budget(self.budget.rate().unwrap_or(f64::INFINITY));
         let mut holds: HashSet<HoldReason> = self.gate.held().into_iter().collect();
         if self.polar.lacks_token() {
             holds.insert(HoldReason::NoToken);

@@ -49,6 +49,11 @@ impl Gate {
         Self { policy, slow_probe, way: Way::Unproven, quiet_until: None, last_answer: None }
     }
 
+    /// Waits by these from now on.
+    pub(super) fn change_pace(&mut self, policy: RetryPolicy, slow_probe: Duration) {
+        (self.policy, self.slow_probe) = (policy, slow_probe);
+    }
+
     /// Whether a request may leave. `idle`: none is in flight.
     pub(super) fn opening(&mut self, now: Instant, idle: bool) -> Opening {
         if let Some(until) = self.quiet_until {

@@ -1,21 +1,30 @@
 //! What the rest of the daemon may say to delivery while it runs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+
+use super::settings::Settings;
 
 /// A handle on running delivery. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryHandle {
     bell: Arc<Notify>,
     spent_elsewhere: Arc<AtomicU32>,
+    new_settings: Arc<Mutex<Option<Settings>>>,
 }
 
 impl DeliveryHandle {
     /// Looks for a new token and tries Polar at once, whatever delivery was waiting for (but a 429).
     pub fn probe_now(&self) {
         self.bell.notify_one();
+    }
+
+    /// Works by these settings from the next request on, and tries Polar at once as [`probe_now`](Self::probe_now) does.
+    pub fn change_settings(&self, settings: Settings) {
+        *self.new_settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);
+        self.probe_now();
     }
 
     /// Counts a request that was sent to Polar by somebody else here: it comes out of the same budget.
@@ -25,6 +34,10 @@ impl DeliveryHandle {
 
     pub(super) async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    pub(super) fn take_new_settings(&self) -> Option<Settings> {
+        self.new_settings.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn take_spent_elsewhere(&self) -> u32 {

@@ -9,8 +9,9 @@ use crate::polar::{Reply, Unreachable, ValidationReply};
 
 /// A batch is suspected of its failures after so many of them.
 const FAILURES_OF_A_SUSPECT: u32 = 3;
-/// An event alone is given up after so many failures that point at it.
-const BLAMES_OF_A_POISON: u32 = 3;
+/// An event alone is given up after so many failures that point at it. A Polar that is half down fails now and then
+/// too, and an innocent event is not to be given up for it.
+const BLAMES_OF_A_POISON: u32 = 5;
 /// An event alone is given up after so many failures of any kind: it may be what makes Polar not answer.
 const FAILURES_OF_A_POISON: u32 = 12;
 
@@ -351,9 +352,9 @@ mod tests {
             Outcome::DeadLetter(cause) => Some(cause.reason),
             _ => None,
         };
-        assert_eq!(reason(error(500), alone(1, 1)), None);
-        assert_eq!(reason(error(500), alone(2, 2)), Some(DeadReason::Poison));
-        assert_eq!(reason(error(503), alone(2, 0)), None, "a gateway's answer says little of the event");
+        assert_eq!(reason(error(500), alone(3, 3)), None);
+        assert_eq!(reason(error(500), alone(4, 4)), Some(DeadReason::Poison));
+        assert_eq!(reason(error(503), alone(4, 0)), None, "a gateway's answer says little of the event");
         assert_eq!(reason(error(503), alone(11, 0)), Some(DeadReason::Poison));
         assert_eq!(reason(Reply::TooLarge, Facts { sent: 1, ..FRESH }), Some(DeadReason::TooLarge));
         assert_eq!(reason(invalid(None), alone(0, 0)), Some(DeadReason::RefusedByPolar));

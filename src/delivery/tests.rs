@@ -9,3 +9,4 @@ mod memory_journal;
 mod model;
 mod outages;
 mod refusals;
+mod reloads;

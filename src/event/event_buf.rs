@@ -9,7 +9,8 @@ use super::UnixMillis;
 pub struct EventBuf {
     text: Vec<u8>,
     ends: Vec<u32>,
-    due: UnixMillis,
+    /// The positions of events that are not due at once, ascending, with their times. Nearly always empty.
+    dues: Vec<(u32, UnixMillis)>,
 }
 
 impl EventBuf {
@@ -41,8 +42,10 @@ impl EventBuf {
     pub fn close_event(&mut self, due: UnixMillis) {
         #[expect(clippy::expect_used, reason = "intake bounds a buffer to a few MiB, far below 4 GiB")]
         let end = u32::try_from(self.text.len()).expect("an event buffer stays below 4 GiB");
+        if due > 0 {
+            self.dues.push((u32::try_from(self.ends.len()).unwrap_or(u32::MAX), due));
+        }
         self.ends.push(end);
-        self.due = self.due.max(due);
     }
 
     /// How many events it holds.
@@ -66,7 +69,16 @@ impl EventBuf {
     /// The latest due time of its events; 0 when all may go at once.
     #[must_use]
     pub fn due(&self) -> UnixMillis {
-        self.due
+        self.dues.iter().map(|(_, due)| *due).max().unwrap_or_default()
+    }
+
+    /// The texts of the events in order, each with its due time (0 for at once).
+    pub fn iter_with_due(&self) -> impl Iterator<Item = (&[u8], UnixMillis)> {
+        let mut dues = self.dues.iter().peekable();
+        self.iter().zip(0_u32..).map(move |(text, position)| {
+            let due = dues.next_if(|(held, _)| *held == position).map_or(0, |(_, due)| *due);
+            (text, due)
+        })
     }
 
     /// The texts of the events, in order.
@@ -87,6 +99,6 @@ impl EventBuf {
     pub fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
-        self.due = 0;
+        self.dues.clear();
     }
 }

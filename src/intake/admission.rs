@@ -1,6 +1,6 @@
 //! The one road from every listener into the journal.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::time::Instant;
 
@@ -25,10 +25,16 @@ struct Shared {
     appender: Appender,
     metrics: Metrics,
     clock: Clock,
-    rules: Rules,
-    refused_text_bytes_max: usize,
+    terms: RwLock<Terms>,
     refused_unanswered: Alarm,
     not_taken: Alarm,
+}
+
+/// What senders are held to now. It is replaced as a whole.
+#[derive(Clone, Debug)]
+struct Terms {
+    rules: Arc<Rules>,
+    settings: Arc<Settings>,
 }
 
 /// What one read (or one HTTP body) brings: it is appended together and answered together.
@@ -36,6 +42,7 @@ struct Shared {
 pub(super) struct Turn {
     listener: Listener,
     now: UnixMillis,
+    terms: Terms,
     events: PerLane<EventBuf>,
     letters: Vec<DeadLetter>,
 }
@@ -87,17 +94,33 @@ impl Admission {
             appender,
             metrics,
             clock,
-            rules,
-            refused_text_bytes_max: settings.refused_text_bytes_max,
+            terms: RwLock::new(Terms { rules: Arc::new(rules), settings: Arc::new(settings.clone()) }),
             refused_unanswered: Alarm::default(),
             not_taken: Alarm::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Begins a turn: its events are stamped with one time.
+    /// Holds senders to these from now on: events with their next turn, connections that are made later. What memory
+    /// all bodies may take stays as it was at the start.
+    pub fn change_terms(&self, rules: Rules, settings: Settings) {
+        let terms = Terms { rules: Arc::new(rules), settings: Arc::new(settings) };
+        *self.shared.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    /// The limits for a connection that is made now.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.terms().settings
+    }
+
+    fn terms(&self) -> Terms {
+        self.shared.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins a turn: its events are stamped with one time, and held to the same rules.
     pub(super) fn turn(&self, listener: Listener) -> Turn {
-        Turn { listener, now: self.shared.clock.now(), events: PerLane::default(), letters: Vec::new() }
+        let (now, terms) = (self.shared.clock.now(), self.terms());
+        Turn { listener, now, terms, events: PerLane::default(), letters: Vec::new() }
     }
 
     /// Admits one event to the turn, or counts it as refused.
@@ -108,7 +131,7 @@ impl Admission {
         form: Form,
         ids: &mut IdSource,
     ) -> Result<EventId<'a>, Vec<Rejection>> {
-        match Event::read(text, form, &self.shared.rules, turn.now) {
+        match Event::read(text, form, &turn.terms.rules, turn.now) {
             Ok(event) => {
                 let lane = event.lane();
                 Ok(event.write(turn.now, ids, &mut turn.events[lane]))
@@ -145,7 +168,7 @@ impl Admission {
 
     /// Keeps a refused event whose sender gets no answer: the turn's [`keep_letters`](Self::keep_letters) hands it over.
     pub(super) fn keep_unanswered(&self, turn: &mut Turn, text: &[u8], fault: &Fault<'_>) {
-        turn.keep(text, self.shared.refused_text_bytes_max, fault);
+        turn.keep(text, turn.terms.settings.refused_text_bytes_max, fault);
     }
 
     /// Hands the turn's refused events to the journal. They were counted already; the log tells that they exist.
@@ -156,13 +179,14 @@ impl Admission {
         };
         if let Some(events) = self.shared.refused_unanswered.ring(refused, Instant::now()) {
             let (listener, code) = (turn.listener.as_str(), first.code.as_str());
-            let field = first.field.as_deref().unwrap_or_default();
+            // Of `metadata.KEY`, the key is the app's own text, which no log holds; the dead letter has it all.
+            let field = first.field.as_deref().and_then(|path| path.split('.').next()).unwrap_or_default();
             tracing::warn!(
                 events,
                 listener,
                 code,
                 field,
-                "events were refused whose senders get no answers; they are kept as dead letters, see `sledge dead`"
+                "events were refused whose senders get no answers; they are kept as dead letters, see `sledge dead-letters list`"
             );
         }
         if let Err(error) = self.shared.appender.keep_refused(letters).await {

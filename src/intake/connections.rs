@@ -23,7 +23,6 @@ const TURN_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Connections {
     tasks: JoinSet<Served>,
     senders: usize,
-    senders_max: usize,
     setting: &'static str,
     over_limit: Alarm,
 }
@@ -36,22 +35,23 @@ enum Served {
 }
 
 impl Connections {
-    /// None yet, and at most `senders_max`, which is what `setting` says.
-    pub(super) fn new(senders_max: usize, setting: &'static str) -> Self {
-        Self { tasks: JoinSet::new(), senders: 0, senders_max, setting, over_limit: Alarm::default() }
+    /// None yet. Their limit is what `setting` says.
+    pub(super) fn new(setting: &'static str) -> Self {
+        Self { tasks: JoinSet::new(), senders: 0, setting, over_limit: Alarm::default() }
     }
 
-    /// Serves the connection, or has it turned away when there are too many.
+    /// Serves the connection, or has it turned away when `connections_max` are served.
     pub(super) fn take<S, A, B>(
         &mut self,
         stream: S,
+        connections_max: usize,
         serve: impl FnOnce(S) -> A,
         turn_away: impl FnOnce(S) -> B,
     ) where
         A: Future<Output = ()> + Send + 'static,
         B: Future<Output = io::Result<()>> + Send + 'static,
     {
-        if self.senders < self.senders_max {
+        if self.senders < connections_max {
             self.senders += 1;
             let served = serve(stream);
             self.tasks.spawn(async move {
@@ -61,7 +61,7 @@ impl Connections {
             return;
         }
         if let Some(refused) = self.over_limit.ring(1, Instant::now()) {
-            let (connections_max, setting) = (self.senders_max, self.setting);
+            let setting = self.setting;
             tracing::warn!(
                 refused,
                 connections_max,

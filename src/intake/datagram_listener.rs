@@ -31,20 +31,20 @@ const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 pub struct DatagramListener {
     socket: UnixDatagram,
     admission: Admission,
-    settings: Settings,
 }
 
 impl DatagramListener {
     /// A listener on a socket that is bound already.
     #[must_use]
-    pub fn new(socket: UnixDatagram, admission: Admission, settings: Settings) -> Self {
-        Self { socket, admission, settings }
+    pub fn new(socket: UnixDatagram, admission: Admission) -> Self {
+        Self { socket, admission }
     }
 
     /// Receives until `drain` turns true (or its sender is gone), then takes what the kernel still holds, and ends when
     /// all of it is on disk. From the drain on senders are told that nobody receives (`EPIPE`).
     pub async fn run(self, drain: watch::Receiver<bool>) {
-        let in_flight_max = self.settings.in_flight_bytes_max.clamp(1, u32::MAX as usize >> 3);
+        let settings = self.admission.settings();
+        let in_flight_max = settings.in_flight_bytes_max.clamp(1, u32::MAX as usize >> 3);
         let in_flight = Arc::new(Semaphore::new(in_flight_max));
         let (pledges, receiver) = mpsc::channel(TURNS_IN_FLIGHT_MAX);
         let reader = Reader {
@@ -53,7 +53,7 @@ impl DatagramListener {
             frames: Frames::new(usize::MAX),
             unfinished: None,
             admission: &self.admission,
-            settings: &self.settings,
+            settings,
             drain: Drain::new(drain),
             is_draining: false,
             in_flight: &in_flight,
@@ -84,7 +84,8 @@ struct Reader<'c> {
     /// The datagram in the buffer whose lines were not all taken.
     unfinished: Option<Unfinished>,
     admission: &'c Admission,
-    settings: &'c Settings,
+    /// The limits of the turn under way.
+    settings: Arc<Settings>,
     drain: Drain,
     is_draining: bool,
     in_flight: &'c Semaphore,
@@ -114,6 +115,7 @@ impl<'c> Reader<'c> {
             if !self.is_draining && self.drain.has_begun() {
                 self.close_to_senders().await;
             }
+            self.settings = self.admission.settings();
             let mut turn = self.admission.turn(Listener::Datagram);
             let end = self.take_turn(&mut turn);
             self.submit(turn, &pledges).await;

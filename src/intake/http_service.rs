@@ -27,10 +27,9 @@ const TURN_EVENTS_MAX: usize = 1_024;
 
 /// What a listener's HTTP connections share.
 #[derive(Debug)]
-pub(super) struct HttpTerms {
+pub(super) struct HttpSide {
     pub(super) listener: Listener,
     pub(super) admission: Admission,
-    pub(super) settings: Settings,
     /// Looks at every request first, where no file's permissions say who may send.
     pub(super) guard: Option<LoopbackGuard>,
     /// Notices foreign tokens.
@@ -39,18 +38,19 @@ pub(super) struct HttpTerms {
     bodies: Semaphore,
 }
 
-impl HttpTerms {
-    /// The terms of a listener that only its own users can reach.
-    pub(super) fn new(listener: Listener, admission: Admission, settings: Settings) -> Self {
-        let bodies = Semaphore::new(settings.bodies_bytes_max.min(Semaphore::MAX_PERMITS));
-        Self { listener, admission, settings, guard: None, tokens: None, bodies }
+impl HttpSide {
+    /// That of a listener which only its own users can reach.
+    pub(super) fn new(listener: Listener, admission: Admission) -> Self {
+        let bodies = Semaphore::new(admission.settings().bodies_bytes_max.min(Semaphore::MAX_PERMITS));
+        Self { listener, admission, guard: None, tokens: None, bodies }
     }
 }
 
 /// Answers the requests of one connection, one after the other.
 #[derive(Debug)]
 pub(super) struct HttpService {
-    terms: Arc<HttpTerms>,
+    side: Arc<HttpSide>,
+    settings: Arc<Settings>,
     ids: Mutex<IdSource>,
 }
 
@@ -62,9 +62,10 @@ struct Received<'s> {
 }
 
 impl HttpService {
-    /// A service for one connection.
-    pub(super) fn new(terms: Arc<HttpTerms>) -> Self {
-        Self { terms, ids: Mutex::default() }
+    /// A service for one connection, under the limits of now.
+    pub(super) fn new(side: Arc<HttpSide>) -> Self {
+        let settings = side.admission.settings();
+        Self { side, settings, ids: Mutex::default() }
     }
 
     /// Answers one request. A 200 means that everything in it is on disk.
@@ -103,29 +104,29 @@ impl HttpService {
     /// What a request brings, going by its head; or why its body is not looked at.
     fn admittance(&self, parts: &Parts) -> Result<Intake, HttpReply> {
         refuse_proxying(&parts.uri)?;
-        if self.terms.guard.is_some() && parts.method == Method::OPTIONS {
+        if self.side.guard.is_some() && parts.method == Method::OPTIONS {
             // What asks whether another site's page may send here must find no yes.
             return Err(HttpReply::method_not_allowed());
         }
         self.guarded(|guard| guard.check(&parts.headers))?;
         let intake = route(&parts.method, &parts.uri)?;
-        if matches!(intake, Intake::Grant) && self.terms.guard.is_some() && !self.terms.settings.http_grants {
+        if matches!(intake, Intake::Grant) && self.side.guard.is_some() && !self.settings.http_grants {
             let detail = "grants are not taken here, where every user of this machine may send: use the Unix socket, \
-                          or allow them with --http-grants (http_grants)";
+                          or allow them with --http-grants on (http_grants)";
             return Err(HttpReply::error(404, "grants_off", detail));
         }
         self.guarded(|guard| guard.check_body(&parts.headers))?;
         self.check_headers(&parts.headers)?;
-        if let Some(tokens) = &self.terms.tokens {
-            self.terms.admission.notice(tokens.look(&parts.headers));
+        if let Some(tokens) = &self.side.tokens {
+            self.side.admission.notice(tokens.look(&parts.headers));
         }
         Ok(intake)
     }
 
     fn guarded(&self, check: impl Fn(&LoopbackGuard) -> Result<(), Suspicion>) -> Result<(), HttpReply> {
-        let Some(guard) = &self.terms.guard else { return Ok(()) };
+        let Some(guard) = &self.side.guard else { return Ok(()) };
         check(guard).map_err(|suspicion| {
-            self.terms.admission.count_refused(self.terms.listener, suspicion.code(), 1);
+            self.side.admission.count_refused(self.side.listener, suspicion.code(), 1);
             guard.tell(suspicion);
             suspicion.reply()
         })
@@ -140,7 +141,7 @@ impl HttpService {
             None => Ok(()),
             Some(content_type) if is_json(content_type) => Ok(()),
             Some(_) => {
-                self.terms.admission.count_refused(self.terms.listener, "body", 1);
+                self.side.admission.count_refused(self.side.listener, "body", 1);
                 Err(HttpReply::body_fault(&BodyFault::NotAnObject))
             }
         }
@@ -152,16 +153,16 @@ impl HttpService {
         B: Body<Data = Bytes> + Unpin,
     {
         let announced = body.size_hint().lower();
-        if usize::try_from(announced).map_or(true, |bytes| bytes > self.terms.settings.body_bytes_max) {
+        if usize::try_from(announced).map_or(true, |bytes| bytes > self.settings.body_bytes_max) {
             return Err(self.too_large());
         }
         if announced > SMALL_BODY_BYTES
-            && let Some(refusal) = self.terms.admission.refusal()
+            && let Some(refusal) = self.side.admission.refusal()
         {
-            self.terms.admission.count_refused(self.terms.listener, refusal.fault.code, 1);
+            self.side.admission.count_refused(self.side.listener, refusal.fault.code, 1);
             return Err(HttpReply::unavailable(&refusal.fault, refusal.retry_after_seconds));
         }
-        match tokio::time::timeout(self.terms.settings.body_timeout, self.collect(body)).await {
+        match tokio::time::timeout(self.settings.body_timeout, self.collect(body)).await {
             Ok(received) => received,
             Err(_) => {
                 let detail = "the body did not arrive in time; send it without pauses";
@@ -183,12 +184,12 @@ impl HttpService {
             let Ok(chunk) = frame.into_data() else {
                 continue;
             };
-            if body.len() + chunk.len() > self.terms.settings.body_bytes_max {
+            if body.len() + chunk.len() > self.settings.body_bytes_max {
                 return Err(self.too_large());
             }
-            let Ok(more) = self.terms.bodies.try_acquire_many(u32::try_from(chunk.len()).unwrap_or(u32::MAX))
+            let Ok(more) = self.side.bodies.try_acquire_many(u32::try_from(chunk.len()).unwrap_or(u32::MAX))
             else {
-                self.terms.admission.count_refused(self.terms.listener, "busy", 1);
+                self.side.admission.count_refused(self.side.listener, "busy", 1);
                 let message = "too many bodies are being received; send this one again in a moment";
                 return Err(HttpReply::unavailable(&Fault::busy(message.to_owned()), 1));
             };
@@ -202,17 +203,17 @@ impl HttpService {
     }
 
     fn too_large(&self) -> HttpReply {
-        self.terms.admission.count_refused(self.terms.listener, "body_too_large", 1);
-        HttpReply::body_too_large(self.terms.settings.body_bytes_max)
+        self.side.admission.count_refused(self.side.listener, "body_too_large", 1);
+        HttpReply::body_too_large(self.settings.body_bytes_max)
     }
 
     /// All events of the request, or none: as at Polar.
     async fn ingest(&self, body: &[u8]) -> Result<HttpReply, HttpReply> {
         let texts = read_ingest_body(body).map_err(|fault| {
-            self.terms.admission.count_refused(self.terms.listener, "body", 1);
+            self.side.admission.count_refused(self.side.listener, "body", 1);
             HttpReply::body_fault(&fault)
         })?;
-        let mut turn = self.terms.admission.turn(self.terms.listener);
+        let mut turn = self.side.admission.turn(self.side.listener);
         let mut refusals = Refusals::new();
         let (mut taken, mut passed) = (0, 0);
         while let Some(rest) = texts.get(taken..)
@@ -226,7 +227,7 @@ impl HttpService {
             }
         }
         if !refusals.is_empty() {
-            self.terms.admission.count_refused(self.terms.listener, "batch", passed);
+            self.side.admission.count_refused(self.side.listener, "batch", passed);
             return Err(refusals.into_reply());
         }
         self.commit(turn).await?;
@@ -238,7 +239,7 @@ impl HttpService {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let mut passed = 0;
         for (index, text) in slice.iter().enumerate() {
-            match self.terms.admission.admit(turn, text, Form::Event, &mut ids) {
+            match self.side.admission.admit(turn, text, Form::Event, &mut ids) {
                 Ok(_) => passed += 1,
                 Err(rejections) => refusals.event(first + index, &rejections),
             }
@@ -247,10 +248,10 @@ impl HttpService {
     }
 
     async fn grant(&self, body: &[u8]) -> Result<HttpReply, HttpReply> {
-        let mut turn = self.terms.admission.turn(self.terms.listener);
+        let mut turn = self.side.admission.turn(self.side.listener);
         let granted = {
             let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            self.terms.admission.admit(&mut turn, body, Form::Grant, &mut ids)
+            self.side.admission.admit(&mut turn, body, Form::Grant, &mut ids)
         };
         let granted = granted.map_err(|rejections| {
             let mut refusals = Refusals::new();
@@ -262,8 +263,8 @@ impl HttpService {
     }
 
     async fn commit(&self, turn: Turn) -> Result<(), HttpReply> {
-        let pledge = self.terms.admission.try_append(turn);
-        self.terms
+        let pledge = self.side.admission.try_append(turn);
+        self.side
             .admission
             .committed(pledge)
             .await

@@ -14,9 +14,8 @@ use super::connections::{Connections, accept_waiting, rest_after};
 use super::drain::Drain;
 use super::foreign_tokens::ForeignTokens;
 use super::http_connection;
-use super::http_service::{HttpService, HttpTerms};
+use super::http_service::{HttpService, HttpSide};
 use super::loopback_guard::LoopbackGuard;
-use super::settings::Settings;
 use crate::metrics::Listener;
 use crate::protocol::Fault;
 
@@ -27,23 +26,23 @@ const TURNED_AWAY_READ_BYTES: usize = 16 << 10;
 #[derive(Debug)]
 pub struct LoopbackListener {
     socket: TcpListener,
-    terms: HttpTerms,
+    side: HttpSide,
 }
 
 impl LoopbackListener {
     /// A listener on a socket that is bound already, to a loopback address. Were it another one, whoever comes from
     /// another machine would be closed on all the same.
     #[must_use]
-    pub fn new(socket: TcpListener, admission: Admission, settings: Settings) -> Self {
-        let mut terms = HttpTerms::new(Listener::Tcp, admission, settings);
-        terms.guard = Some(LoopbackGuard::default());
-        Self { socket, terms }
+    pub fn new(socket: TcpListener, admission: Admission) -> Self {
+        let mut side = HttpSide::new(Listener::Tcp, admission);
+        side.guard = Some(LoopbackGuard::default());
+        Self { socket, side }
     }
 
     /// Notices requests that carry another token of Polar than ours.
     #[must_use]
     pub fn noticing(mut self, tokens: Option<Arc<ForeignTokens>>) -> Self {
-        self.terms.tokens = tokens;
+        self.side.tokens = tokens;
         self
     }
 
@@ -51,21 +50,21 @@ impl LoopbackListener {
     /// Dropping the future ends everything at once; what was acknowledged is safe.
     pub async fn run(self, drain: watch::Receiver<bool>) {
         let mut drain = Drain::new(drain);
-        let terms = Arc::new(self.terms);
-        let mut connections = Connections::new(terms.settings.http_connections_max, "http_connections_max");
+        let side = Arc::new(self.side);
+        let mut connections = Connections::new("http_connections_max");
         loop {
             tokio::select! {
                 biased;
                 () = drain.begun() => break,
                 Some(()) = connections.next_end() => {}
                 accepted = self.socket.accept() => match accepted {
-                    Ok((stream, peer)) => serve(stream, peer, &mut connections, &terms, &drain),
+                    Ok((stream, peer)) => serve(stream, peer, &mut connections, &side, &drain),
                     Err(error) => rest_after(error).await,
                 },
             }
         }
         while let Some((stream, peer)) = accept_waiting(|context| self.socket.poll_accept(context)).await {
-            serve(stream, peer, &mut connections, &terms, &drain);
+            serve(stream, peer, &mut connections, &side, &drain);
         }
         drop(self.socket);
         while connections.next_end().await.is_some() {}
@@ -78,7 +77,7 @@ fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     connections: &mut Connections,
-    terms: &Arc<HttpTerms>,
+    side: &Arc<HttpSide>,
     drain: &Drain,
 ) {
     if !peer.ip().to_canonical().is_loopback() {
@@ -87,14 +86,16 @@ fn serve(
     }
     // Answers are small and awaited; without this they would wait for more to be sent with. Failing costs only time.
     drop(stream.set_nodelay(true));
-    let connections_max = terms.settings.http_connections_max;
+    let connections_max = side.admission.settings().http_connections_max;
     connections.take(
         stream,
+        connections_max,
         |stream| {
-            let (terms, drain) = (terms.clone(), drain.clone());
+            let (side, drain) = (side.clone(), drain.clone());
             async move {
-                let service = HttpService::new(terms.clone());
-                http_connection::serve(Bytes::new(), stream, service, &terms.settings, drain).await;
+                let settings = side.admission.settings();
+                let service = HttpService::new(side);
+                http_connection::serve(Bytes::new(), stream, service, &settings, drain).await;
             }
         },
         |stream| turn_away(stream, connections_max),

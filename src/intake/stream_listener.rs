@@ -11,10 +11,9 @@ use super::admission::Admission;
 use super::connections::{Connections, accept_waiting, rest_after};
 use super::drain::Drain;
 use super::foreign_tokens::ForeignTokens;
-use super::http_service::{HttpService, HttpTerms};
+use super::http_service::{HttpService, HttpSide};
 use super::ndjson_acks::write_all;
 use super::ndjson_connection::end_writing;
-use super::settings::Settings;
 use super::{http_connection, ndjson_connection};
 use crate::metrics::Listener;
 use crate::protocol::{Acks, Fault, Frames, Speech};
@@ -26,20 +25,20 @@ const FIRST_READ_BYTES: usize = 16 << 10;
 #[derive(Debug)]
 pub struct StreamListener {
     socket: UnixListener,
-    terms: HttpTerms,
+    side: HttpSide,
 }
 
 impl StreamListener {
-    /// A listener on a socket that is bound already.
+    /// A listener on a socket that is bound already; its limits are the admission's.
     #[must_use]
-    pub fn new(socket: UnixListener, admission: Admission, settings: Settings) -> Self {
-        Self { socket, terms: HttpTerms::new(Listener::Http, admission, settings) }
+    pub fn new(socket: UnixListener, admission: Admission) -> Self {
+        Self { socket, side: HttpSide::new(Listener::Http, admission) }
     }
 
     /// Notices requests that carry another token of Polar than ours.
     #[must_use]
     pub fn noticing(mut self, tokens: Option<Arc<ForeignTokens>>) -> Self {
-        self.terms.tokens = tokens;
+        self.side.tokens = tokens;
         self
     }
 
@@ -48,39 +47,41 @@ impl StreamListener {
     /// everything at once; what was acknowledged is safe.
     pub async fn run(self, drain: watch::Receiver<bool>) {
         let mut drain = Drain::new(drain);
-        let terms = Arc::new(self.terms);
-        let mut connections = Connections::new(terms.settings.connections_max, "connections_max");
+        let side = Arc::new(self.side);
+        let mut connections = Connections::new("connections_max");
         loop {
             tokio::select! {
                 biased;
                 () = drain.begun() => break,
                 Some(()) = connections.next_end() => {}
                 accepted = self.socket.accept() => match accepted {
-                    Ok((stream, _)) => serve(stream, &mut connections, &terms, &drain),
+                    Ok((stream, _)) => serve(stream, &mut connections, &side, &drain),
                     Err(error) => rest_after(error).await,
                 },
             }
         }
         while let Some((stream, _)) = accept_waiting(|context| self.socket.poll_accept(context)).await {
-            serve(stream, &mut connections, &terms, &drain);
+            serve(stream, &mut connections, &side, &drain);
         }
         drop(self.socket);
         while connections.next_end().await.is_some() {}
     }
 }
 
-fn serve(stream: UnixStream, connections: &mut Connections, terms: &Arc<HttpTerms>, drain: &Drain) {
-    let connections_max = terms.settings.connections_max;
+fn serve(stream: UnixStream, connections: &mut Connections, side: &Arc<HttpSide>, drain: &Drain) {
+    let connections_max = side.admission.settings().connections_max;
     connections.take(
         stream,
-        |stream| serve_sender(stream, terms.clone(), drain.clone()),
+        connections_max,
+        |stream| serve_sender(stream, side.clone(), drain.clone()),
         |stream| turn_away(stream, connections_max),
     );
 }
 
 /// Finds out how the connection speaks, and serves it so.
-async fn serve_sender(stream: UnixStream, terms: Arc<HttpTerms>, mut drain: Drain) {
-    let mut frames = Frames::new(terms.settings.frame_bytes_max);
+async fn serve_sender(stream: UnixStream, side: Arc<HttpSide>, mut drain: Drain) {
+    let settings = side.admission.settings();
+    let mut frames = Frames::new(settings.frame_bytes_max);
     let first_byte = tokio::select! {
         biased;
         first_byte = read_first(&stream, &mut frames) => first_byte,
@@ -95,13 +96,12 @@ async fn serve_sender(stream: UnixStream, terms: Arc<HttpTerms>, mut drain: Drai
     };
     match Speech::of_first_byte(first_byte) {
         Speech::Ndjson => {
-            let admission = terms.admission.clone();
-            ndjson_connection::serve(stream, frames, admission, &terms.settings, drain).await;
+            let admission = side.admission.clone();
+            ndjson_connection::serve(stream, frames, admission, &settings, drain).await;
         }
         Speech::Http => {
             let head = Bytes::from(frames.into_unread());
-            http_connection::serve(head, stream, HttpService::new(terms.clone()), &terms.settings, drain)
-                .await;
+            http_connection::serve(head, stream, HttpService::new(side), &settings, drain).await;
         }
     }
 }

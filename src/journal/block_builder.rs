@@ -38,17 +38,16 @@ impl BlockBuilder {
         }
     }
 
-    /// Adds the events of an append. Events that are not due yet get blocks of their own, so that they hold up no others.
+    /// Adds the events of an append. Events that are not due yet share blocks with their like only, so that they hold
+    /// up no others.
     pub(super) fn push_all(&mut self, events: &EventBuf) {
-        if events.due() > self.accepted {
-            self.end_block();
-            self.due = events.due();
-        }
-        for text in events.iter() {
+        for (text, due) in events.iter_with_due() {
+            let held = if due > self.accepted { due } else { 0 };
+            if (held > 0) != (self.due > 0) {
+                self.end_block();
+            }
             self.push(text);
-        }
-        if self.due > 0 {
-            self.end_block();
+            self.due = self.due.max(held);
         }
     }
 
@@ -63,9 +62,7 @@ impl BlockBuilder {
         let is_full =
             self.ends.len() >= BLOCK_EVENTS_MAX || self.text.len() + text.len() > BLOCK_TEXT_BYTES_MAX;
         if is_full && !self.ends.is_empty() {
-            let due = self.due;
             self.end_block();
-            self.due = due;
         }
         self.text.extend_from_slice(text);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
@@ -155,14 +152,18 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_not_due_waits_in_a_block_of_its_own() {
+    fn events_that_are_not_due_wait_among_themselves() {
         let mut builder = BlockBuilder::new(RowName::Usage, 1_000, 0);
         builder.push_all(&buf(&[b"{\"a\":1}"], 0));
         builder.push_all(&buf(&[b"{\"a\":2}"], 5_000));
-        builder.push_all(&buf(&[b"{\"a\":3}"], 500));
+        let mut mixed = buf(&[b"{\"a\":3}"], 500);
+        mixed.push(b"{\"a\":4}", 9_000);
+        mixed.push(b"{\"a\":5}", 7_000);
+        mixed.push(b"{\"a\":6}", 0);
+        builder.push_all(&mixed);
         let blocks = builder.finish();
         let dues: Vec<_> = blocks.iter().map(|(_, stored)| decode_block(stored).unwrap().1.due()).collect();
-        assert_eq!(dues, [0, 5_000, 0]);
+        assert_eq!(dues, [0, 5_000, 0, 9_000, 0]);
         assert_eq!(blocks[1].0.since, 5_000);
     }
 }

@@ -10,12 +10,14 @@ use super::block_builder::BlockBuilder;
 use super::dead_letter::{DeadLetter, Origin};
 use super::error::{AppendError, JournalError};
 use super::frame::{RowName, SettlementRecord};
+use super::high_water::HighWater;
 use super::inbox::{Command, Taken};
+use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::row::Row;
 use super::settlement::Settlement;
 use super::shared::Shared;
-use super::space::SpaceLimits;
+use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
 use crate::event::{Lane, PerLane, UnixMillis};
@@ -42,6 +44,8 @@ pub(super) struct Committer<S: Store> {
     pub(super) space: SpaceLimits,
     pub(super) dead_bytes_max: u64,
     pub(super) measured: Measured,
+    pub(super) janitor: Janitor<S>,
+    pub(super) high_water: HighWater,
 }
 
 /// When the space was last measured, and what was written since.
@@ -50,6 +54,7 @@ pub(super) struct Measured {
     at: Option<Instant>,
     bytes_since: u64,
     journal_bytes: u64,
+    disk: Disk,
 }
 
 /// What one group does.
@@ -84,9 +89,14 @@ impl<S: Store> Committer<S> {
                     self.sync_all()?;
                     self.tidy()?;
                     self.measure();
+                    self.mark();
                     self.publish();
                 }
-                Taken::Closed => return self.sync_all(),
+                Taken::Closed => {
+                    self.sync_all()?;
+                    self.mark();
+                    return Ok(());
+                }
             }
         }
     }
@@ -106,7 +116,27 @@ impl<S: Store> Committer<S> {
             return Some(SETTLEMENT_SYNC_AFTER);
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
-        gate_closed.then_some(MEASURE_EVERY)
+        let mark_waits = self.high_water.is_behind(|row| self.row(row).next_seq());
+        (gate_closed || mark_waits).then_some(MEASURE_EVERY)
+    }
+
+    fn row(&self, name: RowName) -> &Row<S> {
+        match name {
+            RowName::Grants => &self.lanes.grants,
+            RowName::Usage => &self.lanes.usage,
+            RowName::Dead => &self.dead,
+        }
+    }
+
+    /// Has it written down how far the rows got. Everything up to there is durable.
+    fn mark(&mut self) {
+        let next_seq = |row| self.row(row).next_seq();
+        if self.high_water.is_behind(next_seq) {
+            let mark = self.high_water.next(next_seq);
+            if self.janitor.mark(mark) {
+                self.high_water = mark;
+            }
+        }
     }
 
     fn rows(&self) -> impl Iterator<Item = &Row<S>> {
@@ -141,6 +171,7 @@ impl<S: Store> Committer<S> {
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
         {
+            self.mark();
             self.measure();
         }
         self.publish();
@@ -181,12 +212,13 @@ impl<S: Store> Committer<S> {
     }
 
     fn gather_append(&mut self, group: &mut Group, waiting: Waiting) {
-        let refusal = Lane::ALL
-            .into_iter()
-            .filter(|lane| !waiting.append.events[*lane].is_empty())
-            .find_map(|lane| self.shared.refusal(lane));
-        if let Some(refusal) = refusal {
-            drop(waiting.answer.send(Err(refusal)));
+        let ahead = self.measured.bytes_since + waiting.append.text_bytes() as u64;
+        let refusal =
+            Lane::ALL.into_iter().filter(|lane| !waiting.append.events[*lane].is_empty()).find_map(|lane| {
+                self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead)
+            });
+        if let Some(detail) = refusal {
+            drop(waiting.answer.send(Err(AppendError::Full { detail })));
             return;
         }
         for lane in Lane::ALL {
@@ -275,13 +307,13 @@ impl<S: Store> Committer<S> {
     fn measure(&mut self) {
         let disk = self.space.measure_disk();
         let mut journal_bytes = self.rows().map(Row::disk_bytes).sum();
-        while self.space.refusal(Lane::Usage, journal_bytes, disk).is_some()
+        while self.space.refusal(Lane::Usage, journal_bytes, disk, 0).is_some()
             && (self.lanes.usage.give_back() || self.lanes.grants.give_back())
         {
             journal_bytes = self.rows().map(Row::disk_bytes).sum();
         }
         for lane in Lane::ALL {
-            let refusal = self.space.refusal(lane, journal_bytes, disk);
+            let refusal = self.space.refusal(lane, journal_bytes, disk, 0);
             if let Some(detail) = &refusal
                 && !self.shared.is_gate_closed(lane)
             {
@@ -289,7 +321,7 @@ impl<S: Store> Committer<S> {
             }
             self.shared.set_gate(lane, refusal);
         }
-        self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes };
+        self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes, disk };
         let now = self.clock.now();
         let oldest = PerLane {
             grants: self.lanes.grants.waiting_since(now),

@@ -1,9 +1,11 @@
-//! Slow errands of the writer, on a thread of its own: volumes made and opened ahead of time, closed, removed.
+//! Slow errands of the writer, on a thread of its own: volumes made and opened ahead of time, closed, removed; the
+//! high-water mark.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::high_water::HighWater;
 use super::open_volume::OpenVolume;
 use super::salvage::open_verified;
 use super::store::{Store, StoreError, VolumeId};
@@ -34,6 +36,7 @@ enum Errand<S: Store> {
     Open(VolumeId, SyncSender<Result<OpenVolume<S::Volume>, StoreError>>),
     Close(S::Volume),
     Remove(VolumeId),
+    Mark(HighWater),
 }
 
 /// Hands errands to the thread. Clones share it; it ends when the last is dropped.
@@ -81,6 +84,11 @@ impl<S: Store> Janitor<S> {
         }
     }
 
+    /// Writes down how far the journal got. `false` when there is too much to do already; a later mark says more.
+    pub(super) fn mark(&self, mark: HighWater) -> bool {
+        self.errands.try_send(Errand::Mark(mark)).is_ok()
+    }
+
     /// Removes a closed volume.
     pub(super) fn remove(&self, id: VolumeId) {
         match self.errands.try_send(Errand::Remove(id)) {
@@ -102,6 +110,11 @@ fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>) {
             Errand::Close(volume) => {
                 drop(volume);
                 trim_memory();
+            }
+            Errand::Mark(mark) => {
+                if let Err(error) = store.write_mark(mark.slot(), &mark.encode()) {
+                    tracing::warn!(%error, "the high-water mark could not be written; a lost tail may go unnoticed");
+                }
             }
             Errand::Remove(id) => {
                 if let Err(error) = store.remove(id) {

@@ -18,16 +18,19 @@ use super::dead_letter::Origin;
 use super::dead_letters::DeadLetters;
 use super::error::{JournalError, OpenError};
 use super::frame::RowName;
+use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::row::{Row, RowLimits};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::sled_store::SledStore;
+use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
+use super::system::give_large_buffers_back;
 use crate::clock::Clock;
 use crate::event::PerLane;
+use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
 
 /// An open journal with its writer at work. Hand out its handles, then [`close`](Self::close) it last.
@@ -37,7 +40,7 @@ pub struct Journal {
     consumer: Option<Consumer>,
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
-    _lock: Option<File>,
+    alarms: Vec<String>,
 }
 
 impl Journal {
@@ -46,23 +49,36 @@ impl Journal {
     /// # Errors
     /// When another process has the folder, the disk refuses, or a volume can't be read.
     pub fn open(settings: &Settings, clock: Clock, metrics: Metrics) -> Result<Self, OpenError> {
+        give_large_buffers_back();
         let folder = &settings.folder;
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
-        let lock = lock_folder(folder)?;
+        let lock = Arc::new(lock_folder(folder)?);
         let ballast = folder.join("ballast");
-        let opened = Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone());
+        let opened =
+            Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
         let mut journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
                 fs::remove_file(&ballast).map_err(at)?;
-                Self::start(SledStore::in_folder(folder), settings, clock, metrics)
+                Self::start(SledStore::in_folder(folder), settings, clock, metrics, &lock)
             }
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        keep_ballast(&ballast, settings.ballast_bytes);
-        journal._lock = Some(lock);
+        let disk = SpaceLimits::new(settings).measure_disk();
+        keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
+        let quarantine = folder.join(QUARANTINE);
+        let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
+        if damaged > 0 {
+            journal.alarms.push(format!(
+                "{damaged} damaged volumes lie in {}; what was intact in them was salvaged. Check the disk, and remove them once they have been looked at",
+                quarantine.display()
+            ));
+        }
+        for alarm in &journal.alarms {
+            tracing::error!("{alarm}");
+        }
         Ok(journal)
     }
 
@@ -71,16 +87,18 @@ impl Journal {
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: &Arc<LockFile>,
     ) -> Result<Self, StoreError> {
-        Self::over(&Arc::new(store?), settings, clock, metrics)
+        Self::over(&Arc::new(store?), settings, clock, metrics, Some(Arc::clone(lock)))
     }
 
-    /// A journal over any store.
+    /// A journal over any store. The lock is let go when the writer has ended, not before.
     pub(super) fn over<S: Store>(
         store: &Arc<S>,
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
+        lock: Option<Arc<LockFile>>,
     ) -> Result<Self, StoreError> {
         let (janitor, janitor_thread) = Janitor::start(store)?;
         let limits = RowLimits {
@@ -88,7 +106,16 @@ impl Journal {
             retention: settings.retention,
             retention_bytes_max: settings.retention_bytes_max,
         };
-        let row = |name| Row::open(name, store, &janitor, limits);
+        let high_water = HighWater::decode_file(&store.read_mark()?);
+        let mut alarms = Vec::new();
+        let mut row = |name| {
+            let mut row = Row::open(name, store, &janitor, limits)?;
+            let missing = row.go_on_from(high_water.next_seq(name))?;
+            if missing > 0 {
+                alarms.push(lost_tail(name, missing));
+            }
+            Ok::<_, StoreError>(row)
+        };
         let lanes = PerLane { grants: row(RowName::Grants)?, usage: row(RowName::Usage)? };
         let dead = row(RowName::Dead)?;
         let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
@@ -110,9 +137,10 @@ impl Journal {
             space: SpaceLimits::new(settings),
             dead_bytes_max: settings.dead_bytes_max,
             measured: super::committer::Measured::default(),
+            janitor,
+            high_water,
         };
         committer.begin()?;
-        drop(janitor);
         let (ending, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
             write_until_closed(&mut committer);
@@ -120,10 +148,17 @@ impl Journal {
             if janitor_thread.join().is_err() {
                 tracing::error!("the journal's janitor thread panicked");
             }
+            drop(lock);
             drop(ending);
         })?;
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), _lock: None })
+        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms })
+    }
+
+    /// What a person should know of how the journal was found, in sentences; empty when all was well.
+    #[must_use]
+    pub fn alarms(&self) -> &[String] {
+        &self.alarms
     }
 
     /// A way in. Make as many as there are listeners.
@@ -184,23 +219,20 @@ fn write_until_closed<S: Store>(committer: &mut Committer<S>) {
     }
 }
 
-/// One process for each folder: the lock lives as long as the file is open.
-fn lock_folder(folder: &Path) -> Result<File, OpenError> {
+fn lost_tail(row: RowName, missing: u64) -> String {
+    format!(
+        "the journal had got {missing} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk; what was delivered is safe, and applications can send the rest again with the same ids",
+        row.as_str()
+    )
+}
+
+/// One process for each folder.
+fn lock_folder(folder: &Path) -> Result<LockFile, OpenError> {
     let path = folder.join("lock");
-    let at = |source| OpenError::Io { path: path.clone(), source };
-    let file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(at)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let owner = fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(OpenError::InUse { folder: folder.to_owned(), owner });
-        }
-        Err(fs::TryLockError::Error(source)) => return Err(at(source)),
-    }
-    file.set_len(0).map_err(at)?;
-    std::io::Write::write_all(&mut &file, format!("process {}\n", std::process::id()).as_bytes())
-        .map_err(at)?;
-    Ok(file)
+    LockFile::take(&path).map_err(|error| match error {
+        LockError::Held { owner } => OpenError::InUse { folder: folder.to_owned(), owner },
+        LockError::Io(source) => OpenError::Io { path, source },
+    })
 }
 
 /// Room set aside, given up when the disk is so full that the journal could not even open. Without it sledge still

@@ -20,6 +20,7 @@ struct Disk {
     /// While held back, syncs wait.
     hold: Arc<Mutex<()>>,
     syncs: u64,
+    mark: Vec<u8>,
     /// Counts power cuts: a volume opened before the last one is dead.
     epoch: u64,
 }
@@ -135,6 +136,19 @@ impl Store for MemoryStore {
         let unsynced = files.unsynced.iter().flatten().map(|(key, value)| key.len() + value.len());
         let synced = files.synced.iter().map(|(key, value)| key.len() + value.len());
         unsynced.chain(synced).sum::<usize>() as u64
+    }
+
+    fn read_mark(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(self.lock().mark.clone())
+    }
+
+    fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut disk = self.lock();
+        let start = usize::try_from(slot).unwrap() * bytes.len();
+        let len = disk.mark.len().max(start + bytes.len());
+        disk.mark.resize(len, 0);
+        disk.mark[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
     }
 
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -6,12 +6,14 @@
 mod accounts;
 mod appender;
 mod block_builder;
+mod check;
 mod committer;
 mod consumer;
 mod dead_letter;
 mod dead_letters;
 mod error;
 mod frame;
+mod high_water;
 mod inbox;
 mod janitor;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
@@ -37,6 +39,7 @@ mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
+pub use check::{CheckReport, RowReport, VolumeReport, check};
 pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber};

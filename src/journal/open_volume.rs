@@ -222,10 +222,12 @@ impl<V: Volume> OpenVolume<V> {
         self.settled.contains(&seq)
     }
 
-    /// Whether the pending block at `seq` comes out of the store intact.
-    pub(super) fn is_readable(&self, seq: u64) -> bool {
-        let parts = self.pending.get(&seq).map_or(0, |block| block.parts);
-        self.get_block(seq, parts).is_ok_and(|stored| frame::decode_block(&stored).is_ok())
+    /// The pending block at `seq` as the store gives it out.
+    ///
+    /// # Errors
+    /// When the store can't be read or lacks a part.
+    pub(super) fn stored(&self, seq: u64) -> Result<StoredBlock, StoreError> {
+        self.get_block(seq, self.pending.get(&seq).map_or(0, |block| block.parts))
     }
 
     /// Every pending block, oldest first.

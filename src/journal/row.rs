@@ -174,6 +174,21 @@ impl<S: Store> Row<S> {
         open.into_iter().chain(closed).min()
     }
 
+    /// Goes on from `next_seq` if the row, as it was found, ends before it. Says how many seqs are missing then.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn go_on_from(&mut self, next_seq: u64) -> Result<u64, StoreError> {
+        let missing = next_seq.saturating_sub(self.next_seq);
+        if missing > 0 {
+            self.next_seq = next_seq;
+            if let Some(mut tail) = self.open.last_entry() {
+                tail.get_mut().begin(next_seq)?;
+            }
+        }
+        Ok(missing)
+    }
+
     /// The seq the next event gets.
     pub(super) fn next_seq(&self) -> u64 {
         self.next_seq
@@ -376,11 +391,11 @@ impl<S: Store> Row<S> {
     }
 
     /// Whether an open volume need not stay open: it owes nothing, or nobody has begun to read it. The tail stays until
-    /// it is full, or until it is settled and large enough for its memory to be worth giving back.
+    /// it is full; it goes then even when nothing more is written, so that its memory is given back.
     fn is_done(&self, volume: &OpenVolume<S::Volume>) -> bool {
         let is_tail = volume.id().number + 1 == self.next_number;
         if volume.is_settled() {
-            !is_tail || volume.frame_bytes() >= self.limits.volume_bytes / 4
+            !is_tail || volume.frame_bytes() >= self.limits.volume_bytes
         } else {
             volume.is_untouched() && (!is_tail || volume.frame_bytes() >= self.limits.volume_bytes)
         }

@@ -5,7 +5,7 @@
 //! found, is put into quarantine, never deleted, and a fresh one is made of what was found.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -29,7 +29,7 @@ pub(super) fn open_verified<S: Store>(
     store: &Arc<S>,
     id: VolumeId,
 ) -> Result<OpenVolume<S::Volume>, StoreError> {
-    let found = scan(store.raw(id)?)?;
+    let found = scan_file(store.raw(id)?)?;
     let reason = match open_guarded(store, id) {
         Ok(volume) => match found.missing_from(&volume) {
             None => return Ok(volume),
@@ -79,7 +79,7 @@ fn open_guarded<S: Store>(store: &Arc<S>, id: VolumeId) -> Result<OpenVolume<S::
 
 /// What a raw scan found.
 #[derive(Debug, Default)]
-struct Found {
+pub(super) struct Found {
     /// Parts of blocks by seq; a block is complete when all its parts are there.
     blocks: BTreeMap<u64, BTreeMap<u16, Vec<u8>>>,
     settled: BTreeSet<u64>,
@@ -102,9 +102,19 @@ impl Found {
     }
 
     /// Every complete block without a settlement.
-    fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
+    pub(super) fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
         let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains(seq));
         unsettled.filter_map(|(_, parts)| complete(parts)).collect()
+    }
+
+    /// How many complete blocks there are.
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks.values().filter(|parts| complete(parts).is_some()).count()
+    }
+
+    /// Above every seq found.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// Why this volume is not what lies in its file, or `None`.
@@ -115,8 +125,17 @@ impl Found {
         if missing > 0 {
             return Some(format!("the store has lost {missing} blocks that lie intact in its file"));
         }
-        let unreadable = volume.pending().filter(|entry| !volume.is_readable(entry.seq)).count();
+        let unreadable = volume.pending().filter(|entry| !self.is_readable_in(volume, entry.seq)).count();
         (unreadable > 0).then(|| format!("{unreadable} blocks can't be read through the store"))
+    }
+
+    /// Whether the store gives out the block at `seq`. Where its bytes are those of the file, which the scan has found
+    /// intact, there is no need to unpack it.
+    fn is_readable_in<V: super::store::Volume>(&self, volume: &OpenVolume<V>, seq: u64) -> bool {
+        let is_as_found = |stored: &StoredBlock| {
+            self.blocks.get(&seq).is_some_and(|parts| parts.values().eq(stored.iter()))
+        };
+        volume.stored(seq).is_ok_and(|stored| is_as_found(&stored) || frame::decode_block(&stored).is_ok())
     }
 }
 
@@ -134,7 +153,10 @@ fn complete(parts: &BTreeMap<u16, Vec<u8>>) -> Option<(BlockEntry, StoredBlock)>
 }
 
 /// Finds every intact frame in a volume's file, in windows that overlap by the largest frame.
-fn scan(mut file: impl Read) -> Result<Found, StoreError> {
+///
+/// # Errors
+/// When the file can't be read.
+pub(super) fn scan_file(mut file: impl Read) -> io::Result<Found> {
     let mut found = Found::default();
     let mut window = Vec::with_capacity(WINDOW_BYTES + STORED_BYTES_MAX);
     loop {
@@ -162,7 +184,7 @@ fn scan(mut file: impl Read) -> Result<Found, StoreError> {
 }
 
 /// Fills the window; `true` when the file has ended.
-fn fill(file: &mut impl Read, window: &mut Vec<u8>) -> Result<bool, StoreError> {
+fn fill(file: &mut impl Read, window: &mut Vec<u8>) -> io::Result<bool> {
     let mut start = window.len();
     window.resize(start.max(STORED_BYTES_MAX) + WINDOW_BYTES, 0);
     while let Some(space) = window.get_mut(start..).filter(|space| !space.is_empty()) {
@@ -173,7 +195,7 @@ fn fill(file: &mut impl Read, window: &mut Vec<u8>) -> Result<bool, StoreError> 
             }
             Ok(read) => start += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(false)
@@ -182,6 +204,6 @@ fn fill(file: &mut impl Read, window: &mut Vec<u8>) -> Result<bool, StoreError> 
 /// The seqs of the blocks that a scan of these bytes finds whole.
 #[cfg(test)]
 pub(super) fn intact_blocks(bytes: &[u8]) -> BTreeSet<u64> {
-    let found = scan(bytes).unwrap_or_default();
+    let found = scan_file(bytes).unwrap_or_default();
     found.pending().iter().map(|(entry, _)| entry.seq).collect()
 }

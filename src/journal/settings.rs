@@ -12,11 +12,13 @@ pub struct Settings {
     pub journal_bytes_max: u64,
     /// Free bytes of the disk below which new events are refused; `None`: 64 MiB or 5 % of the disk, the smaller.
     pub low_water_bytes: Option<u64>,
-    /// Freed first when the disk is full, so that the journal can open and settle.
+    /// Freed first when the disk is full, so that the journal can open and settle: sled fills up a segment of 8 MiB in
+    /// each volume it opens, and a start opens up to four. At most an eighth of the disk is set aside.
     pub ballast_bytes: u64,
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
-    /// Frames in one volume before the next one is begun: the unit in which disk space comes back.
+    /// Frames in one volume before the next one is begun: the unit in which disk space comes back. sled keeps all of an
+    /// open volume in memory, and up to three are open in a row; below 4 MiB the making of volumes begins to cost.
     pub volume_bytes: u64,
     /// How long settled volumes are kept for a replay; zero for not at all.
     pub retention: Duration,
@@ -34,9 +36,9 @@ impl Settings {
             folder,
             journal_bytes_max: 1 << 30,
             low_water_bytes: None,
-            ballast_bytes: 4 << 20,
+            ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
-            volume_bytes: 16 << 20,
+            volume_bytes: 4 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::frame::RowName;
@@ -15,6 +15,10 @@ const SEGMENT_BYTES: usize = 8 << 20;
 const CACHE_BYTES: u64 = 2 << 20;
 /// A volume's folder while it is being deleted: never opened again, swept at start.
 const DELETING: &str = "deleting-";
+/// How far the journal ever got.
+pub(super) const HIGH_WATER: &str = "high-water";
+/// Where damaged volumes are kept for a person to look at.
+pub(super) const QUARANTINE: &str = "quarantine";
 
 /// Volumes in the folders of one journal.
 #[derive(Debug)]
@@ -61,7 +65,7 @@ impl SledStore {
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         let db = config.open().map_err(|error| store_error(id, error))?;
-        Ok(SledVolume { id, db })
+        Ok(SledVolume { id, db, _garbage: Garbage })
     }
 }
 
@@ -128,7 +132,7 @@ impl Store for SledStore {
     }
 
     fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
-        let folder = self.folder.join("quarantine");
+        let folder = self.folder.join(QUARANTINE);
         make_folder(&folder)?;
         let place = (0_u32..)
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
@@ -143,6 +147,26 @@ impl Store for SledStore {
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {
         folder_bytes(&self.volume_folder(id))
+    }
+
+    fn read_mark(&self) -> Result<Vec<u8>, StoreError> {
+        match fs::read(self.folder.join(HIGH_WATER)) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.folder.join(HIGH_WATER);
+        let is_new = !path.exists();
+        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        file.write_all_at(bytes, slot * bytes.len() as u64)?;
+        file.sync_data()?;
+        if is_new {
+            File::open(&self.folder)?.sync_all()?;
+        }
+        Ok(())
     }
 
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -181,6 +205,22 @@ const VOLUME_KEY: &[u8] = b"\0volume";
 pub(super) struct SledVolume {
     id: VolumeId,
     db: sled::Db,
+    /// After the database: dropped in this order.
+    _garbage: Garbage,
+}
+
+/// What sled replaces it gives up only once no thread can be reading it any more, and each thread hands in what it gave
+/// up only now and then. A dozen log buffers of a segment each would wait so, and whole databases after they are closed.
+#[derive(Debug)]
+struct Garbage;
+
+/// What is given up is freed two epochs later, and a thread that is just reading holds the epoch up.
+const EPOCHS: usize = 4;
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        (0..EPOCHS).for_each(|_| sled::pin().flush());
+    }
 }
 
 impl Volume for SledVolume {
@@ -216,7 +256,9 @@ impl Volume for SledVolume {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map(|_| ()).map_err(|error| store_error(self.id, error))
+        self.db.flush().map_err(|error| store_error(self.id, error))?;
+        sled::pin().flush();
+        Ok(())
     }
 }
 
@@ -257,7 +299,6 @@ pub(super) fn folder_bytes(path: &Path) -> u64 {
 }
 
 /// The files that sled moved out of its log in any volume below `folder`: must stay empty, for they are never synced.
-#[cfg(test)]
 pub(super) fn blobs(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for row in RowName::ALL {

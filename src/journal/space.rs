@@ -19,7 +19,7 @@ pub(super) struct SpaceLimits {
 }
 
 /// Free and total bytes of the disk under the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Disk {
     pub(super) free: u64,
     pub(super) total: u64,
@@ -48,8 +48,11 @@ impl SpaceLimits {
         }
     }
 
-    /// Why an event of `lane` finds no room, in words, or `None`.
-    pub(super) fn refusal(&self, lane: Lane, journal_bytes: u64, disk: Disk) -> Option<String> {
+    /// Why an event of `lane` finds no room, in words, or `None`. `ahead` is text taken in since the two figures were
+    /// measured: it counts as if LZ4 gained nothing, and twice on the disk, because sled logs a batch twice.
+    pub(super) fn refusal(&self, lane: Lane, journal_bytes: u64, disk: Disk, ahead: u64) -> Option<String> {
+        let journal_bytes = journal_bytes.saturating_add(ahead);
+        let free = disk.free.saturating_sub(ahead.saturating_mul(2));
         let limit = match lane {
             Lane::Grants => self.journal_bytes_max,
             Lane::Usage => self.journal_bytes_max - self.journal_bytes_max / GRANTS_RESERVE,
@@ -58,8 +61,7 @@ impl SpaceLimits {
             return Some(format!("it holds {journal_bytes} of {limit} bytes allowed for {}", lane.as_str()));
         }
         let low_water = self.low_water_bytes.unwrap_or_else(|| LOW_WATER_BYTES.min(disk.total / 20));
-        (disk.free < low_water)
-            .then(|| format!("its disk has {} bytes free, and {low_water} must stay free", disk.free))
+        (free < low_water).then(|| format!("its disk has {free} bytes free, and {low_water} must stay free"))
     }
 }
 
@@ -75,23 +77,33 @@ mod tests {
 
     #[test]
     fn the_last_twentieth_is_kept_for_grants() {
-        assert!(limits(None).refusal(Lane::Usage, 949, ROOMY).is_none());
-        assert!(limits(None).refusal(Lane::Usage, 950, ROOMY).is_some());
-        assert!(limits(None).refusal(Lane::Grants, 999, ROOMY).is_none());
-        assert!(limits(None).refusal(Lane::Grants, 1_000, ROOMY).is_some());
+        assert!(limits(None).refusal(Lane::Usage, 949, ROOMY, 0).is_none());
+        assert!(limits(None).refusal(Lane::Usage, 950, ROOMY, 0).is_some());
+        assert!(limits(None).refusal(Lane::Grants, 999, ROOMY, 0).is_none());
+        assert!(limits(None).refusal(Lane::Grants, 1_000, ROOMY, 0).is_some());
     }
 
     #[test]
     fn a_nearly_full_disk_refuses_both_lanes() {
         let disk = Disk { free: 63 << 20, total: 1 << 40 };
         for lane in Lane::ALL {
-            assert!(limits(None).refusal(lane, 0, disk).is_some());
-            assert!(limits(Some(1 << 20)).refusal(lane, 0, disk).is_none());
+            assert!(limits(None).refusal(lane, 0, disk, 0).is_some());
+            assert!(limits(Some(1 << 20)).refusal(lane, 0, disk, 0).is_none());
         }
         let small_disk = Disk { free: 6 << 20, total: 100 << 20 };
         assert!(
-            limits(None).refusal(Lane::Usage, 0, small_disk).is_none(),
+            limits(None).refusal(Lane::Usage, 0, small_disk, 0).is_none(),
             "5 % of a small disk is less than 64 MiB"
         );
+    }
+
+    #[test]
+    fn what_was_taken_in_since_the_last_look_counts_already() {
+        assert!(limits(None).refusal(Lane::Usage, 900, ROOMY, 49).is_none());
+        assert!(limits(None).refusal(Lane::Usage, 900, ROOMY, 50).is_some());
+        let disk = Disk { free: 3_000, total: 1 << 40 };
+        assert!(limits(Some(1_000)).refusal(Lane::Usage, 0, disk, 900).is_none());
+        let roomy_limit = SpaceLimits { journal_bytes_max: 1 << 40, ..limits(Some(1_000)) };
+        assert!(roomy_limit.refusal(Lane::Usage, 0, disk, 1_001).is_some());
     }
 }

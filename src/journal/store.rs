@@ -67,6 +67,11 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;
 
+    /// The high-water file, whole; empty when there is none.
+    fn read_mark(&self) -> Result<Vec<u8>, StoreError>;
+    /// Writes one slot of the high-water file, durably.
+    fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError>;
+
     /// The index file of a volume, when it has one.
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a volume's index file, whole or not at all, durably.

@@ -8,7 +8,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "sled's own writes are reached only by replacing a C symbol; malloc_trim has no safe wrapper"
+    reason = "sled's own writes are reached only by replacing a C symbol; mallopt and malloc_trim have no safe wrappers"
 )]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +38,20 @@ pub(super) extern "C" fn sync_file_range(
         SYNCS.fetch_add(1, Ordering::SeqCst);
     }
     answer
+}
+
+/// A buffer of this size or more goes back to the system as soon as it is freed. glibc raises its own mark to the largest
+/// buffer ever freed, and from then on keeps sled's buffers of 8 MiB among all others.
+const LARGE_BUFFER_BYTES: libc::c_int = 1 << 20;
+
+/// Keeps large buffers out of the common heap. Called once, when a journal is opened.
+pub(super) fn give_large_buffers_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: mallopt takes no pointers and may be called by any thread at any time.
+    unsafe {
+        // Without it everything works, with a few MiB more.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE_BUFFER_BYTES);
+    }
 }
 
 /// glibc keeps freed memory for itself unless it is asked; a closed volume's pages are megabytes.

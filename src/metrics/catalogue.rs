@@ -11,6 +11,14 @@ pub const CATALOGUE: &[(&str, &str)] = &[
         "sledge_last_delivery_timestamp_seconds",
         "When Polar last confirmed events; absent before the first time.",
     ),
+    (
+        "sledge_time_to_drain_seconds",
+        "Until nothing is owed to Polar, at the pace of the last minutes; 0 when nothing is owed, absent while that does not shrink.",
+    ),
+    (
+        "sledge_time_to_full_seconds",
+        "Until the journal reaches its limit, at the pace of the last minutes; absent while it does not grow.",
+    ),
     ("sledge_pending_events", "Events owed to Polar."),
     ("sledge_pending_bytes", "Text of the events owed to Polar."),
     ("sledge_pending_at_start", "Events found pending when this process opened the journal."),
@@ -30,7 +38,12 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_commit_events", "Events in one group."),
     ("sledge_journal_bytes", "The journal on disk."),
     ("sledge_journal_limit_bytes", "The most the journal may take on disk."),
+    (
+        "sledge_budget_requests_per_minute",
+        "Requests a minute that delivery allows itself now; +Inf without a limit.",
+    ),
     ("sledge_clock_skew_seconds", "How far our clock is ahead of Polar's."),
+    ("sledge_config_reloads_total", "Reloads of the configuration, by what became of them."),
     ("sledge_build_info", "1, with the version."),
 ];
 

@@ -37,6 +37,8 @@ pub struct Metrics {
     commit_events: Histogram,
     held: IntGaugeVec,
     clock_skew: Gauge,
+    config_reloads: IntCounterVec,
+    budget: Gauge,
     build_info: GaugeVec,
 }
 
@@ -65,6 +67,8 @@ impl Metrics {
             commit_events: Histogram::with_opts(histogram("sledge_commit_events", COUNT_BUCKETS))?,
             held: IntGaugeVec::new(opts("sledge_held"), &["reason"])?,
             clock_skew: Gauge::with_opts(opts("sledge_clock_skew_seconds"))?,
+            config_reloads: IntCounterVec::new(opts("sledge_config_reloads_total"), &["result"])?,
+            budget: Gauge::with_opts(opts("sledge_budget_requests_per_minute"))?,
             build_info: GaugeVec::new(opts("sledge_build_info"), &["version"])?,
             registry,
         };
@@ -76,6 +80,8 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.commit_events.clone()))?;
         metrics.registry.register(Box::new(metrics.held.clone()))?;
         metrics.registry.register(Box::new(metrics.clock_skew.clone()))?;
+        metrics.registry.register(Box::new(metrics.config_reloads.clone()))?;
+        metrics.registry.register(Box::new(metrics.budget.clone()))?;
         metrics.registry.register(Box::new(metrics.build_info.clone()))?;
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
@@ -98,9 +104,10 @@ impl Metrics {
         self.foreign_tokens.inc();
     }
 
-    /// One event was confirmed by Polar this long after its accept. `lane` is a lane's name.
-    pub fn delivery_lag(&self, lane: &'static str, lag: Duration) {
-        self.delivery_lag.with_label_values(&[lane]).observe(lag.as_secs_f64());
+    /// So many events were confirmed by Polar this long after their accept. `lane` is a lane's name.
+    pub fn delivery_lag(&self, lane: &'static str, lag: Duration, events: usize) {
+        let of_lane = self.delivery_lag.with_label_values(&[lane]);
+        (0..events).for_each(|_| of_lane.observe(lag.as_secs_f64()));
     }
 
     /// One request to Polar was answered, or not. `outcome` is one of a closed set.
@@ -132,6 +139,16 @@ impl Metrics {
             .collect();
         reasons.sort_unstable();
         reasons
+    }
+
+    /// The configuration was read again. `result` is one of a closed set.
+    pub fn config_reload(&self, result: &'static str) {
+        self.config_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// How many requests a minute delivery allows itself now; infinite without a limit.
+    pub fn budget(&self, requests_per_minute: f64) {
+        self.budget.set(requests_per_minute);
     }
 
     /// How far our clock is ahead of Polar's (negative: behind).

@@ -187,7 +187,7 @@ async fn every_official_sdk_passes_the_guard_byte_for_byte() {
 async fn grants_come_in_by_the_loopback_address_once_they_are_allowed() {
     let polar = FakePolar::start().await;
     let home = Home::new();
-    let open = Open::start(&home, &polar, &["--http-grants"]).await;
+    let open = Open::start(&home, &polar, &["--http-grants", "on"]).await;
     let grant = r#"{"grant":{"event":"api_usage","property":"units","credits":10},"external_customer_id":"user_1","external_id":"g"}"#;
     let (status, answer) = open.say(request("POST /sledge/v1/grants", &[HOST, JSON], grant)).await;
     assert_eq!(status, 200, "{answer}");

@@ -7,11 +7,24 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod command_line;
+mod configuration;
+mod delivery;
+mod dev_process;
+mod durability;
 mod fake_polar;
+mod first_minute;
 mod isolation;
 mod listeners;
+mod one_command;
 mod outages;
+mod races;
+mod readme;
+mod run_command;
 mod senders;
+mod simulator;
 mod sledge_process;
 mod survival;
 mod tidy;
+mod tool;
+mod trace;

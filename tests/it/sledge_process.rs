@@ -113,9 +113,14 @@ impl SledgeProcess {
     }
 
     /// SIGTERM, and what became of it: the exit status, what it said, what it logged.
-    pub(crate) async fn stop(mut self) -> (ExitStatus, String, String) {
+    pub(crate) async fn stop(self) -> (ExitStatus, String, String) {
         let id = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.end().await
+    }
+
+    /// Waits for its end: the exit status, what it said, what it logged.
+    pub(crate) async fn end(mut self) -> (ExitStatus, String, String) {
         let mut said = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         let status = tokio::time::timeout(PATIENCE, async {
@@ -124,6 +129,11 @@ impl SledgeProcess {
         });
         let status = status.await.expect("sledge did not stop in time");
         (status, said, self.log.await.unwrap())
+    }
+
+    /// The address that answers about its health.
+    pub(crate) fn admin(&self) -> &str {
+        &self.admin
     }
 
     pub(crate) async fn connect(&self) -> UnixStream {
@@ -175,7 +185,10 @@ impl SledgeProcess {
 }
 
 /// Sends a request and reads the answer to its end.
-async fn http(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> (u16, String) {
+pub(crate) async fn http(
+    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
+    request: &str,
+) -> (u16, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

@@ -54,7 +54,7 @@ impl Mailbox {
         sender.connect(&path).unwrap();
         sender.set_nonblocking(true).unwrap();
         let (drain, drained) = watch::channel(false);
-        let listener = DatagramListener::new(socket, admission, settings);
+        let listener = DatagramListener::new(socket, admission);
         (Self { writer, metrics, sender, drain, listener: JoinSet::new(), folder }, listener, drained)
     }
 

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Desk {
     pub(super) writer: WriterByHand,
     pub(super) metrics: Metrics,
+    pub(super) admission: Admission,
     socket: PathBuf,
     drain: watch::Sender<bool>,
     listener: JoinSet<()>,
@@ -51,8 +52,8 @@ impl Desk {
         let bound = UnixListener::bind(&socket).unwrap();
         let (drain, drained) = watch::channel(false);
         let mut listener = JoinSet::new();
-        listener.spawn(StreamListener::new(bound, admission, settings).run(drained));
-        Self { writer, metrics, socket, drain, listener, _folder: folder }
+        listener.spawn(StreamListener::new(bound, admission.clone()).run(drained));
+        Self { writer, metrics, admission, socket, drain, listener, _folder: folder }
     }
 
     pub(super) async fn connect(&self) -> Sender {

@@ -8,7 +8,7 @@ use hyper::Request;
 use super::desk::{BAD, Desk, event, ids, ingest, post, settle_down};
 use crate::clock::Clock;
 use crate::event::Rules;
-use crate::intake::http_service::{HttpService, HttpTerms};
+use crate::intake::http_service::{HttpService, HttpSide};
 use crate::intake::{Admission, Settings};
 use crate::journal::{AppendError, JournalError, WriterByHand};
 use crate::metrics::{Listener, Metrics};
@@ -272,7 +272,7 @@ async fn the_same_service_serves_another_listener_under_its_own_name() {
     let metrics = Metrics::new().unwrap();
     let settings = Settings::default();
     let admission = Admission::new(writer.appender(), metrics, Clock::system(), Rules::default(), &settings);
-    let service = HttpService::new(Arc::new(HttpTerms::new(Listener::Tcp, admission, settings)));
+    let service = HttpService::new(Arc::new(HttpSide::new(Listener::Tcp, admission)));
     let body = Full::new(Bytes::from(format!("{{\"events\":[{}]}}", event("a"))));
     let request = Request::post("/v1/events/ingest").body(body).unwrap();
     let answered = tokio::join!(service.answer(request), async {

@@ -1,4 +1,5 @@
 use super::desk::{Desk, HELLO, code, event, ids, ingest, ok, settle_down};
+use crate::event::Rules;
 use crate::intake::Settings;
 
 #[tokio::test]
@@ -84,4 +85,25 @@ async fn a_sender_who_does_not_read_his_acks_is_not_read_further() {
         }
     };
     assert!(stalled, "{sent} events were read although nobody reads the acks");
+}
+
+#[tokio::test]
+async fn changed_terms_hold_from_the_next_read_and_the_next_connection_on() {
+    let desk = Desk::open();
+    let mut early = desk.connect().await;
+    early.send(format!("{HELLO}{}\n", event("a"))).await;
+    desk.writer.append().await.commit();
+    assert_eq!(early.line().await, ok("a"));
+
+    let settings = Settings { connections_max: 1, ..Settings::default() };
+    desk.admission.change_terms(Rules { event_bytes_max: 10, ..Rules::default() }, settings);
+    early.send(format!("{}\n", event("b"))).await;
+    assert_eq!(
+        code(&early.line().await),
+        "event_too_large",
+        "an open connection stays open under the new rules"
+    );
+    let mut late = desk.connect().await;
+    late.send(HELLO).await;
+    assert_eq!(code(&late.line().await), "busy");
 }

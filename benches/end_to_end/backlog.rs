@@ -1,0 +1,112 @@
+//! What a backlog costs, how fast it drains, and what sledge does when there is nothing to do.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::Extent;
+use super::children::{NOWHERE, Polar, Server};
+use super::events::Lines;
+use super::load::pour_exactly;
+use super::proc_files::{disk_bytes, rss_and_peak_mib, threads, wakes};
+use super::table::{count, median, print, short};
+
+/// Long enough for the writer to tidy up after the last group.
+const SETTLE: Duration = Duration::from_millis(1_500);
+const STARTS: usize = 3;
+
+/// Fills the journal, starts on it, and drains it.
+pub(crate) fn measure(folder: &Path, extent: &Extent) {
+    let lines = Lines::new();
+    let home = tempfile::tempdir_in(folder).unwrap();
+    let journal = home.path().join("data/journal");
+    let events = extent.backlog_events;
+    let mut rows = Vec::new();
+    let mut say = |what: &str, value: String| {
+        eprintln!("  {what}: {value}");
+        rows.push(vec![what.to_owned(), value]);
+    };
+
+    say("start on an empty journal, ms", start_ms(home.path(), true).0);
+    let server = Server::sledge(home.path(), NOWHERE);
+    let empty_disk = disk_bytes(&journal);
+    let rss = |server: &Server| {
+        std::thread::sleep(SETTLE);
+        let (now, peak) = rss_and_peak_mib(server.id());
+        format!("{} (peak {})", short(now), short(peak))
+    };
+    say("RSS with nothing pending, MiB", rss(&server));
+    pour_exactly(&server.socket, &lines, 100_000);
+    say("RSS with 100,000 pending, MiB", rss(&server));
+    let begun = Instant::now();
+    pour_exactly(&server.socket, &lines, events - 100_000);
+    let filled = (events - 100_000) as f64 / begun.elapsed().as_secs_f64();
+    server.wait_for_pending(events);
+    say(&format!("filled up to {} pending, events/s", count(events as f64)), count(filled));
+    say(&format!("RSS with {} pending, MiB", count(events as f64)), rss(&server));
+    let disk = disk_bytes(&journal) - empty_disk;
+    say("disk for each pending event, bytes", short(disk as f64 / events as f64));
+    say("stop, ms", short(server.stop().as_secs_f64() * 1e3));
+    let (clean, rss_after) = start_ms(home.path(), true);
+    say("start on it after a clean stop, ms", clean);
+    say("RSS after that start, MiB", rss_after);
+    say("start on it after kill -9, ms", start_ms(home.path(), false).0);
+
+    let polar = Polar::start();
+    let server = Server::sledge(home.path(), &polar.url());
+    let begun = Instant::now();
+    polar.wait_for(events);
+    let drained = events as f64 / begun.elapsed().as_secs_f64();
+    say("drain, events/s", count(drained));
+    say("RSS after the drain, MiB", rss(&server));
+    say(
+        "disk after the drain, settled volumes still retained, MiB",
+        short(disk_bytes(&journal) as f64 / f64::from(1 << 20)),
+    );
+    drop((server, polar));
+    print(&format!("A backlog of {} events", count(events as f64)), &["", "measured"], &rows);
+}
+
+/// Starts on what is there, ends it cleanly or not, and says the time to ready and the memory then.
+fn start_ms(home: &Path, cleanly: bool) -> (String, String) {
+    let (mut starts, mut rss) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let server = Server::sledge(home, NOWHERE);
+        starts.push(server.ready_after.as_secs_f64() * 1e3);
+        rss.push(rss_and_peak_mib(server.id()).0);
+        if cleanly {
+            server.stop();
+        }
+    }
+    // The first start after a kill -9 is what counts; the one before it ended otherwise.
+    if !cleanly {
+        starts.remove(0);
+    }
+    (short(median(starts)), short(median(rss)))
+}
+
+/// What sledge does when nobody wants anything.
+pub(crate) fn idle(folder: &Path, extent: &Extent) {
+    let home = tempfile::tempdir_in(folder).unwrap();
+    let polar = Polar::start();
+    let server = Server::sledge(home.path(), &polar.url());
+    pour_exactly(&server.socket, &Lines::new(), 1_000);
+    polar.wait_for(1_000);
+    std::thread::sleep(SETTLE);
+    let before = wakes(server.id());
+    std::thread::sleep(extent.idle);
+    let after = wakes(server.id());
+    let seconds = extent.idle.as_secs_f64();
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut total = 0.0;
+    for (name, count) in &after {
+        let per_second = (count - before.get(name).copied().unwrap_or(0)) as f64 / seconds;
+        total += per_second;
+        if per_second > 0.0 {
+            rows.push(vec![format!("thread {name}"), format!("{per_second:.1}")]);
+        }
+    }
+    rows.insert(0, vec!["wake-ups a second, all threads".into(), format!("{total:.1}")]);
+    rows.push(vec!["threads".into(), threads(server.id()).to_string()]);
+    rows.push(vec!["RSS, MiB".into(), short(rss_and_peak_mib(server.id()).0)]);
+    print("Idle, after 1,000 events were delivered", &["", "measured"], &rows);
+}

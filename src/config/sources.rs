@@ -1,0 +1,57 @@
+//! Where a configuration is read from, at the start and again at every reload.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::config_file::CONFIG_FILE;
+use super::fault::Faults;
+use super::origin::Origin;
+use super::raw_config::{CONFIG_VARIABLE, RawConfig};
+use super::surroundings::Surroundings;
+
+/// Flags, the variables of the process, and the file.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// What `--config` names.
+    pub config: Option<PathBuf>,
+    /// What flags say, by the key of their setting.
+    pub flags: Vec<(&'static str, OsString)>,
+    /// Leaves out the variables and everything else that only this machine knows.
+    pub without_environment: bool,
+}
+
+impl Sources {
+    /// Reads all of them, as they are now.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read(&self) -> Result<Config, Faults> {
+        let surroundings =
+            if self.without_environment { Surroundings::blank() } else { Surroundings::of_process() };
+        self.read_in(&surroundings)
+    }
+
+    fn read_in(&self, surroundings: &Surroundings) -> Result<Config, Faults> {
+        let flags = self.flags.iter();
+        let mut raw = flags.fold(RawConfig::default(), |raw, (key, value)| raw.with_flag(key, value));
+        raw.add_variables(surroundings);
+        if let Some((path, named)) = self.file(surroundings) {
+            raw.add_file(&path, &named);
+        }
+        Config::new(raw, surroundings)
+    }
+
+    /// The file and who named it. The usual one is read only if it is there.
+    fn file(&self, surroundings: &Surroundings) -> Option<(PathBuf, Origin)> {
+        let by_flag = self.config.clone().map(|path| (path, Origin::Flag));
+        let by_variable =
+            || Some((surroundings.variable(CONFIG_VARIABLE)?.into(), Origin::Variable(CONFIG_VARIABLE)));
+        let usual = || {
+            let path = Path::new(CONFIG_FILE);
+            // A folder that may not be entered is not taken for one without the file.
+            path.try_exists().unwrap_or(true).then(|| (path.to_owned(), Origin::Default))
+        };
+        by_flag.or_else(by_variable).or_else(usual)
+    }
+}

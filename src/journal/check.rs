@@ -1,0 +1,183 @@
+//! A look at a journal on disk that changes nothing: what lies there, and what a person should know of it.
+//!
+//! The files are scanned for frames as salvage does it; sled is never asked, so that the look can't repair, truncate or
+//! lock anything. While a sledge runs on the folder the figures are of a moment.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::frame::RowName;
+use super::high_water::HighWater;
+use super::salvage::scan_file;
+use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
+use super::volume_index::VolumeIndex;
+
+/// What lies in a journal's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// The three rows: grants, usage, dead.
+    pub rows: Vec<RowReport>,
+    /// Damaged volumes put aside.
+    pub quarantined: usize,
+    /// What a person should know, in sentences; empty when all is well.
+    pub findings: Vec<String>,
+}
+
+/// One row of volumes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RowReport {
+    /// `grants`, `usage` or `dead`.
+    pub row: String,
+    /// Its volumes, oldest first.
+    pub volumes: Vec<VolumeReport>,
+    /// Events (in the dead row: letters) that are owed (kept).
+    pub pending_events: u64,
+    /// The first seq never used, as the volumes tell.
+    pub next_seq: u64,
+    /// The first seq never used, as the high-water mark tells; at most a second behind, never ahead.
+    pub high_water: u64,
+}
+
+/// One volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeReport {
+    /// Its folder's name.
+    pub volume: String,
+    /// `pending` or `settled` as its index says, `open` where it has none.
+    pub state: &'static str,
+    /// What it takes on disk.
+    pub bytes: u64,
+    /// Whole blocks found in it.
+    pub blocks: usize,
+    /// Of them, those without a settlement.
+    pub pending_blocks: usize,
+    /// Their events.
+    pub pending_events: u64,
+}
+
+/// Looks at the journal in `folder` without changing anything.
+///
+/// # Errors
+/// When the folder or a file in it can't be read.
+pub fn check(folder: &Path) -> io::Result<CheckReport> {
+    let mut report = CheckReport::default();
+    let mark = match fs::read(folder.join(HIGH_WATER)) {
+        Ok(bytes) => HighWater::decode_file(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => HighWater::default(),
+        Err(error) => return Err(error),
+    };
+    for row in RowName::ALL {
+        let rows = check_row(folder, row, &mark, &mut report.findings)?;
+        report.rows.push(rows);
+    }
+    report.quarantined = fs::read_dir(folder.join(QUARANTINE)).map(Iterator::count).unwrap_or_default();
+    if report.quarantined > 0 {
+        report.findings.push(format!(
+            "{} damaged volumes lie in {}; check the disk, and remove them once they have been looked at",
+            report.quarantined,
+            folder.join(QUARANTINE).display()
+        ));
+    }
+    for blob in blobs(folder) {
+        report
+            .findings
+            .push(format!("{} lies outside the files that are synced; please report this", blob.display()));
+    }
+    Ok(report)
+}
+
+fn check_row(
+    folder: &Path,
+    row: RowName,
+    mark: &HighWater,
+    findings: &mut Vec<String>,
+) -> io::Result<RowReport> {
+    let row_folder = folder.join(row.as_str());
+    let mut names = Vec::new();
+    match fs::read_dir(&row_folder) {
+        Ok(entries) => {
+            for entry in entries {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with("volume-") && entry.file_type()?.is_dir() {
+                    names.push(name);
+                }
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    names.sort();
+    let mut report = RowReport {
+        row: row.as_str().to_owned(),
+        volumes: Vec::new(),
+        pending_events: 0,
+        next_seq: 0,
+        high_water: mark.next_seq(row),
+    };
+    for name in names {
+        let (volume, next_seq) = check_volume(&row_folder, name, findings)?;
+        report.pending_events += volume.pending_events;
+        report.next_seq = report.next_seq.max(next_seq);
+        report.volumes.push(volume);
+    }
+    if report.high_water > report.next_seq && !report.volumes.is_empty() {
+        findings.push(format!(
+            "the {} row once got to seq {}, but only seqs below {} are found: the disk may have lost what it had confirmed",
+            report.row, report.high_water, report.next_seq
+        ));
+    }
+    Ok(report)
+}
+
+fn check_volume(
+    row_folder: &Path,
+    name: String,
+    findings: &mut Vec<String>,
+) -> io::Result<(VolumeReport, u64)> {
+    let path = row_folder.join(&name);
+    let found = match fs::File::open(path.join("db")) {
+        Ok(file) => scan_file(file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => scan_file(io::empty())?,
+        Err(error) => return Err(error),
+    };
+    let pending = found.pending();
+    let mut state = "open";
+    if let Ok(bytes) = fs::read(path.with_extension("index")) {
+        match VolumeIndex::decode(&bytes) {
+            Some(VolumeIndex::Settled(_)) => state = "settled",
+            Some(VolumeIndex::Pending(entries)) => {
+                state = "pending";
+                let is_there = |seq| pending.iter().any(|(entry, _)| entry.seq == seq);
+                let lost: Vec<_> = entries.iter().filter(|entry| !is_there(entry.seq)).collect();
+                if !lost.is_empty() {
+                    let events: u64 = lost.iter().map(|entry| u64::from(entry.events)).sum();
+                    findings.push(format!(
+                        "{} blocks with {events} events of {name} are damaged; what is intact is salvaged when the volume is read",
+                        lost.len()
+                    ));
+                }
+            }
+            None => {
+                findings.push(format!("the index of {name} is damaged; the volume itself is read instead"))
+            }
+        }
+    }
+    let settled = state == "settled";
+    let volume = VolumeReport {
+        state,
+        bytes: folder_bytes(&path),
+        blocks: found.blocks(),
+        pending_blocks: if settled { 0 } else { pending.len() },
+        pending_events: if settled {
+            0
+        } else {
+            pending.iter().map(|(entry, _)| u64::from(entry.events)).sum()
+        },
+        volume: name,
+    };
+    Ok((volume, found.next_seq()))
+}

@@ -1,0 +1,219 @@
+//! What somebody who tries sledge sees in the first minute: `sledge dev`, and every way to send it an event.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::dev_process::DevProcess;
+use crate::one_command::{Ended, run, run_sledge};
+use crate::tool;
+
+/// What is wanted of a quick thing on a machine of its own. One of three tries must do: another process may take the
+/// machine for a moment, but not each time.
+const TRIES: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dev_is_up_within_a_second() {
+    let mut waits = Vec::new();
+    for _ in 0..TRIES {
+        let begun = Instant::now();
+        let mut dev = DevProcess::spawn(|_| ());
+        dev.says("sledge listens at").await;
+        let said = begun.elapsed();
+        let socket = dev.socket();
+        let sent = send(&["send", "api_usage", "--customer", "user_123", "--meta", "units=1"], &dev).await;
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        assert!(socket.exists());
+        waits.push((said, begun.elapsed()));
+    }
+    println!("from the start of dev to its first line, and to its first ack: {waits:?}");
+    let best = waits.iter().map(|(said, _)| *said).min().unwrap();
+    assert!(best < Duration::from_secs(1), "{waits:?}");
+}
+
+/// `sledge` with these words and the socket of this dev.
+async fn send(words: &[&str], dev: &DevProcess) -> Ended {
+    let socket = dev.socket();
+    run_sledge(&[words, &["--socket", socket.to_str().unwrap()]].concat()).await
+}
+
+/// Has an event sent `TRIES` times, and expects each at Polar, one of them within two seconds.
+async fn arrives_in_time(dev: &DevProcess, way: &str, command: impl Fn() -> (Command, String), answer: &str) {
+    let events =
+        || async { serde_json::from_str::<Value>(&dev.ask_polar("GET", "/simulator/state", "").await) };
+    let mut waits = Vec::new();
+    for _ in 0..TRIES {
+        let before = events().await.unwrap()["events_inserted"].as_u64().unwrap();
+        let (command, input) = command();
+        let begun = Instant::now();
+        let ended = run(command, &input).await;
+        assert_eq!(ended.code, Some(0), "{way}: {ended:?}");
+        assert!(ended.out.contains(answer), "{way}: {ended:?}");
+        dev.has_events(before + 1).await;
+        waits.push(begun.elapsed());
+    }
+    println!("from {way} to Polar: {waits:?}");
+    assert!(waits.iter().min().unwrap() < &Duration::from_secs(2), "{way}: {waits:?}");
+}
+
+const EVENT: &str = r#"{"name":"api_usage","external_customer_id":"user_123","metadata":{"units":1}}"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_by_curl_is_at_polar_within_two_seconds() {
+    if !tool::is_there("curl", &["--version"]) {
+        return;
+    }
+    let dev = DevProcess::start().await;
+    let curl = || {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", "--unix-socket"]).arg(dev.socket());
+        curl.args(["http://localhost/v1/events/ingest", "-H", "content-type: application/json"]);
+        curl.args(["-d", &format!(r#"{{"events":[{EVENT}]}}"#)]);
+        (curl, String::new())
+    };
+    arrives_in_time(&dev, "curl", curl, r#"{"inserted":1,"duplicates":0}"#).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_by_socat_is_at_polar_within_two_seconds_with_and_without_ack() {
+    if !tool::is_there("socat", &["-V"]) {
+        return;
+    }
+    let dev = DevProcess::start().await;
+    let socat = |input: String| {
+        let mut socat = Command::new("socat");
+        // Time to hear the ack after the end of the input; it ends earlier, when sledge closes.
+        socat.args(["-t", "30", "-"]).arg(format!("UNIX-CONNECT:{}", dev.socket().display()));
+        (socat, input)
+    };
+    arrives_in_time(&dev, "socat", || socat(format!("{EVENT}\n")), "").await;
+    let hello = r#"{"sledge":{"ack":"each"}}"#;
+    arrives_in_time(
+        &dev,
+        "socat with ack",
+        || socat(format!("{hello}\n{EVENT}\n")),
+        r#"{"ok":true,"external_id":""#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_by_sledge_send_is_at_polar_within_two_seconds() {
+    let dev = DevProcess::start().await;
+    let named = || {
+        let mut command =
+            crate::one_command::sledge(&["send", "api_usage", "--customer", "user_123", "--meta", "units=1"]);
+        command.arg("--socket").arg(dev.socket());
+        (command, String::new())
+    };
+    arrives_in_time(&dev, "sledge send NAME", named, "accepted ").await;
+    let piped = || {
+        let mut command = crate::one_command::sledge(&["send", "--socket"]);
+        command.arg(dev.socket());
+        (command, format!("{EVENT}\n"))
+    };
+    arrives_in_time(&dev, "sledge send", piped, "accepted 1 event").await;
+}
+
+/// The lines that dev tells to copy are run as they stand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lines_that_dev_tells_to_copy_work() {
+    if !tool::is_there("curl", &["--version"]) || !tool::is_there("nc", &["-h"]) {
+        return;
+    }
+    let dev = DevProcess::start().await;
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
+    let is_command =
+        |line: &&String| ["sledge ", "curl ", "echo "].iter().any(|start| line.starts_with(start));
+    let lines: Vec<String> = dev
+        .said
+        .iter()
+        .filter(is_command)
+        .filter(|line| !line.starts_with("sledge listens"))
+        .cloned()
+        .collect();
+    assert_eq!(lines.len(), 5, "{lines:?}");
+    for (sent, line) in (0..).zip(&lines) {
+        let mut shell = Command::new("sh");
+        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+        shell.args(["-c", line]).env("PATH", path);
+        let ended = run(shell, "").await;
+        assert_eq!(ended.code, Some(0), "{line}: {ended:?}");
+        if !line.starts_with("sledge status") {
+            dev.has_events(sent + 1).await;
+        }
+    }
+}
+
+/// The credits that the simulator's API says are left.
+async fn balance(dev: &DevProcess) -> f64 {
+    let meters = dev.ask_polar("GET", "/v1/customer-meters/?external_customer_id=user_123", "").await;
+    let meters: Value = serde_json::from_str(&meters).unwrap();
+    assert_eq!(meters["items"].as_array().unwrap().len(), 1, "{meters}");
+    meters["items"][0]["balance"].as_f64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_credits_granted_three_and_eight_used_leave_one_owed() {
+    let mut dev = DevProcess::start().await;
+    let grant = &["grant", "10", "--customer", "user_123", "--event", "api_usage", "--property", "units"][..];
+    let three = &["send", "api_usage", "--customer", "user_123", "--meta", "units=3"][..];
+    let eight = &["send", "api_usage", "--customer", "user_123", "--meta", "units=8"][..];
+    for (words, units, left) in [(grant, "-10", 10), (three, "3", 7), (eight, "8", -1)] {
+        let sent = send(words, &dev).await;
+        assert_eq!(sent.code, Some(0), "{sent:?}");
+        let line = dev.says("api_usage user_123").await;
+        assert!(line.contains(&format!(" units={units} ")), "{line}");
+        assert!(line.contains(&format!(" balance {left} (API Calls)")), "{line}");
+        assert!((balance(&dev).await - f64::from(left)).abs() < 1e-9);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_c_ends_dev_and_leaves_nothing_behind() {
+    let dev = DevProcess::start().await;
+    let socket = dev.socket();
+    let sent = send(&["send", "api_usage", "--customer", "user_123", "--meta", "units=1"], &dev).await;
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    assert!(socket.exists());
+    let (status, said, log, left) = dev.end_by(Signal::INT).await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(said.last().unwrap().starts_with("delivered 1, left 0"), "{said:?}");
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dev_never_uses_or_shows_a_token_of_the_user() {
+    const MARKER: &str = "polar_oat_marker_of_a_real_token";
+    let credentials = tempfile::tempdir().unwrap();
+    let file = credentials.path().join("polar_access_token");
+    std::fs::write(&file, MARKER).unwrap();
+    let mut dev = DevProcess::spawn(|command| {
+        command.env("POLAR_ACCESS_TOKEN", MARKER).env("SLEDGE_TOKEN_FILE", &file);
+        command.env("CREDENTIALS_DIRECTORY", credentials.path()).env("SLEDGE_LOG", "trace");
+    });
+    dev.says("what arrives at Polar").await;
+    // Its Polar now lets in whoever has the user's token, and nobody else: so nothing may arrive.
+    dev.ask_polar("PATCH", "/simulator/settings", &format!(r#"{{"accepted_tokens":["{MARKER}"]}}"#)).await;
+    let sent = send(&["send", "api_usage", "--customer", "user_123", "--meta", "units=1"], &dev).await;
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    let admin = dev.word_after("sledge status --admin ");
+    let held = async {
+        loop {
+            let status = run_sledge(&["status", "--admin", &admin]).await;
+            assert!(!format!("{status:?}").contains(MARKER));
+            if status.out.contains("delivery is held: unauthorized") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::sledge_process::PATIENCE, held).await.expect("dev's own token to be refused");
+    let (status, said, log, _) = dev.end_by(Signal::INT).await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(said.last().unwrap().starts_with("delivered 0, left 1"), "{said:?}");
+    assert!(!said.join("\n").contains(MARKER) && !log.contains(MARKER));
+    assert!(!log.is_empty(), "at the level trace there is a log that could hold it");
+}

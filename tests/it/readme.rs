@@ -1,0 +1,155 @@
+//! The README does what it says: its shell blocks are run as they stand, against a running `sledge dev`, and what it
+//! shows is what comes out.
+
+use std::fs;
+use std::path::Path;
+
+use tokio::process::Command;
+
+use crate::dev_process::DevProcess;
+use crate::one_command::run;
+use crate::tool;
+
+/// Where the README's dev listens. The test's own listens elsewhere, so that it can run beside another.
+const SOCKET: &str = "/tmp/sledge-dev.sock";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The fenced blocks: what follows the fence, and the text inside.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(kind) = line.strip_prefix("```") {
+            let inside: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            blocks.push((kind.to_owned(), inside.join("\n")));
+        }
+    }
+    blocks
+}
+
+/// Whether a line is as shown, where each `…` stands for anything.
+fn is_as_shown(line: &str, shown: &str) -> bool {
+    let mut parts = shown.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = line.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some((_, after)) = rest.split_once(part) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+/// Every line is as shown, one by one.
+fn assert_as_shown(said: &[&str], shown: &str, of: &str) {
+    let shown: Vec<&str> = shown.lines().collect();
+    let fits =
+        said.len() == shown.len() && said.iter().zip(&shown).all(|(said, shown)| is_as_shown(said, shown));
+    assert!(fits, "{of}\nsays\n{}\nand is shown as\n{}", said.join("\n"), shown.join("\n"));
+}
+
+#[test]
+fn a_line_is_told_from_one_that_is_not_as_shown() {
+    assert!(is_as_shown("accepted 1 event", "accepted 1 event"));
+    assert!(is_as_shown("lag        none", "lag        …"));
+    assert!(is_as_shown("id=7  balance 10 (A)", "id=…  balance 10 (A)"));
+    for other in ["id=7  balance 1 (A)", "id=7  balance 10 (A) and more", "no id=7  balance 10 (A)", ""] {
+        assert!(!is_as_shown(other, "id=…  balance 10 (A)"), "{other}");
+    }
+    assert!(!is_as_shown("accepted 1 event more", "accepted 1 event"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shell_block_of_the_readme_does_what_is_shown() {
+    if !tool::is_there("curl", &["--version"]) || !tool::is_there("nc", &["-h"]) {
+        return;
+    }
+    let mut dev = DevProcess::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let socket = dev.socket().to_str().unwrap().to_owned();
+    let admin = dev.word_after("sledge status --admin ");
+    let mut exports = String::new();
+    let mut ran = 0;
+    let text = readme();
+    let mut blocks = blocks(&text).into_iter().peekable();
+    while let Some((kind, block)) = blocks.next() {
+        if kind == "text dev" {
+            let lines = block.lines().count();
+            while dev.said.iter().filter(|line| line.starts_with("  ")).count() < lines {
+                dev.says("  ").await;
+            }
+            let shown: Vec<&str> = dev
+                .said
+                .iter()
+                .map(String::as_str)
+                .filter(|line| line.starts_with("  "))
+                .take(lines)
+                .collect();
+            assert_as_shown(&shown, &block, "sledge dev");
+        }
+        if kind != "sh" || block.starts_with("cargo ") {
+            continue;
+        }
+        let block = block.replace(SOCKET, &socket);
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", &format!("exec 2>&1\n{exports}{block}")]).current_dir(folder.path());
+        shell.env("PATH", &path).env("SLEDGE_ADMIN", &admin);
+        for variable in ["POLAR_ACCESS_TOKEN", "SLEDGE_SOCKET"] {
+            shell.env_remove(variable);
+        }
+        let ended = run(shell, "").await;
+        assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
+        match blocks.peek() {
+            Some((kind, shown)) if kind == "text" => {
+                assert_as_shown(&ended.out.lines().collect::<Vec<_>>(), shown, &block);
+            }
+            _ => assert_eq!(ended.out, "", "what it says is not shown: {block}"),
+        }
+        exports
+            .extend(block.lines().filter(|line| line.starts_with("export ")).map(|line| format!("{line}\n")));
+        ran += 1;
+    }
+    assert!(ran >= 7, "only {ran} blocks were run");
+}
+
+#[test]
+fn what_the_readme_does_not_run_here_is_there_all_the_same() {
+    let text = readme();
+    let blocks = blocks(&text);
+    let cargo: Vec<&str> =
+        blocks.iter().filter(|(kind, _)| kind == "sh").map(|(_, block)| block.as_str()).take(2).collect();
+    assert_eq!(cargo, ["cargo run --release -- dev", "cargo test"], "the two commands come first");
+    sledge::cli::check(["sledge", "dev"].map(Into::into)).unwrap();
+    for (_, block) in blocks.iter().filter(|(kind, _)| kind == "bash") {
+        for line in block.lines() {
+            if line.starts_with("sledge ") {
+                sledge::cli::check(line.split(' ').map(Into::into)).unwrap();
+            }
+            for word in line.split(' ').filter(|word| word.starts_with("systemd/")) {
+                assert!(root().join(word).is_file(), "{line}");
+            }
+        }
+    }
+    let metrics = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    for (_, block) in blocks.iter().filter(|(kind, _)| kind == "yaml") {
+        for line in block.lines() {
+            assert!(
+                metrics.contains(line.trim()),
+                "docs/metrics.md, whose rules are checked, has not: {line}"
+            );
+        }
+    }
+    for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(link.starts_with("https://") || root().join(link).is_file(), "nothing is at {link}");
+    }
+}
