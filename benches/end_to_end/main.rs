@@ -66,7 +66,7 @@ fn main() {
     } else {
         Extent {
             rounds: 5,
-            each: Duration::from_secs(2),
+            each: Duration::from_millis(1_500),
             idle: Duration::from_secs(10),
             backlog_events: 1_000_000,
             load,

@@ -1,18 +1,23 @@
-//! The HTTP server of the admin address.
+//! The HTTP server of the admin address, and of the admin socket.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::answer::answer;
+use super::door::Door;
+use super::letter_desk::LetterDesk;
+use super::letter_verbs;
 use super::settings::Settings;
 use super::view::View;
 
@@ -28,28 +33,36 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub struct Admin {
     settings: Arc<Settings>,
     view: Arc<View>,
+    desk: Option<LetterDesk>,
 }
 
 impl Admin {
-    /// An admin server that shows `view`.
+    /// An admin server that shows `view`, and through which nothing can be changed.
     #[must_use]
     pub fn new(settings: Settings, view: View) -> Self {
-        Self { settings: Arc::new(settings), view: Arc::new(view) }
+        Self { settings: Arc::new(settings), view: Arc::new(view), desk: None }
+    }
+
+    /// The same, with dead letters to be looked after: only for a door that nobody but the owner can open.
+    #[must_use]
+    pub fn with_letters(self, desk: LetterDesk) -> Self {
+        Self { desk: Some(desk), ..self }
     }
 
     /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
     /// none can hold a place for long.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+    pub async fn serve<D: Door>(self, listener: D, shutdown: impl Future<Output = ()>) {
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if connections.len() < self.settings.connections_max => {
+                accepted = listener.next(), if connections.len() < self.settings.connections_max => {
                     match accepted {
-                        Ok((stream, _)) => {
-                            connections.spawn(connection(stream, self.settings.clone(), self.view.clone()));
+                        Ok(stream) => {
+                            let (settings, view) = (self.settings.clone(), self.view.clone());
+                            connections.spawn(connection(stream, settings, view, self.desk.clone()));
                         }
                         Err(error) => {
                             warn!(%error, "the admin address could not accept a connection");
@@ -67,10 +80,22 @@ impl Admin {
     }
 }
 
-async fn connection(stream: TcpStream, settings: Arc<Settings>, view: Arc<View>) {
-    let service = service_fn(|request| {
-        let response = answer(&request, &view, &settings.hosts);
-        async move { Ok::<_, Infallible>(response) }
+async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: T,
+    settings: Arc<Settings>,
+    view: Arc<View>,
+    desk: Option<LetterDesk>,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let is_verb = request.uri().path().starts_with(letter_verbs::PATH);
+        let desk = desk.as_ref().filter(|_| is_verb);
+        let (view, settings) = (&view, &settings);
+        async move {
+            Ok::<_, Infallible>(match desk {
+                Some(desk) => letter_verbs::answer(request, desk).await,
+                None => answer(&request, view, &settings.hosts),
+            })
+        }
     });
     let served = http1::Builder::new()
         .keep_alive(false)

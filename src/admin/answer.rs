@@ -15,6 +15,7 @@ use super::scrape;
 use super::status::{PartState, Status};
 use super::view::View;
 
+pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "<!doctype html><title>sledge</title><h1>sledge</h1><ul>\
 <li><a href=\"/status\">/status</a> what is owed, how old it is, and why\
@@ -90,18 +91,22 @@ fn status(view: &View) -> Response<Full<Bytes>> {
     match serde_json::to_vec_pretty(&Status::of(view)) {
         Ok(mut json) => {
             json.push(b'\n');
-            respond(StatusCode::OK, "application/json", json)
+            respond(StatusCode::OK, JSON, json)
         }
         Err(error) => failed(&error),
     }
 }
 
-fn failed(error: &(dyn std::error::Error + 'static)) -> Response<Full<Bytes>> {
+pub(super) fn failed(error: &(dyn std::error::Error + 'static)) -> Response<Full<Bytes>> {
     error!(error, "the admin address could not write its answer");
     respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the answer could not be written; see the log\n")
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+pub(super) fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     let headers = response.headers_mut();

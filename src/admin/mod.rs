@@ -1,10 +1,13 @@
-//! Looking in: whether sledge lives, whether it is ready, its metrics and its status, over HTTP. It only ever reads,
-//! and shows nothing of any customer.
+//! Looking in: whether sledge lives, whether it is ready, its metrics and its status, over HTTP. The address only ever
+//! reads, and shows nothing of any customer. A Unix socket of the owner's own beside it looks after dead letters too.
 
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod admin;
 mod answer;
+mod door;
 mod host;
+mod letter_desk;
+mod letter_verbs;
 mod outlook;
 mod scrape;
 mod settings;
@@ -12,6 +15,9 @@ mod status;
 mod view;
 
 pub use admin::Admin;
+pub use door::Door;
+pub use letter_desk::{Dropped, Imported, LetterDesk, Letters, Numbers};
+pub use letter_verbs::{Problem, ProblemDetail};
 pub use outlook::Outlook;
 pub use settings::Settings;
 pub use status::{

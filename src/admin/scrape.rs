@@ -65,6 +65,9 @@ fn ledger(accounts: &Accounts) -> Vec<MetricFamily> {
             "sledge_dead_letters",
             by_label("origin", Origin::ALL.map(Origin::as_str), accounts.dead_letters),
         ),
+        counter("sledge_dead_letters_not_kept_total", vec![(vec![], number(accounts.dead_letters_not_kept))]),
+        gauge("sledge_dead_letter_bytes", vec![(vec![], number(accounts.dead_letter_bytes))]),
+        gauge("sledge_dead_letter_limit_bytes", vec![(vec![], number(accounts.dead_letter_limit_bytes))]),
         gauge("sledge_journal_bytes", vec![(vec![], number(accounts.journal_bytes))]),
         gauge("sledge_journal_limit_bytes", vec![(vec![], number(accounts.journal_limit_bytes))]),
     ]

@@ -19,6 +19,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The default limits for a Unix socket. A retry of many letters may wait for a slow disk, so there is more time.
+    #[must_use]
+    pub fn on_socket() -> Self {
+        Self { connections_max: 8, connection_timeout: Duration::from_secs(120), ..Self::at(String::new()) }
+    }
+
     /// The default limits at this address.
     #[must_use]
     pub fn at(address: String) -> Self {

@@ -90,6 +90,15 @@ pub struct DeadLettersStatus {
     pub delivery: u64,
     /// Refused here, from senders who get no answers.
     pub intake: u64,
+    /// Refused in this life and not even kept, because the dead letters had reached their limit.
+    #[serde(default)]
+    pub not_kept: u64,
+    /// What they take on disk.
+    #[serde(default)]
+    pub bytes: u64,
+    /// The most they may take, before refused events are no longer kept.
+    #[serde(default)]
+    pub limit_bytes: u64,
 }
 
 /// The journal's size.
@@ -147,8 +156,9 @@ impl Status {
     pub(super) fn of(view: &View) -> Self {
         let accounts = view.accounts.read();
         let now = (view.now)();
-        let parts: Vec<PartStatus> =
+        let mut parts: Vec<PartStatus> =
             view.health.parts().into_iter().map(|(part, state)| PartStatus::of(part, state)).collect();
+        parts.extend(full_dead_letters(&accounts));
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: view.started.elapsed().as_secs_f64(),
@@ -198,7 +208,13 @@ impl AccountsStatus {
 impl DeadLettersStatus {
     fn of(accounts: &Accounts) -> Self {
         let [delivery, intake] = accounts.dead_letters;
-        Self { delivery, intake }
+        Self {
+            delivery,
+            intake,
+            not_kept: accounts.dead_letters_not_kept,
+            bytes: accounts.dead_letter_bytes,
+            limit_bytes: accounts.dead_letter_limit_bytes,
+        }
     }
 }
 
@@ -211,6 +227,18 @@ impl PartStatus {
         };
         Self { part: part.to_owned(), state, reason }
     }
+}
+
+/// A full `dead` row is a part to look at; one with room is nothing to speak of.
+fn full_dead_letters(accounts: &Accounts) -> Option<PartStatus> {
+    if accounts.dead_letter_limit_bytes == 0 || !accounts.dead_letters_full() {
+        return None;
+    }
+    let (bytes, limit) = (accounts.dead_letter_bytes, accounts.dead_letter_limit_bytes);
+    let reason = format!(
+        "they take {bytes} of {limit} bytes: refused events are only counted, not kept; retry, or export and drop, with `sledge dead-letters`"
+    );
+    Some(PartStatus::of("dead letters", State::Degraded(reason)))
 }
 
 /// Seconds since `then`; zero for a time that lies ahead, as after a step of the clock.

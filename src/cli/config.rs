@@ -62,7 +62,7 @@ struct ShowArgs {
 
 /// Prints a file with every setting, its default and its reason, to begin from.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   sledge config default > sledge.toml")]
 struct DefaultArgs {}
 

@@ -54,7 +54,7 @@ struct Arrived<'a> {
 }
 
 /// `api_usage user_123 units=-10 id=… balance 10`.
-fn line(event: &str, balances: &[BalanceView]) -> String {
+pub(super) fn line(event: &str, balances: &[BalanceView]) -> String {
     let Ok(event) = serde_json::from_str::<Arrived<'_>>(event) else {
         return "  an event".to_owned();
     };

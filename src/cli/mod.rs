@@ -1,5 +1,6 @@
 //! The voice of sledge: the only room that prints or exits.
 
+mod arrival_lines;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
 mod completions;

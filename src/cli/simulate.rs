@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use tokio::net::TcpListener;
 
+use super::arrival_lines;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::log::LogArgs;
@@ -15,15 +16,20 @@ use crate::simulator::{Settings, Simulator};
 
 /// Runs Polar in memory: for tests, and for trying an application without an account.
 ///
-/// It answers as Polar does, to any token that starts with polar_oat_. What arrived is shown on its first page.
+/// It answers as Polar does, to any token that starts with polar_oat_. What arrives is shown here as it arrives, and
+/// on its page /simulator.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge simulate
+  sledge simulate --json --listen 127.0.0.1:0      says first where it listens, then what arrives
   POLAR_ACCESS_TOKEN=polar_oat_any sledge run --polar-url http://127.0.0.1:8899")]
 pub(super) struct SimulateArgs {
     /// The loopback address to listen on; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8899")]
     listen: SocketAddr,
+    /// One JSON object a line: first where it listens, then each request that arrives, with its first events
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -52,13 +58,28 @@ pub(super) async fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
 pub(super) async fn simulate(args: SimulateArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     args.log.start(no_color, "info")?;
     let listener = bind(args.listen).await?;
-    voice.say(&format!("Polar in memory listens on http://{}", listener.local_addr()?))?;
+    let address = format!("http://{}", listener.local_addr()?);
     let simulator = simulator();
+    let mut arrivals = simulator.arrivals();
+    // Before anybody can know the address and stop it in the next moment.
+    let signals = Signals::new()?;
+    voice.say(&greeting(&address, args.json))?;
     let work = |stopped: tokio::sync::oneshot::Receiver<()>| async move {
-        simulator.serve(listener, async { drop(stopped.await) }).await?;
+        tokio::select! {
+            served = simulator.serve(listener, async { drop(stopped.await) }) => served?,
+            Err(failure) = arrival_lines::tell(&simulator, &mut arrivals, args.json, voice) => return Err(failure),
+        }
+        arrival_lines::tell_the_rest(&simulator, &mut arrivals, args.json, voice)?;
         Ok(Exit::Ok)
     };
-    Signals::new()?.run(work).await
+    signals.run(work).await
+}
+
+fn greeting(address: &str, json: bool) -> String {
+    if json {
+        return serde_json::json!({"listening": address}).to_string();
+    }
+    format!("Polar in memory listens on {address}; what arrived: {address}/simulator")
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::{bytes, count, duration, events};
 use super::voice::{Tone, Voice};
-use crate::admin::{PartState, Status};
+use crate::admin::{DeadLettersStatus, PartState, Status};
 use crate::config;
 
 /// A delivery that is this late is worth a look; Polar answers within seconds, and a rate limit clears within a minute.
@@ -116,7 +116,10 @@ fn findings(status: &Status) -> Vec<String> {
         findings.push(format!("the journal is {percent} % full; at its limit new events are refused"));
     }
     if status.dead_letters.delivery > 0 {
-        findings.push(format!("delivery gave up {}", events(status.dead_letters.delivery)));
+        findings.push(format!(
+            "delivery gave up {}; see them with `sledge dead-letters list`",
+            events(status.dead_letters.delivery)
+        ));
     }
     findings
 }
@@ -152,11 +155,7 @@ fn lines(status: &Status, voice: &Voice) -> Vec<String> {
             events(accounts.inserted + accounts.duplicates),
             count(accounts.duplicates)
         ),
-        format!(
-            "dead       {} given up by delivery, {} refused without an ack and kept",
-            count(status.dead_letters.delivery),
-            count(status.dead_letters.intake)
-        ),
+        dead_letters(&status.dead_letters),
         format!("journal    {} of {}", bytes(status.journal.bytes), bytes(status.journal.limit_bytes)),
         format!("ready      {ready}"),
     ];
@@ -166,12 +165,22 @@ fn lines(status: &Status, voice: &Voice) -> Vec<String> {
     lines
 }
 
+fn dead_letters(letters: &DeadLettersStatus) -> String {
+    let mut line = format!(
+        "dead       {} given up by delivery, {} refused without an ack and kept",
+        count(letters.delivery),
+        count(letters.intake)
+    );
+    if letters.not_kept > 0 {
+        line.push_str(&format!(", {} more for which there was no room", count(letters.not_kept)));
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::{
-        AccountsStatus, DeadLettersStatus, JournalStatus, LaneStatus, PartStatus, PendingStatus,
-    };
+    use crate::admin::{AccountsStatus, JournalStatus, LaneStatus, PartStatus, PendingStatus};
 
     fn well() -> Status {
         let lane = |events| LaneStatus { events, oldest_age_seconds: None };
@@ -192,7 +201,13 @@ mod tests {
                 dead_lettered: 0,
                 pending: 1_200,
             },
-            dead_letters: DeadLettersStatus { delivery: 0, intake: 0 },
+            dead_letters: DeadLettersStatus {
+                delivery: 0,
+                intake: 0,
+                not_kept: 0,
+                bytes: 0,
+                limit_bytes: 1 << 26,
+            },
             journal: JournalStatus { bytes: 1 << 20, limit_bytes: 1 << 30 },
             ready: true,
             parts: vec![PartStatus { part: "journal".to_owned(), state: PartState::Ready, reason: None }],
@@ -215,7 +230,10 @@ mod tests {
                 |status| status.journal.bytes = 900 << 20,
                 "the journal is 87 % full; at its limit new events are refused",
             ),
-            (|status| status.dead_letters.delivery = 1, "delivery gave up 1 event"),
+            (
+                |status| status.dead_letters.delivery = 1,
+                "delivery gave up 1 event; see them with `sledge dead-letters list`",
+            ),
             (|status| status.parts[0].state = PartState::NotReady, "journal is not ready: no reason given"),
             (|status| status.parts[0].state = PartState::Degraded, "journal is degraded: no reason given"),
         ];

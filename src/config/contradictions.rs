@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::config::Config;
 use super::fault::Fault;
+use super::origin::Origin;
 use super::setting::Value;
 use super::surroundings::Surroundings;
 use super::table::setting;
@@ -86,7 +87,7 @@ fn not_over(config: &Config, small: &str, large: &str, why: &str) -> Option<Faul
         return None;
     }
     let (low_origin, high_origin) = (config.origins.of(small), config.origins.of(large));
-    if *low_origin == super::origin::Origin::Default {
+    if *low_origin == Origin::Default {
         let problem = format!("{high} is below {small}, which is {low} {low_origin}: {why}");
         return Some(Fault::new(
             large,
@@ -117,4 +118,45 @@ fn low_water_over_disk(config: &Config, surroundings: &Surroundings) -> Option<F
         );
         Fault::new(KEY, config.origins.of(KEY), &problem, "write far less, or leave it out")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RawConfig;
+
+    #[test]
+    fn a_low_water_mark_above_the_disk_would_refuse_every_event() {
+        const DISK: u64 = 10 << 30;
+        let token = [("POLAR_ACCESS_TOKEN", "polar_oat_x")];
+        let surroundings = Surroundings::made_up(&token, &[], true).with_disk(DISK);
+        let with_mark = |bytes: u64| {
+            Config::new(
+                RawConfig::default().with_flag("journal.low_water_bytes", bytes.to_string()),
+                &surroundings,
+            )
+        };
+        assert!(with_mark(DISK - 1).is_ok());
+        let faults = with_mark(DISK).unwrap_err().to_string();
+        assert!(faults.contains("every event would be refused"), "{faults}");
+    }
+
+    #[test]
+    fn every_rule_names_two_numbers_that_do_not_contradict_each_other_by_default() {
+        let token = [("POLAR_ACCESS_TOKEN", "polar_oat_x")];
+        let config = Config::new(RawConfig::default(), &Surroundings::made_up(&token, &[], true)).unwrap();
+        for (small, large, _) in NOT_OVER {
+            assert!(number(&config, small).unwrap() <= number(&config, large).unwrap(), "{small} {large}");
+        }
+    }
+
+    #[test]
+    fn of_two_settings_the_one_that_was_given_is_told() {
+        let faults = |key: &str, value: &str| {
+            let raw = RawConfig::default().with_flag(key, value);
+            Config::new(raw, &Surroundings::blank()).unwrap_err().0
+        };
+        assert_eq!(faults("event.bytes_max", "2097152")[0].key, "event.bytes_max");
+        assert_eq!(faults("intake.frame_bytes_max", "2048")[0].key, "intake.frame_bytes_max");
+    }
 }

@@ -60,6 +60,12 @@ impl Surroundings {
         }
     }
 
+    /// The same on a disk of so many bytes.
+    #[cfg(test)]
+    pub(super) fn with_disk(self, bytes: u64) -> Self {
+        Self { disk: Box::new(move |_| Some(bytes)), ..self }
+    }
+
     /// The variable's value. An empty one counts as not set: that is what `NAME=${OTHER:-}` leaves behind.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<OsString> {

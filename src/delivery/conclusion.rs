@@ -260,6 +260,9 @@ fn dead_letters(batch: &Batch, causes: Vec<Cause>, at: UnixMillis) -> Vec<DeadLe
             seq: Some(block.id().seq + u64::from(position)),
             accepted: Some(block.accepted()),
             attempts,
+            altered: false,
+            // Every accepted event has an id of its own.
+            spare_id: None,
             event: String::from_utf8_lossy(block.event(position as usize).unwrap_or_default()).into_owned(),
         })
         .collect()

@@ -156,6 +156,24 @@ impl<'a> Event<'a> {
     /// # Panics
     /// Where [`EventBuf::close_event`] does, and when the operating system has no randomness for an id.
     pub fn write(self, now: UnixMillis, ids: &mut IdSource, out: &mut EventBuf) -> EventId<'a> {
+        self.write_with(now, || ids.next(now), out)
+    }
+
+    /// As [`write`](Self::write), but where an id is missing it becomes `id`, which was fixed before: however often
+    /// the text is written, it goes by the same id.
+    ///
+    /// # Panics
+    /// As [`write`](Self::write).
+    pub fn write_as(self, now: UnixMillis, id: EventId<'static>, out: &mut EventBuf) -> EventId<'a> {
+        self.write_with(now, || id, out)
+    }
+
+    fn write_with(
+        self,
+        now: UnixMillis,
+        id: impl FnOnce() -> EventId<'static>,
+        out: &mut EventBuf,
+    ) -> EventId<'a> {
         let bytes = self.written_bytes();
         let text = out.text_mut();
         text.reserve(bytes);
@@ -164,7 +182,7 @@ impl<'a> Event<'a> {
         let rest = self.text.get(1..).unwrap_or_default();
         let stamped = match self.id {
             Id::Given(_) => None,
-            Id::Missing | Id::Null(_) => Some(ids.next(now)),
+            Id::Missing | Id::Null(_) => Some(id()),
         };
         if let (Id::Missing, Some(id)) = (&self.id, &stamped) {
             push_all(text, &[ID_MEMBER_START, id.as_str(), MEMBER_END]);

@@ -34,6 +34,13 @@ impl<'a> EventId<'a> {
         EventId(Text::Stamped(text))
     }
 
+    /// An id that was stamped and written down before; `None` for a text that no stamp looks like.
+    #[must_use]
+    pub fn stamped_before(text: &str) -> Option<EventId<'static>> {
+        let is_stamp = text.len() == STAMPED_BYTES && uuid::Uuid::try_parse(text).is_ok();
+        is_stamp.then(|| Self::stamped(text))
+    }
+
     /// The id's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

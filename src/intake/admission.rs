@@ -9,7 +9,7 @@ use super::foreign_tokens::Carried;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
-use crate::event::{Event, EventBuf, EventId, Form, IdSource, PerLane, Rejection, Rules, UnixMillis};
+use crate::event::{Code, Event, EventBuf, EventId, Form, IdSource, PerLane, Rejection, Rules, UnixMillis};
 use crate::journal::{Append, AppendError, Appender, DeadLetter, DeadReason, NotTaken, Origin, Receipt};
 use crate::metrics::{Listener, Metrics};
 use crate::protocol::Fault;
@@ -56,6 +56,7 @@ impl Turn {
     /// Keeps a refused event, or the head of it, for a person to look at.
     pub(super) fn keep(&mut self, text: &[u8], text_bytes_max: usize, fault: &Fault<'_>) {
         let head = text.get(..text_bytes_max).unwrap_or(text);
+        let is_too_large = fault.code == Code::EventTooLarge.as_str();
         self.letters.push(DeadLetter {
             origin: Origin::Intake,
             reason: DeadReason::RefusedAtIntake,
@@ -67,6 +68,9 @@ impl Turn {
             seq: None,
             accepted: None,
             attempts: 0,
+            // Of a text that is too large only the head may have come here.
+            altered: is_too_large || head.len() < text.len() || str::from_utf8(head).is_err(),
+            spare_id: None,
             event: String::from_utf8_lossy(head).into_owned(),
         });
     }

@@ -62,6 +62,12 @@ pub struct Accounts {
     pub last_delivery: Option<UnixMillis>,
     /// Dead letters kept now, by origin (index: position in [`Origin::ALL`]).
     pub dead_letters: [u64; Origin::ALL.len()],
+    /// Refused events of this life that would have been kept as dead letters, had there been room: only counted.
+    pub dead_letters_not_kept: u64,
+    /// The `dead` row on disk, in bytes, as last measured.
+    pub dead_letter_bytes: u64,
+    /// `dead_bytes_max`.
+    pub dead_letter_limit_bytes: u64,
     /// The journal's folder on disk, in bytes, as last measured.
     pub journal_bytes: u64,
     /// `journal_bytes_max`.
@@ -91,6 +97,13 @@ impl Accounts {
     #[must_use]
     pub fn dead_lettered_total(&self) -> u64 {
         self.dead_lettered.iter().sum()
+    }
+
+    /// Whether the dead letters have reached their limit: refused events are no longer kept then. What delivery gives
+    /// up is kept all the same.
+    #[must_use]
+    pub fn dead_letters_full(&self) -> bool {
+        self.dead_letter_bytes >= self.dead_letter_limit_bytes
     }
 
     /// Whether the two sides of the identity are equal.

@@ -8,25 +8,28 @@ use tokio::sync::oneshot;
 use super::appender::Append;
 use super::block_builder::BlockBuilder;
 use super::dead_letter::{DeadLetter, Origin};
+use super::dead_limit::DeadLimit;
 use super::error::{AppendError, JournalError};
 use super::frame::{RowName, SettlementRecord};
 use super::high_water::HighWater;
 use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::letter_order::LetterOrder;
 use super::row::Row;
 use super::settlement::Settlement;
 use super::shared::Shared;
 use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
-use crate::event::{Lane, PerLane, UnixMillis};
+use crate::event::{IdSource, Lane, PerLane, UnixMillis};
 use crate::metrics::Metrics;
 
 /// Text in one group: below a segment of the store, so that a group never needs two.
 const GROUP_BYTES_MAX: usize = 4 << 20;
-/// Settlements alone are synced after this much quiet; a lost one only means a block sent twice.
-const SETTLEMENT_SYNC_AFTER: Duration = Duration::from_millis(200);
+/// After this much quiet settlements alone are synced (a lost one only means a block sent twice), and volumes of dead
+/// letters that were looked into are closed.
+const QUIET_AFTER: Duration = Duration::from_millis(200);
 /// How often the space on disk is measured while something is going on, or while the gate is closed.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Text written after which it is measured at once: at most this, and at most 1/64 of what the journal may hold.
@@ -42,7 +45,9 @@ pub(super) struct Committer<S: Store> {
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     pub(super) space: SpaceLimits,
-    pub(super) dead_bytes_max: u64,
+    pub(super) dead_limit: DeadLimit,
+    /// For the ids that dead letters are retried under.
+    pub(super) ids: IdSource,
     pub(super) measured: Measured,
     pub(super) janitor: Janitor<S>,
     pub(super) high_water: HighWater,
@@ -52,7 +57,7 @@ pub(super) struct Committer<S: Store> {
 #[derive(Debug, Default)]
 pub(super) struct Measured {
     at: Option<Instant>,
-    bytes_since: u64,
+    pub(super) bytes_since: u64,
     journal_bytes: u64,
     disk: Disk,
 }
@@ -68,6 +73,7 @@ struct Group {
     kept: Vec<DeadLetter>,
     appended: Vec<Waiting>,
     reads: Vec<Command>,
+    orders: Vec<LetterOrder>,
 }
 
 /// An append to be answered.
@@ -88,6 +94,7 @@ impl<S: Store> Committer<S> {
                 Taken::Nothing => {
                     self.sync_all()?;
                     self.tidy()?;
+                    self.dead.rest()?;
                     self.measure();
                     self.mark();
                     self.publish();
@@ -112,8 +119,8 @@ impl<S: Store> Committer<S> {
 
     /// How long the writer may sleep: for ever unless something on disk or at the gate waits for it.
     fn patience(&self) -> Option<Duration> {
-        if self.rows().any(Row::is_dirty) {
-            return Some(SETTLEMENT_SYNC_AFTER);
+        if self.rows().any(Row::is_dirty) || self.dead.is_restless() {
+            return Some(QUIET_AFTER);
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
         let mark_waits = self.high_water.is_behind(|row| self.row(row).next_seq());
@@ -167,6 +174,11 @@ impl<S: Store> Committer<S> {
         for read in group.reads {
             self.read(read)?;
         }
+        for order in group.orders {
+            // Again the failure is there before those who wait are let go.
+            let shared = Arc::clone(&self.shared);
+            self.carry_out(order).inspect_err(|error| shared.fail(error.clone().into()))?;
+        }
         self.tidy()?;
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
@@ -193,6 +205,7 @@ impl<S: Store> Committer<S> {
             kept: Vec::new(),
             appended: Vec::new(),
             reads: Vec::new(),
+            orders: Vec::new(),
         };
         for command in commands {
             match command {
@@ -205,7 +218,8 @@ impl<S: Store> Committer<S> {
                     drop(room);
                 }
                 Command::Settle(settlement) => gather_settlement(&mut group, settlement),
-                Command::Read { .. } | Command::ReadLetters { .. } => group.reads.push(command),
+                Command::Read { .. } => group.reads.push(command),
+                Command::Letters(order) => group.orders.push(order),
             }
         }
         group
@@ -228,15 +242,21 @@ impl<S: Store> Committer<S> {
         group.appended.push(waiting);
     }
 
-    fn gather_refused(&self, group: &mut Group, letters: Vec<DeadLetter>) {
-        if self.dead.disk_bytes() >= self.dead_bytes_max {
-            tracing::error!(
-                events = letters.len(),
-                "the dead row is full, so refused events are only counted, not kept; raise dead_bytes_max or clear dead letters"
-            );
+    fn gather_refused(&mut self, group: &mut Group, letters: Vec<DeadLetter>) {
+        let bytes = self.measure_dead();
+        if let Some(detail) = self.dead_limit.refusal(bytes) {
+            self.ledger.letters_not_kept(letters.len() as u64);
+            if let Some(events) = self.dead_limit.not_kept(letters.len() as u64, Instant::now()) {
+                tracing::error!(
+                    events,
+                    detail,
+                    "there is no more room for dead letters: refused events are only counted, not kept; look at them with `sledge dead-letters list`, export and drop them, or raise dead_bytes_max"
+                );
+            }
             return;
         }
         for letter in letters {
+            let letter = self.with_spare_id(letter);
             push_letter(&mut group.letters, &letter);
             group.kept.push(letter);
         }
@@ -271,6 +291,7 @@ impl<S: Store> Committer<S> {
             self.ledger.letters_kept(&settlement.dead);
         }
         self.ledger.letters_kept(&group.kept);
+        self.look_at_limit(group);
         if !self.ledger.accounts().add_up() {
             tracing::error!(accounts = ?self.ledger.accounts(), "the accounts do not add up; please report this");
         }
@@ -282,6 +303,25 @@ impl<S: Store> Committer<S> {
         self.ledger.measured(oldest, self.measured.journal_bytes);
     }
 
+    /// What delivery gives up is never dropped, however full the `dead` row is; but then somebody must hear of it.
+    fn look_at_limit(&mut self, group: &Group) {
+        let given_up = group.settled.iter().map(|settlement| settlement.dead.len() as u64).sum::<u64>();
+        if given_up == 0 && group.kept.is_empty() {
+            return;
+        }
+        let bytes = self.measure_dead();
+        if given_up > 0
+            && let Some(detail) = self.dead_limit.refusal(bytes)
+            && let Some(events) = self.dead_limit.kept_beyond(given_up, Instant::now())
+        {
+            tracing::error!(
+                events,
+                detail,
+                "delivery gave events up beyond the limit of dead letters; they are kept all the same, on a disk that has an end: retry, or export and drop, with `sledge dead-letters`"
+            );
+        }
+    }
+
     /// Answers one who reads. If nobody listens any more, what was read stays where it is.
     fn read(&mut self, command: Command) -> Result<(), StoreError> {
         match command {
@@ -290,8 +330,7 @@ impl<S: Store> Committer<S> {
                 self.publish_unread();
                 drop(answer.send(blocks));
             }
-            Command::ReadLetters { from, max, answer } => drop(answer.send(self.dead.peek(from, max)?)),
-            Command::Append { .. } | Command::KeepRefused(..) | Command::Settle(_) => {}
+            Command::Append { .. } | Command::KeepRefused(..) | Command::Settle(_) | Command::Letters(_) => {}
         }
         Ok(())
     }
@@ -328,13 +367,21 @@ impl<S: Store> Committer<S> {
             usage: self.lanes.usage.waiting_since(now),
         };
         self.ledger.measured(oldest, journal_bytes);
+        self.measure_dead();
+    }
+
+    /// What the `dead` row takes on disk.
+    pub(super) fn measure_dead(&mut self) -> u64 {
+        let bytes = self.dead.disk_bytes();
+        self.ledger.measured_dead(bytes, self.dead_limit.bytes_max());
+        bytes
     }
 
     fn measure_after_bytes(&self) -> u64 {
         MEASURE_AFTER_BYTES.min(self.ledger.accounts().journal_limit_bytes / 64)
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         self.shared.accounts.publish(self.ledger.accounts());
         self.publish_unread();
     }
@@ -362,7 +409,7 @@ fn gather_settlement(group: &mut Group, settlement: Settlement) {
     group.settled.push(settlement);
 }
 
-fn push_letter(letters: &mut BlockBuilder, letter: &DeadLetter) {
+pub(super) fn push_letter(letters: &mut BlockBuilder, letter: &DeadLetter) {
     match serde_json::to_vec(letter) {
         Ok(text) => letters.push_letter(letter.origin == Origin::Intake, &text),
         Err(error) => tracing::error!(%error, "a dead letter could not be written down"),

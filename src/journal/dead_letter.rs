@@ -85,6 +85,13 @@ pub struct DeadLetter {
     pub accepted: Option<UnixMillis>,
     /// How many requests carried it.
     pub attempts: u32,
+    /// Whether `event` is not what came, byte for byte: it was cut at a limit, or was not UTF-8.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub altered: bool,
+    /// The `external_id` it is retried under if its text has none. The journal fixes it when the letter is kept, so
+    /// that a letter counts once however often it is retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spare_id: Option<String>,
     /// The text as it came (at intake) or as it was sent (at delivery). Bytes that are not UTF-8 are replaced.
     pub event: String,
 }

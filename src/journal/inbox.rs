@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::appender::Append;
 use super::dead_letter::DeadLetter;
 use super::error::AppendError;
+use super::letter_order::LetterOrder;
 use super::open_volume::StoredBlock;
 use super::settlement::Settlement;
 use crate::event::Lane;
@@ -29,8 +30,8 @@ pub(super) enum Command {
     Settle(Settlement),
     /// Hand out pending blocks.
     Read { lane: Lane, events_max: usize, bytes_max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
-    /// Show dead letters from this number on.
-    ReadLetters { from: u64, max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
+    /// Look after dead letters.
+    Letters(LetterOrder),
 }
 
 impl Command {
@@ -39,7 +40,8 @@ impl Command {
             Self::Append { append, .. } => append.text_bytes(),
             Self::KeepRefused(letters, _) => letters.iter().map(|letter| letter.event.len()).sum(),
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
-            Self::Read { .. } | Self::ReadLetters { .. } => 0,
+            Self::Letters(order) => order.bytes(),
+            Self::Read { .. } => 0,
         }
     }
 }
@@ -116,6 +118,16 @@ impl Inbox {
     /// Takes no more commands; what is in is still handed out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+
+    /// Takes no more commands and drops those that wait: whoever waits for their answers learns that none will come.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let abandoned = std::mem::take(&mut state.waiting);
+        drop(state);
+        drop(abandoned);
         self.arrived.notify_all();
     }
 

@@ -76,6 +76,17 @@ impl<S: Store> Janitor<S> {
         self.errands.try_send(Errand::Open(id, arrived)).ok().map(|()| Ahead { arrival })
     }
 
+    /// Opens a volume now, once what was asked before is done: the volume itself may still be closing.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub(super) fn open_now(&self, id: VolumeId) -> Result<OpenVolume<S::Volume>, StoreError> {
+        let (arrived, arrival) = sync_channel(1);
+        let gone = |_| StoreError::Io("the journal's janitor thread is gone".to_owned());
+        self.errands.send(Errand::Open(id, arrived)).map_err(gone)?;
+        Ahead { arrival }.wait()
+    }
+
     /// Closes a volume: its store is dropped, which may sync.
     pub(super) fn close(&self, volume: S::Volume) {
         // A full list of errands is waited for: dropping it here instead could overtake its removal.

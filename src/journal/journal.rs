@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -16,6 +17,7 @@ use super::committer::Committer;
 use super::consumer::Consumer;
 use super::dead_letter::Origin;
 use super::dead_letters::DeadLetters;
+use super::dead_limit::DeadLimit;
 use super::error::{JournalError, OpenError};
 use super::frame::RowName;
 use super::high_water::HighWater;
@@ -29,9 +31,12 @@ use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
 use super::system::give_large_buffers_back;
 use crate::clock::Clock;
-use crate::event::PerLane;
+use crate::event::{IdSource, PerLane};
 use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
+
+/// The fewest volumes that the `dead` row is cut into, when it is full.
+const DEAD_VOLUMES: u64 = 16;
 
 /// An open journal with its writer at work. Hand out its handles, then [`close`](Self::close) it last.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ pub struct Journal {
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
     alarms: Vec<String>,
+    clock: Clock,
 }
 
 impl Journal {
@@ -101,15 +107,23 @@ impl Journal {
         lock: Option<Arc<LockFile>>,
     ) -> Result<Self, StoreError> {
         let (janitor, janitor_thread) = Janitor::start(store)?;
-        let limits = RowLimits {
-            volume_bytes: settings.volume_bytes,
-            retention: settings.retention,
-            retention_bytes_max: settings.retention_bytes_max,
+        let limits_of = |name| match name {
+            RowName::Grants | RowName::Usage => RowLimits {
+                volume_bytes: settings.volume_bytes,
+                retention: settings.retention,
+                retention_bytes_max: settings.retention_bytes_max,
+            },
+            // Letters are taken out one by one, so small volumes give the disk back sooner; nobody replays them.
+            RowName::Dead => RowLimits {
+                volume_bytes: settings.volume_bytes.min(settings.dead_bytes_max / DEAD_VOLUMES),
+                retention: Duration::ZERO,
+                retention_bytes_max: 0,
+            },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
         let mut alarms = Vec::new();
         let mut row = |name| {
-            let mut row = Row::open(name, store, &janitor, limits)?;
+            let mut row = Row::open(name, store, &janitor, limits_of(name))?;
             let missing = row.go_on_from(high_water.next_seq(name))?;
             if missing > 0 {
                 alarms.push(lost_tail(name, missing));
@@ -127,6 +141,7 @@ impl Journal {
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
         ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));
+        let handed_out = clock.clone();
         let mut committer = Committer {
             shared: Arc::clone(&shared),
             lanes,
@@ -135,7 +150,8 @@ impl Journal {
             clock,
             metrics,
             space: SpaceLimits::new(settings),
-            dead_bytes_max: settings.dead_bytes_max,
+            dead_limit: DeadLimit::new(settings.dead_bytes_max),
+            ids: IdSource::new(),
             measured: super::committer::Measured::default(),
             janitor,
             high_water,
@@ -152,7 +168,7 @@ impl Journal {
             drop(ending);
         })?;
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms })
+        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, clock: handed_out })
     }
 
     /// What a person should know of how the journal was found, in sentences; empty when all was well.
@@ -175,7 +191,7 @@ impl Journal {
     /// A way to the dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
-        DeadLetters::new(Arc::clone(&self.shared))
+        DeadLetters::new(Arc::clone(&self.shared), self.clock.clone())
     }
 
     /// A view of the figures.

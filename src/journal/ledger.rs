@@ -42,10 +42,6 @@ impl Ledger {
     }
 
     /// Events came back into pending.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "nothing restores events yet; the identity is proven with it")
-    )]
     pub(super) fn restored(&mut self, source: Restored, lane: Lane, events: u64, bytes: u64) {
         bump(&mut self.accounts.restored, &Restored::ALL, source, events);
         self.accounts.pending[lane] += events;
@@ -79,10 +75,30 @@ impl Ledger {
         }
     }
 
+    /// Dead letters left the `dead` row.
+    pub(super) fn letters_gone(&mut self, origin: Origin, letters: u64) {
+        for (kept, _) in
+            self.accounts.dead_letters.iter_mut().zip(Origin::ALL).filter(|(_, known)| *known == origin)
+        {
+            *kept = kept.saturating_sub(letters);
+        }
+    }
+
+    /// Refused events found no room in the `dead` row.
+    pub(super) fn letters_not_kept(&mut self, letters: u64) {
+        self.accounts.dead_letters_not_kept += letters;
+    }
+
     /// Figures that are measured, not counted.
     pub(super) fn measured(&mut self, oldest_pending: PerLane<Option<UnixMillis>>, journal_bytes: u64) {
         self.accounts.oldest_pending = oldest_pending;
         self.accounts.journal_bytes = journal_bytes;
+    }
+
+    /// The size of the `dead` row, and the most it may be.
+    pub(super) fn measured_dead(&mut self, bytes: u64, limit_bytes: u64) {
+        self.accounts.dead_letter_bytes = bytes;
+        self.accounts.dead_letter_limit_bytes = limit_bytes;
     }
 
     /// The figures now.

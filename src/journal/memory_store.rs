@@ -72,6 +72,22 @@ impl MemoryStore {
         self.lock().volumes.keys().filter(|id| id.row == row).count()
     }
 
+    fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let mut disk = self.lock();
+        let epoch = disk.epoch;
+        disk.operate(epoch)?;
+        if let Some(files) = disk.volumes.get_mut(&id) {
+            files.index = index;
+        }
+        Ok(())
+    }
+
+    /// How many volumes of a row are described by an index.
+    pub(super) fn indices(&self, row: RowName) -> usize {
+        let has_index = |(id, files): &(&VolumeId, &Files)| id.row == row && files.index.is_some();
+        self.lock().volumes.iter().filter(has_index).count()
+    }
+
     /// Writes over a stored value.
     pub(super) fn damage(&self, id: VolumeId, mut change: impl FnMut(&mut Vec<u8>)) {
         let mut disk = self.lock();
@@ -156,17 +172,11 @@ impl Store for MemoryStore {
     }
 
     fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {
-        if let Some(files) = self.lock().volumes.get_mut(&id) {
-            files.index = Some(bytes.to_vec());
-        }
-        Ok(())
+        self.change_index(id, Some(bytes.to_vec()))
     }
 
     fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
-        if let Some(files) = self.lock().volumes.get_mut(&id) {
-            files.index = None;
-        }
-        Ok(())
+        self.change_index(id, None)
     }
 }
 

@@ -11,6 +11,7 @@ mod committer;
 mod consumer;
 mod dead_letter;
 mod dead_letters;
+mod dead_limit;
 mod error;
 mod frame;
 mod high_water;
@@ -19,9 +20,13 @@ mod janitor;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod journal;
 mod ledger;
+mod letter_order;
+#[cfg(test)]
+mod letters_tests;
 #[cfg(test)]
 mod memory_store;
 mod open_volume;
+mod requeue;
 mod row;
 mod salvage;
 mod settings;
@@ -33,6 +38,7 @@ mod store;
 mod system;
 #[cfg(test)]
 mod tests;
+mod visit;
 mod volume_index;
 #[cfg(test)]
 mod writer_by_hand;
@@ -42,9 +48,10 @@ pub use appender::{Append, Appender, NotTaken, Receipt};
 pub use check::{CheckReport, RowReport, VolumeReport, check};
 pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
-pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber};
+pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
 pub use journal::Journal;
+pub use requeue::RetryRefused;
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 #[cfg(test)]

@@ -106,7 +106,9 @@ impl<V: Volume> OpenVolume<V> {
         self.id
     }
 
-    /// Writes blocks and settlements; durable after the next [`sync`](Self::sync). One write, all or nothing.
+    /// Writes blocks and settlements; durable after the next [`sync`](Self::sync). Each of them is written whole or not at
+    /// all. They need not be so together, for nothing of them is relied on before the sync, and a write of
+    /// several entries costs sled a sync of its own.
     ///
     /// # Errors
     /// When the store fails.
@@ -115,21 +117,13 @@ impl<V: Volume> OpenVolume<V> {
         blocks: &[(BlockEntry, StoredBlock)],
         settlements: &[SettlementRecord],
     ) -> Result<(), StoreError> {
-        let mut entries: Vec<Entry> = Vec::with_capacity(blocks.len() + settlements.len());
         for (entry, frames) in blocks {
-            for (part, frame) in (0_u16..).zip(frames) {
-                entries.push((block_key(entry.seq, part), frame.clone()));
-            }
+            let parts = (0_u16..).zip(frames);
+            self.apply(parts.map(|(part, frame)| (block_key(entry.seq, part), frame.clone())).collect())?;
         }
         for record in settlements {
-            entries.push((settlement_key(record.seq), frame::encode_settlement(record)));
+            self.apply(vec![(settlement_key(record.seq), frame::encode_settlement(record))])?;
         }
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.frame_bytes += entries.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
-        self.dirty = true;
-        self.store.apply(&entries)?;
         for (entry, frames) in blocks {
             self.next_seq = self.next_seq.max(entry.seq + u64::from(entry.events));
             let parts = u16::try_from(frames.len()).unwrap_or(u16::MAX);
@@ -140,6 +134,12 @@ impl<V: Volume> OpenVolume<V> {
             self.pending.remove(&record.seq);
         }
         Ok(())
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        self.frame_bytes += entries.iter().map(|(_, value)| value.len() as u64).sum::<u64>();
+        self.dirty = true;
+        self.store.apply(&entries)
     }
 
     /// Makes everything written durable; does nothing when there is nothing new.
@@ -180,12 +180,17 @@ impl<V: Volume> OpenVolume<V> {
         Ok(Some((block.entry, stored)))
     }
 
-    /// Shows pending blocks from `from` on, without handing them out.
+    /// The first pending block at or after `from`.
+    pub(super) fn first_from(&self, from: u64) -> Option<BlockEntry> {
+        self.pending.range(from..).next().map(|(_, block)| block.entry)
+    }
+
+    /// Shows a pending block, without handing it out.
     ///
     /// # Errors
     /// When the store can't be read or lacks a part.
-    pub(super) fn peek(&self, from: u64, max: usize) -> Result<Vec<StoredBlock>, StoreError> {
-        self.pending.range(from..).take(max).map(|(seq, block)| self.get_block(*seq, block.parts)).collect()
+    pub(super) fn show(&self, seq: u64) -> Result<Option<StoredBlock>, StoreError> {
+        self.pending.get(&seq).map(|block| self.get_block(seq, block.parts)).transpose()
     }
 
     fn get_block(&self, seq: u64, parts: u16) -> Result<StoredBlock, StoreError> {
@@ -205,6 +210,11 @@ impl<V: Volume> OpenVolume<V> {
     /// Whether none of its blocks was ever handed out or settled: only then does an index describe it fully.
     pub(super) fn is_untouched(&self) -> bool {
         self.settled.is_empty() && self.unread_from == 0
+    }
+
+    /// Whether a block of it was handed out in this life.
+    pub(super) fn is_being_read(&self) -> bool {
+        self.unread_from > 0
     }
 
     /// Whether nothing in it is owed.

@@ -5,6 +5,7 @@
 //! for a while so that it can be sent again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,8 +30,10 @@ pub(super) struct RowLimits {
 
 /// A closed volume's totals.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Closed {
-    number: u32,
+pub(super) struct Closed {
+    pub(super) number: u32,
+    /// The first seq of its first pending block, and the first after its last one.
+    pub(super) seqs: Range<u64>,
     totals: Totals,
     disk_bytes: u64,
 }
@@ -77,13 +80,15 @@ impl Totals {
 #[derive(Debug)]
 pub(super) struct Row<S: Store> {
     name: RowName,
-    store: Arc<S>,
-    janitor: Janitor<S>,
+    pub(super) store: Arc<S>,
+    pub(super) janitor: Janitor<S>,
     limits: RowLimits,
     retained: VecDeque<Retained>,
-    open: BTreeMap<u32, OpenVolume<S::Volume>>,
-    closed: VecDeque<Closed>,
-    next_number: u32,
+    pub(super) open: BTreeMap<u32, OpenVolume<S::Volume>>,
+    pub(super) closed: VecDeque<Closed>,
+    /// A closed volume that is being looked at: open, and yet as its index says.
+    pub(super) looked_at: Option<OpenVolume<S::Volume>>,
+    pub(super) next_number: u32,
     next_seq: u64,
     /// The next volume, made before it is needed.
     ahead: Option<Ahead<S::Volume>>,
@@ -110,6 +115,7 @@ impl<S: Store> Row<S> {
             retained: VecDeque::new(),
             open: BTreeMap::new(),
             closed: VecDeque::new(),
+            looked_at: None,
             next_number: 1,
             next_seq: 0,
             ahead: None,
@@ -142,10 +148,12 @@ impl<S: Store> Row<S> {
 
     fn close_entry(&mut self, id: VolumeId, entries: &[BlockEntry]) {
         let totals = Totals::of(entries.iter());
+        let first = entries.first().map_or(0, |entry| entry.seq);
         let end = entries.last().map_or(0, |entry| entry.seq + u64::from(entry.events));
         self.next_seq = self.next_seq.max(end);
         let disk_bytes = self.store.disk_bytes(id);
-        self.closed.push_back(Closed { number: id.number, totals, disk_bytes });
+        let at = self.closed.partition_point(|closed| closed.number < id.number);
+        self.closed.insert(at, Closed { number: id.number, seqs: first..end, totals, disk_bytes });
     }
 
     fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
@@ -204,7 +212,7 @@ impl<S: Store> Row<S> {
         self.retained.iter().map(|retained| retained.disk_bytes).sum()
     }
 
-    fn id(&self, number: u32) -> VolumeId {
+    pub(super) fn id(&self, number: u32) -> VolumeId {
         VolumeId { row: self.name, number }
     }
 
@@ -327,7 +335,7 @@ impl<S: Store> Row<S> {
             (_, Some(number)) => {
                 let volume = match self.arriving.take() {
                     Some(arriving) => arriving.wait()?,
-                    None => open_verified(&self.store, self.id(number))?,
+                    None => self.janitor.open_now(self.id(number))?,
                 };
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
@@ -338,28 +346,6 @@ impl<S: Store> Row<S> {
                 Ok(Some(number))
             }
         }
-    }
-
-    /// Shows pending blocks from `from` on without handing them out; closed volumes are opened for the look.
-    ///
-    /// # Errors
-    /// When a volume can't be read.
-    pub(super) fn peek(&self, from: u64, max: usize) -> Result<Vec<StoredBlock>, StoreError> {
-        let mut numbers: Vec<u32> = self.closed.iter().map(|closed| closed.number).collect();
-        numbers.extend(self.open.keys());
-        numbers.sort_unstable();
-        let mut blocks = Vec::new();
-        for number in numbers {
-            let left = max - blocks.len();
-            if left == 0 {
-                break;
-            }
-            match self.open.get(&number) {
-                Some(volume) => blocks.extend(volume.peek(from, left)?),
-                None => blocks.extend(open_verified(&self.store, self.id(number))?.peek(from, left)?),
-            }
-        }
-        Ok(blocks)
     }
 
     /// Whether blocks wait to be handed out.
@@ -431,7 +417,7 @@ impl<S: Store> Row<S> {
         Ok(())
     }
 
-    fn close(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
+    pub(super) fn close(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
         volume.sync()?;
         let id = volume.id();
         let entries: Vec<BlockEntry> = volume.pending().copied().collect();

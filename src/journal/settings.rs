@@ -24,7 +24,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How much of settled volumes is kept, in bytes on disk.
     pub retention_bytes_max: u64,
-    /// The `dead` row on disk; beyond it refused events are only counted, and delivery holds rather than drop a letter.
+    /// The `dead` row on disk. Beyond it refused events are only counted; what delivery gives up is kept all the same,
+    /// for it was promised, and the log and the status say so.
     pub dead_bytes_max: u64,
 }
 

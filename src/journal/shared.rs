@@ -71,7 +71,7 @@ impl Shared {
     /// The journal serves no more, for this reason. The first reason stays.
     pub(super) fn fail(&self, error: JournalError) {
         drop(self.failure.set(error));
-        self.inbox.close();
+        self.inbox.abandon();
         self.room.close();
         // Wakes a waiting consumer so that it sees the failure.
         self.unread.send_modify(|_| ());

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::frame::RowName;
 use super::store::{Entry, Store, StoreError, Volume, VolumeId};
@@ -13,6 +14,9 @@ use super::system::syncs_so_far;
 const SEGMENT_BYTES: usize = 8 << 20;
 /// sled's page cache; it is a hint to it, not a bound.
 const CACHE_BYTES: u64 = 2 << 20;
+/// How long a volume that was just closed may take to be let go.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// A volume's folder while it is being deleted: never opened again, swept at start.
 const DELETING: &str = "deleting-";
 /// How far the journal ever got.
@@ -64,8 +68,17 @@ impl SledStore {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
-        let db = config.open().map_err(|error| store_error(id, error))?;
-        Ok(SledVolume { id, db, _garbage: Garbage })
+        let began = Instant::now();
+        loop {
+            match config.open() {
+                Ok(db) => return Ok(SledVolume { id, db, _garbage: Garbage }),
+                // The folder is ours alone: it is our own last use of the volume, not quite let go by sled's threads.
+                Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(error) => return Err(store_error(id, error)),
+            }
+        }
     }
 }
 
@@ -242,7 +255,7 @@ impl Volume for SledVolume {
     fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let written = match entries {
             [] => Ok(()),
-            // A batch writes everything to the log twice.
+            // A batch costs a write and a sync of the log before its own.
             [(key, value)] => self.db.insert(key, value.as_slice()).map(|_| ()),
             _ => {
                 let mut batch = sled::Batch::default();
@@ -260,6 +273,10 @@ impl Volume for SledVolume {
         sled::pin().flush();
         Ok(())
     }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 fn store_error(id: VolumeId, error: sled::Error) -> StoreError {

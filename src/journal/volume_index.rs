@@ -31,7 +31,7 @@ pub(super) struct BlockEntry {
 /// The whole index of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VolumeIndex {
-    /// Every block of it is pending.
+    /// These blocks of it are pending, and no others.
     Pending(Vec<BlockEntry>),
     /// Every block of it is settled, since this time.
     Settled(UnixMillis),

@@ -101,7 +101,7 @@ impl WriterByHand {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
                     Command::KeepRefused(letters, _) => arrived.letters.extend(letters),
-                    Command::Settle(_) | Command::Read { .. } | Command::ReadLetters { .. } => {}
+                    Command::Settle(_) | Command::Read { .. } | Command::Letters(_) => {}
                 }
             }
         }

@@ -84,6 +84,10 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.budget.clone()))?;
         metrics.registry.register(Box::new(metrics.build_info.clone()))?;
         metrics.registry.register(Box::new(ProcessCollector::for_self()))?;
+        // Both are there from the start, so that the first refusal is an increase.
+        for result in ["applied", "refused"] {
+            metrics.config_reloads.with_label_values(&[result]);
+        }
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         Ok(metrics)
     }

@@ -33,6 +33,9 @@ pub enum RefusedAs {
     ServerError,
 }
 
+/// What such a refusal says.
+pub(super) const WORDS: &str = "refused by a rule of the simulator.";
+
 /// A rule: events whose `field` contains `containing` are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,42 +74,20 @@ impl AlsoRefuse {
             RefusedField::MetadataKey => "metadata",
         }
     }
-
-    fn places(&self, index: usize) -> Vec<String> {
-        let field = self.field_name();
-        match self.refused_as {
-            RefusedAs::Schema => ["EventCreateCustomer", "EventCreateExternalCustomer"]
-                .map(|arm| format!(r#"["body","events",{index},"{arm}","{field}"]"#))
-                .into(),
-            RefusedAs::Business | RefusedAs::ServerError => {
-                vec![format!(r#"["body","events",{index},"{field}"]"#)]
-            }
-        }
-    }
 }
 
-/// The first rule's verdict on a batch: `Err(None)` is a 500, `Err(Some(body))` a 422.
-pub(super) fn verdict(rules: &[AlsoRefuse], readings: &[Reading<'_>]) -> Result<(), Option<String>> {
-    for (kind, error) in [
-        (RefusedAs::Schema, "RequestValidationError"),
-        (RefusedAs::Business, "PolarRequestValidationError"),
-        (RefusedAs::ServerError, ""),
-    ] {
-        let mut details = Vec::new();
-        for rule in rules.iter().filter(|rule| rule.refused_as == kind) {
-            for (index, _) in readings.iter().enumerate().filter(|(_, reading)| rule.hits(reading)) {
-                for place in rule.places(index) {
-                    details.push(format!(
-                        r#"{{"type":"value_error","loc":{place},"msg":"Value error, refused by a rule of the simulator.","input":null,"ctx":{{"error":{{}}}}}}"#
-                    ));
-                }
-            }
-        }
-        if details.is_empty() {
-            continue;
-        }
-        let body = format!(r#"{{"error":"{error}","detail":[{}]}}"#, details.join(","));
-        return Err((kind != RefusedAs::ServerError).then_some(body));
-    }
-    Ok(())
+/// Whether a rule takes the whole request down.
+pub(super) fn takes_down(rules: &[AlsoRefuse], reading: &Reading<'_>) -> bool {
+    rules.iter().any(|rule| rule.refused_as == RefusedAs::ServerError && rule.hits(reading))
+}
+
+/// The field for which a rule refuses an event in the second layer.
+pub(super) fn second_layer(rules: &[AlsoRefuse], reading: &Reading<'_>) -> Option<&'static str> {
+    let mut rules = rules.iter().filter(|rule| rule.refused_as == RefusedAs::Business);
+    rules.find(|rule| rule.hits(reading)).map(AlsoRefuse::field_name)
+}
+
+/// Whether any rule speaks in the first layer, so that no event may pass it unseen.
+pub(super) fn speaks_in_the_schema(rules: &[AlsoRefuse]) -> bool {
+    rules.iter().any(|rule| rule.refused_as == RefusedAs::Schema)
 }

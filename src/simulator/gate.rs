@@ -11,6 +11,9 @@ use super::world::World;
 /// The versions of the API that are served.
 const VERSIONS: [&str; 3] = ["2026-04", "2026-10", "2027-01"];
 
+/// What Polar answers whatever is left of the window.
+const WINDOW_S: u64 = 60;
+
 /// Who asks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Caller {
@@ -64,8 +67,12 @@ impl World {
         let token = bearer(headers);
         let now_us = (self.settings.now)();
         let (limit, zone) = (self.settings.rate_limit, self.settings.fresh_token_zone);
+        match self.windows.blocked_for_s(now_us) {
+            0 => {}
+            seconds => return Some(Reply::too_many_requests(seconds)),
+        }
         if !self.windows.admit(now_us, limit, zone, token) {
-            return Some(Reply::too_many_requests());
+            return Some(Reply::too_many_requests(WINDOW_S));
         }
         if self.caller(token) == Caller::Unknown {
             return Some(Reply::invalid_token());

@@ -57,6 +57,21 @@ struct Entry {
     request: u32,
 }
 
+impl Entry {
+    fn is_lost(&self) -> bool {
+        self.inserted > 0 && self.commit == 0
+    }
+
+    fn record(&self) -> IdRecord {
+        IdRecord {
+            external_id: self.key.text(),
+            sent: self.sent,
+            inserted: self.inserted,
+            present: self.commit > 0,
+        }
+    }
+}
+
 /// A place in the table.
 pub(super) type Place = u32;
 
@@ -68,6 +83,7 @@ pub(super) struct IdTable {
     slots: Vec<u32>,
     hasher: RandomState,
     overlaps: u64,
+    lost: usize,
 }
 
 impl IdTable {
@@ -79,6 +95,11 @@ impl IdTable {
     /// How many times an id arrived while another request that carried it was unanswered.
     pub(super) fn overlaps(&self) -> u64 {
         self.overlaps
+    }
+
+    /// How many ids were inserted once and are not there now.
+    pub(super) fn lost(&self) -> usize {
+        self.lost
     }
 
     /// The place of an id, when it ever arrived.
@@ -131,10 +152,13 @@ impl IdTable {
 
     /// An event was inserted under it by `commit`.
     pub(super) fn inserted(&mut self, place: Place, commit: u32) {
+        let mut came_back = false;
         if let Some(entry) = self.entry_mut(place) {
+            came_back = entry.is_lost();
             entry.inserted = entry.inserted.saturating_add(1);
             entry.commit = commit;
         }
+        self.lost = self.lost.saturating_sub(usize::from(came_back));
     }
 
     /// Forgets what was inserted after `commit`; the counts of what was seen stay.
@@ -144,18 +168,23 @@ impl IdTable {
                 entry.commit = 0;
             }
         }
+        self.lost = self.entries.iter().filter(|entry| entry.is_lost()).count();
     }
 
     /// Up to `limit` ids in order of first arrival, from `offset` on.
     pub(super) fn page(&self, offset: usize, limit: usize) -> Vec<IdRecord> {
-        let entries = self.entries.iter().skip(offset).take(limit);
-        let record = |entry: &Entry| IdRecord {
-            external_id: entry.key.text(),
-            sent: entry.sent,
-            inserted: entry.inserted,
-            present: entry.commit > 0,
-        };
-        entries.map(record).collect()
+        self.entries.iter().skip(offset).take(limit).map(Entry::record).collect()
+    }
+
+    /// Up to `limit` ids that were inserted once and are not there now, in order of first arrival, from `offset` on.
+    pub(super) fn lost_page(&self, offset: usize, limit: usize) -> Vec<IdRecord> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.is_lost())
+            .skip(offset)
+            .take(limit)
+            .map(Entry::record)
+            .collect()
     }
 
     fn entry(&self, place: Place) -> Option<&Entry> {
@@ -241,5 +270,8 @@ mod tests {
         table.restore(1);
         assert!(table.present(old) && !table.present(new));
         assert_eq!(table.page(1, 1)[0].inserted, 1);
+        assert_eq!((table.lost(), table.lost_page(0, 9)[0].external_id.as_str()), (1, "new"));
+        table.inserted(new, 3);
+        assert_eq!(table.lost(), 0);
     }
 }

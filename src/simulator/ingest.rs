@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 use crate::polar::{EVENTS_PER_REQUEST_MAX, IngestReply};
 
-use super::also_refuse;
+use super::also_refuse::{self, AlsoRefuse};
 use super::id_table::Place;
 use super::meter::Metered;
+use super::number::Sum;
 use super::python::{self, Unreadable, Value};
 use super::reading::{CustomerRef, Reading};
 use super::reply::Reply;
@@ -38,7 +39,12 @@ pub(super) enum Body<'b> {
 }
 
 /// Reads a body as FastAPI does.
-pub(super) fn read<'b>(body: &'b [u8], content_type: Option<&str>, now_us: i64) -> Body<'b> {
+pub(super) fn read<'b>(
+    body: &'b [u8],
+    content_type: Option<&str>,
+    now_us: i64,
+    rules: &[AlsoRefuse],
+) -> Body<'b> {
     if body.is_empty() {
         return Body::Unreadable(Reply::json(422, schema::no_body()));
     }
@@ -48,7 +54,9 @@ pub(super) fn read<'b>(body: &'b [u8], content_type: Option<&str>, now_us: i64) 
     if !content_type.is_some_and(is_json) {
         return Body::Tree(Value::Text(text.to_owned()));
     }
-    if let Some(readings) = quick::read(text, now_us) {
+    if !also_refuse::speaks_in_the_schema(rules)
+        && let Some(readings) = quick::read(text, now_us)
+    {
         return Body::Quick(readings);
     }
     match python::read(text.strip_prefix('\u{feff}').unwrap_or(text)) {
@@ -67,13 +75,13 @@ pub(super) fn is_json(content_type: &str) -> bool {
 }
 
 /// Applies the schema.
-pub(super) fn judge<'b>(body: &'b Body<'b>, now_us: i64) -> Judged<'b> {
+pub(super) fn judge<'b>(body: &'b Body<'b>, now_us: i64, rules: &[AlsoRefuse]) -> Judged<'b> {
     let tree = match body {
         Body::Quick(readings) => return Judged::Readings(readings.clone()),
         Body::Unreadable(reply) => return Judged::Refused { reply: reply.clone(), external_ids: Vec::new() },
         Body::Tree(tree) => tree,
     };
-    let reply = match schema::read(tree, now_us) {
+    let reply = match schema::read(tree, now_us, rules) {
         Ok(readings) => return Judged::Readings(readings),
         Err(schema::Refusal::Faults(body)) => Reply::json(422, body),
         Err(schema::Refusal::ServerError) => Reply::internal_server_error(),
@@ -86,6 +94,20 @@ pub(super) fn judge<'b>(body: &'b Body<'b>, now_us: i64) -> Judged<'b> {
         _ => Vec::new(),
     };
     Judged::Refused { reply, external_ids }
+}
+
+/// The texts of the first events of a request.
+pub(super) fn texts(body: &Body<'_>, judged: &Judged<'_>, limit: usize) -> Vec<String> {
+    match (judged, body) {
+        (Judged::Readings(readings), _) => {
+            readings.iter().take(limit).map(|reading| reading.text.to_string()).collect()
+        }
+        (Judged::Refused { .. }, Body::Tree(tree)) => match tree.get("events") {
+            Some(Value::List(events)) => events.iter().take(limit).map(schema::as_json).collect(),
+            _ => Vec::new(),
+        },
+        (Judged::Refused { .. }, Body::Quick(_) | Body::Unreadable(_)) => Vec::new(),
+    }
 }
 
 impl World {
@@ -106,13 +128,12 @@ impl World {
 
     /// The second layer and the database. All or nothing.
     pub(super) fn ingest(&mut self, readings: &[Reading<'_>], places: &[Option<Place>]) -> Reply {
-        if let Err(refused) = also_refuse::verdict(&self.also_refuse, readings) {
-            return refused.map_or_else(Reply::internal_server_error, |body| Reply::json(422, body));
-        }
         if let Some(body) = self.second_layer(readings) {
             return Reply::json(422, body);
         }
-        if readings.len() > EVENTS_PER_REQUEST_MAX || readings.iter().any(|reading| reading.poison) {
+        let takes_down =
+            |reading: &Reading<'_>| reading.poison || also_refuse::takes_down(&self.also_refuse, reading);
+        if readings.len() > EVENTS_PER_REQUEST_MAX || readings.iter().any(takes_down) {
             return Reply::internal_server_error();
         }
         let mut taken = HashSet::new();
@@ -129,17 +150,14 @@ impl World {
                 metadata: reading.metadata.as_deref().unwrap_or("{}"),
             };
             let meters = self.database.meters.iter().enumerate();
-            measured
-                .extend(meters.filter_map(|(index, meter)| Some((reading, index, meter.measure(event)?))));
+            measured.extend(meters.map(|(index, meter)| (reading, index, meter.measure(event))));
         }
-        if measured.len() > METER_ROWS_MAX {
+        let rows = measured.iter().filter(|(_, _, units)| units.is_some()).count();
+        if rows > METER_ROWS_MAX || self.is_deadlocked(places) {
             return Reply::internal_server_error();
         }
-        let (now_us, delay_us) = (self.now_us(), self.settle_delay_us());
-        for (reading, meter, units) in measured {
-            let key = (reading.customer.clone().into_owned(), meter);
-            self.database.balances.entry(key).or_default().add(units, now_us, delay_us);
-        }
+        let now_us = self.now_us();
+        self.add_up(measured.into_iter().map(|(reading, meter, units)| (&reading.customer, meter, units)));
         let inserted = u64::try_from(new.len()).unwrap_or(0);
         let duplicates = u64::try_from(readings.len() - new.len()).unwrap_or(0);
         self.commits += 1;
@@ -150,6 +168,24 @@ impl World {
         self.tallies.duplicates += duplicates;
         let reply = serde_json::to_vec(&IngestReply { inserted, duplicates }).unwrap_or_default();
         Reply::json(200, Bytes::from(reply))
+    }
+
+    /// Moves balances. An event that does not count on a meter still puts off the balance its customer has there.
+    fn add_up<'r>(&mut self, measured: impl Iterator<Item = (&'r CustomerRef<'r>, usize, Option<Sum>)>) {
+        let (now_us, delay_us) = (self.now_us(), self.settle_delay_us());
+        for (customer, meter, units) in measured {
+            if units.is_none() && delay_us == 0 {
+                continue;
+            }
+            let key = (customer.clone().into_owned(), meter);
+            let balance = match units {
+                Some(_) => Some(self.database.balances.entry(key).or_default()),
+                None => self.database.balances.get_mut(&key),
+            };
+            if let Some(balance) = balance {
+                balance.add(units.unwrap_or_default(), now_us, delay_us);
+            }
+        }
     }
 
     fn insert(&mut self, reading: &Reading<'_>, place: Option<Place>, now_us: u64) {
@@ -199,9 +235,14 @@ impl World {
                 // There is no way to create a member here, so every one is unknown.
                 reading.member_id.map(|id| ("member_id", Cow::Borrowed("Member not found."), id))
             };
-            if let Some((field, message, id)) = fault {
+            let fault = fault.map(|(field, message, id)| (field, message, format!("\"{id}\"")));
+            let fault = fault.or_else(|| {
+                let field = also_refuse::second_layer(&self.also_refuse, reading)?;
+                Some((field, Cow::Borrowed(also_refuse::WORDS), "null".to_owned()))
+            });
+            if let Some((field, message, input)) = fault {
                 details.push(format!(
-                    r#"{{"type":"{field}","loc":["body","events",{index},"{field}"],"msg":"{message}","input":"{id}"}}"#
+                    r#"{{"type":"{field}","loc":["body","events",{index},"{field}"],"msg":"{message}","input":{input}}}"#
                 ));
             }
         }

@@ -6,10 +6,12 @@
 //! other.
 
 mod also_refuse;
+mod arrival;
 mod balance;
 mod calendar;
 mod control;
 mod customer;
+mod deadlock;
 mod gate;
 mod id_table;
 mod ingest;
@@ -24,6 +26,7 @@ mod quick;
 mod rate;
 mod reading;
 mod reply;
+mod same_origin;
 mod schema;
 mod script;
 mod server;
@@ -36,6 +39,7 @@ mod timestamp;
 mod world;
 
 pub use also_refuse::{AlsoRefuse, RefusedAs, RefusedField};
+pub use arrival::{Arrival, Arrivals, Seen};
 pub use customer::{CustomerExists, NewCustomer};
 pub use id_table::IdRecord;
 pub use meter::{Aggregation, Clause, Conjunction, Filter, FilterValue, NewMeter, Operator};

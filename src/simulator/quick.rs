@@ -145,7 +145,7 @@ mod tests {
     fn agree(body: &str) -> bool {
         let Some(quick) = read(body, NOON_US) else { return false };
         let tree = python::read(body).unwrap_or_else(|error| panic!("{body}: {error:?}"));
-        let slow = schema::read(&tree, NOON_US).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
+        let slow = schema::read(&tree, NOON_US, &[]).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
         assert_eq!(quick.len(), slow.len());
         let json =
             |text: Option<&str>| serde_json::from_str::<serde_json::Value>(text.unwrap_or("{}")).unwrap();

@@ -8,6 +8,8 @@ const SECOND_US: u64 = 1_000_000;
 const MINUTE_US: u64 = 60 * SECOND_US;
 /// A token is fresh again after this long without a request.
 const TOKEN_FORGOTTEN_US: u64 = 300 * SECOND_US;
+/// With more tokens than this, forgotten ones are swept.
+const TOKENS_MAX: usize = 10_000;
 /// Requests a minute of a fresh token.
 const FRESH_TOKEN_LIMIT: u32 = 60;
 
@@ -49,9 +51,20 @@ pub(super) struct Windows {
     organization: Window,
     fresh: HashMap<String, Window>,
     last_seen_us: HashMap<String, u64>,
+    blocked_until_us: u64,
 }
 
 impl Windows {
+    /// Turns every request away until then, as Polar does with an organization that abuses some of its endpoints.
+    pub(super) fn block(&mut self, until_us: u64) {
+        self.blocked_until_us = until_us;
+    }
+
+    /// For how many more seconds every request is turned away; 0 when none is.
+    pub(super) fn blocked_for_s(&self, now_us: u64) -> u64 {
+        self.blocked_until_us.saturating_sub(now_us).div_ceil(SECOND_US)
+    }
+
     /// Whether a request that arrives now is let through.
     pub(super) fn admit(
         &mut self,
@@ -74,6 +87,9 @@ impl Windows {
     /// Remembers a token once its request has been answered; until then it is fresh, which is why a burst of first
     /// requests can be refused.
     pub(super) fn seen(&mut self, now_us: u64, token: &str) {
+        if self.last_seen_us.len() >= TOKENS_MAX {
+            self.last_seen_us.retain(|_, seen| now_us.saturating_sub(*seen) <= TOKEN_FORGOTTEN_US);
+        }
         self.last_seen_us.insert(token.to_owned(), now_us);
         self.fresh.remove(token);
     }

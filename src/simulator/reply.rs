@@ -97,8 +97,8 @@ impl Reply {
     }
 
     /// Over the rate limit: no body, no content type, and an upper bound as the time to wait.
-    pub(super) fn too_many_requests() -> Self {
-        Self::empty(429).with_header("retry-after", "60")
+    pub(super) fn too_many_requests(retry_after_s: u64) -> Self {
+        Self::empty(429).with_header("retry-after", &retry_after_s.to_string())
     }
 }
 

@@ -6,10 +6,13 @@
 mod event;
 mod fault;
 mod metadata;
+mod rules;
 mod scalar;
 
+use super::also_refuse::AlsoRefuse;
 use super::python::Value;
 use super::reading::Reading;
+pub(super) use event::as_json;
 use fault::{Fault, Step, Wrong};
 
 /// Why a request is not let through.
@@ -21,8 +24,12 @@ pub(super) enum Refusal {
     ServerError,
 }
 
-/// Reads a request's body as the endpoint's model.
-pub(super) fn read(body: &Value, now_us: i64) -> Result<Vec<Reading<'_>>, Refusal> {
+/// Reads a request's body as the endpoint's model, with `rules` as further validators of it.
+pub(super) fn read<'v>(
+    body: &'v Value,
+    now_us: i64,
+    rules: &[AlsoRefuse],
+) -> Result<Vec<Reading<'v>>, Refusal> {
     let Value::Dict(_) = body else {
         return Err(refuse(&[Fault { steps: Vec::new(), wrong: Wrong::no_object(), input: body }]));
     };
@@ -40,7 +47,7 @@ pub(super) fn read(body: &Value, now_us: i64) -> Result<Vec<Reading<'_>>, Refusa
     let mut readings = Vec::with_capacity(events.len());
     let mut faults = Vec::new();
     for (index, event) in events.iter().enumerate() {
-        match event::read(event, now_us).ok_or(Refusal::ServerError)? {
+        match event::read(event, now_us, rules).ok_or(Refusal::ServerError)? {
             Ok(reading) => readings.push(reading),
             Err(found) => faults.extend(found.into_iter().map(|fault| fault.under(index))),
         }

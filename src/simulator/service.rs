@@ -1,5 +1,8 @@
 //! One request: its body, its fate, its answer.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -9,11 +12,12 @@ use hyper::{Method, Request};
 
 use crate::polar::INGEST_PATH;
 
+use super::arrival::{self, Arrival, FIRST_EVENTS_MAX};
 use super::id_table::Place;
 use super::ingest::{self, Judged};
 use super::query::Query;
 use super::reply::Reply;
-use super::script::{Cut, Scripted};
+use super::script::Cut;
 use super::simulator::Simulator;
 use super::state::RequestRecord;
 use super::{control, gate, listing};
@@ -32,7 +36,9 @@ pub(super) enum Answer {
 /// A request being answered; counted until it is dropped.
 struct InFlight<'s> {
     simulator: &'s Simulator,
-    places: Vec<Place>,
+    /// The ingest request's number, and the ids it carries.
+    request: u64,
+    places: Arc<[Place]>,
 }
 
 impl<'s> InFlight<'s> {
@@ -40,7 +46,7 @@ impl<'s> InFlight<'s> {
         let tallies = &mut simulator.world().tallies;
         tallies.concurrent += 1;
         tallies.concurrent_max = tallies.concurrent_max.max(tallies.concurrent);
-        Self { simulator, places: Vec::new() }
+        Self { simulator, request: 0, places: Arc::default() }
     }
 }
 
@@ -49,6 +55,7 @@ impl Drop for InFlight<'_> {
         let mut world = self.simulator.world();
         world.tallies.concurrent = world.tallies.concurrent.saturating_sub(1);
         world.ids.answered(&self.places);
+        world.open_transactions.close(self.request);
     }
 }
 
@@ -58,7 +65,7 @@ pub(super) async fn answer(simulator: &Simulator, request: Request<Incoming>) ->
     let path = head.uri.path();
     let path = if path.starts_with("//") { path.get(1..).unwrap_or(path) } else { path }.to_owned();
     if path == "/simulator" || path.starts_with("/simulator/") {
-        let reply = match collect(body, usize::MAX).await {
+        let reply = match collect(body, 0).await {
             Some(body) => control::answer(simulator, &head, &path, &body).await,
             None => return Answer::None,
         };
@@ -71,28 +78,45 @@ pub(super) async fn answer(simulator: &Simulator, request: Request<Incoming>) ->
     let mut in_flight = InFlight::enter(simulator);
     let outcome = match gate_body(&head, body).await {
         None => return Answer::None,
-        Some(Err(reply)) => Outcome { reply: Some(reply), half: false, latency_ms: 0, events: 0 },
+        Some(Err(reply)) => Outcome::of(reply),
         Some(Ok(body)) if head.method == Method::POST && path == INGEST_PATH => {
             ingest(&mut in_flight, &head, &body)
         }
-        Some(Ok(body)) => {
-            let reply = api(simulator, &head, &path, &body);
-            Outcome { reply: Some(reply), half: false, latency_ms: 0, events: 0 }
-        }
+        Some(Ok(body)) => Outcome::of(api(simulator, &head, &path, &body)),
     };
-    let latency_ms = simulator.world().settings.latency_ms.saturating_add(outcome.latency_ms);
-    if latency_ms > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(latency_ms)).await;
+    let latency = latency(simulator, &outcome);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
     }
     finish(simulator, &head, outcome)
 }
 
 /// What became of a request under `/v1`; `reply: None` cuts the connection.
+#[derive(Default)]
 struct Outcome {
     reply: Option<Reply>,
     half: bool,
     latency_ms: u64,
-    events: usize,
+    events: u64,
+    inserted: u64,
+    duplicates: u64,
+    scripted: bool,
+    first_events: Vec<String>,
+}
+
+impl Outcome {
+    fn of(reply: Reply) -> Self {
+        Self { reply: Some(reply), ..Self::default() }
+    }
+}
+
+/// How long an answer is held back.
+fn latency(simulator: &Simulator, outcome: &Outcome) -> Duration {
+    let settings = &simulator.world().settings;
+    let standing_us = settings.latency_ms.saturating_add(outcome.latency_ms).saturating_mul(1000);
+    Duration::from_micros(
+        standing_us.saturating_add(settings.latency_per_event_us.saturating_mul(outcome.events)),
+    )
 }
 
 fn finish(simulator: &Simulator, head: &Parts, outcome: Outcome) -> Answer {
@@ -104,8 +128,22 @@ fn finish(simulator: &Simulator, head: &Parts, outcome: Outcome) -> Answer {
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         status,
-        events: u64::try_from(outcome.events).unwrap_or(u64::MAX),
+        events: outcome.events,
+        inserted: outcome.inserted,
+        duplicates: outcome.duplicates,
+        scripted: outcome.scripted,
     };
+    if simulator.is_watched() {
+        simulator.tell(Arrival {
+            request: record.clone(),
+            refusal: outcome.reply.as_ref().filter(|_| !cut).and_then(arrival::refusal),
+            first_events: outcome
+                .first_events
+                .iter()
+                .filter_map(|event| arrival::on_one_line(event))
+                .collect(),
+        });
+    }
     world.note_request(record);
     if let Some(token) = gate::bearer(&head.headers)
         && world.settings.fresh_token_zone
@@ -155,15 +193,24 @@ async fn discard(mut body: Incoming) {
 
 fn ingest(in_flight: &mut InFlight<'_>, head: &Parts, body: &Bytes) -> Outcome {
     let simulator = in_flight.simulator;
-    let now_us = i64::try_from(simulator.world().now_us()).unwrap_or(i64::MAX);
+    let (now_us, rules) = {
+        let world = simulator.world();
+        (i64::try_from(world.now_us()).unwrap_or(i64::MAX), world.also_refuse.clone())
+    };
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let read = ingest::read(body, content_type, now_us);
-    let judged = ingest::judge(&read, now_us);
+    let read = ingest::read(body, content_type, now_us, &rules);
+    let judged = ingest::judge(&read, now_us, &rules);
+    let first_events =
+        if simulator.is_watched() { ingest::texts(&read, &judged, FIRST_EVENTS_MAX) } else { Vec::new() };
 
     let mut world = simulator.world();
     let places = world.arrived(&judged);
+    in_flight.request = world.tallies.ingest_requests;
     in_flight.places = places.iter().copied().flatten().collect();
-    let scripted = world.next_scripted().unwrap_or_default();
+    let before = (world.tallies.inserted, world.tallies.duplicates);
+    let scripted = world.next_scripted();
+    let is_scripted = scripted.is_some();
+    let scripted = scripted.unwrap_or_default();
     let polar = scripted.commits().then(|| {
         let refused = world.refuse_head(&head.headers);
         refused.unwrap_or_else(|| match (&read, &judged) {
@@ -177,19 +224,27 @@ fn ingest(in_flight: &mut InFlight<'_>, head: &Parts, body: &Bytes) -> Outcome {
             }
         })
     });
+    if world.settings.deadlocks && polar.as_ref().is_some_and(|reply| reply.status == 200) {
+        world.open_transactions.open(in_flight.request, in_flight.places.clone());
+    }
+    let (inserted, duplicates) = (world.tallies.inserted, world.tallies.duplicates);
     // Published before the next request comes to the world: out of order, a smaller number would stand at last.
-    simulator.publish_inserted(world.tallies.inserted);
+    simulator.publish_inserted(inserted);
     drop(world);
-    settle(&scripted, polar, places.len())
-}
-
-/// Polar's own answer and what was written beforehand, put together.
-fn settle(scripted: &Scripted, polar: Option<Reply>, events: usize) -> Outcome {
     let reply = match scripted.cut {
         Some(Cut::BeforeCommit | Cut::AfterCommit) => None,
         Some(Cut::MidAnswer) | None => scripted.reply().or(polar),
     };
-    Outcome { reply, half: scripted.cut == Some(Cut::MidAnswer), latency_ms: scripted.latency_ms, events }
+    Outcome {
+        reply,
+        half: scripted.cut == Some(Cut::MidAnswer),
+        latency_ms: scripted.latency_ms,
+        events: u64::try_from(places.len()).unwrap_or(u64::MAX),
+        inserted: inserted.saturating_sub(before.0),
+        duplicates: duplicates.saturating_sub(before.1),
+        scripted: is_scripted,
+        first_events,
+    }
 }
 
 fn api(simulator: &Simulator, head: &Parts, path: &str, body: &Bytes) -> Reply {

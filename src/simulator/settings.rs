@@ -49,6 +49,11 @@ pub struct Settings {
     pub settle_delay_ms: u64,
     /// How long every answer under `/v1` is held back, in milliseconds.
     pub latency_ms: u64,
+    /// How much longer an ingest request's answer is held back for each event in it, in microseconds; at Polar about
+    /// 1,500.
+    pub latency_per_event_us: u64,
+    /// Whether an ingest request that carries ids of an unanswered one in opposite order is ended by a deadlock, 500.
+    pub deadlocks: bool,
 }
 
 impl Settings {
@@ -65,6 +70,8 @@ impl Settings {
             kept_events_max: 100_000,
             settle_delay_ms: 0,
             latency_ms: 0,
+            latency_per_event_us: 0,
+            deadlocks: false,
         }
     }
 }

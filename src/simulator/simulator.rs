@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use super::also_refuse::AlsoRefuse;
+use super::arrival::{Arrival, Arrivals, BEHIND_MAX};
 use super::customer::{CustomerExists, NewCustomer};
 use super::id_table::IdRecord;
 use super::meter::NewMeter;
@@ -59,6 +60,12 @@ pub struct Change {
     pub settle_delay_ms: Option<u64>,
     /// The latency of every answer under `/v1`, in milliseconds.
     pub latency_ms: Option<u64>,
+    /// How much longer an ingest request takes for each of its events, in microseconds.
+    pub latency_per_event_us: Option<u64>,
+    /// Whether crossed ids in unanswered requests are a deadlock.
+    pub deadlocks: Option<bool>,
+    /// For how long from now on every request is turned away with 429, in milliseconds; 0 ends it.
+    pub block_organization_ms: Option<u64>,
     /// How far Polar's clock is ahead of ours (or, negative, behind), in milliseconds.
     pub clock_offset_ms: Option<i64>,
     /// The text of the `Date` header; an empty one follows the clock again.
@@ -74,13 +81,18 @@ pub struct Change {
 pub struct Simulator {
     world: Arc<Mutex<World>>,
     inserted: watch::Sender<u64>,
+    arrivals: broadcast::Sender<Arc<Arrival>>,
 }
 
 impl Simulator {
     /// An empty Polar.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { world: Arc::new(Mutex::new(World::new(settings))), inserted: watch::Sender::new(0) }
+        Self {
+            world: Arc::new(Mutex::new(World::new(settings))),
+            inserted: watch::Sender::new(0),
+            arrivals: broadcast::Sender::new(BEHIND_MAX),
+        }
     }
 
     /// Serves HTTP/1.1 on `listener` until `shutdown` ends, then answers what is in flight and returns.
@@ -110,7 +122,8 @@ impl Simulator {
         self.world().credits_left(external_customer_id, meter).map(Sum::approximately)
     }
 
-    /// Writes the replies to the next ingest requests, after those already written.
+    /// Writes the replies to the next ingest requests, after those already written. Over HTTP at most 10,000 may be
+    /// waiting.
     pub fn script(&self, replies: impl IntoIterator<Item = Scripted>) {
         self.world().script.extend(replies);
     }
@@ -127,6 +140,8 @@ impl Simulator {
         replace(&mut settings.fresh_token_zone, change.fresh_token_zone);
         replace(&mut settings.settle_delay_ms, change.settle_delay_ms);
         replace(&mut settings.latency_ms, change.latency_ms);
+        replace(&mut settings.latency_per_event_us, change.latency_per_event_us);
+        replace(&mut settings.deadlocks, change.deadlocks);
         replace(&mut settings.tokens_without_scope, change.tokens_without_scope);
         if let Some(tokens) = change.accepted_tokens {
             settings.accepted_tokens = (!tokens.is_empty()).then_some(tokens);
@@ -134,6 +149,10 @@ impl Simulator {
         if let Some(limit) = change.rate_limit {
             settings.rate_limit = limit;
             world.windows = Default::default();
+        }
+        if let Some(block_ms) = change.block_organization_ms {
+            let now_us = (world.settings.now)();
+            world.windows.block(now_us.saturating_add(block_ms.saturating_mul(1000)));
         }
         replace(&mut world.clock_offset_ms, change.clock_offset_ms);
         replace(&mut world.refuse_connections, change.refuse_connections);
@@ -161,6 +180,13 @@ impl Simulator {
         self.world().ids.page(offset, limit)
     }
 
+    /// Up to `limit` of the `external_id`s that were inserted once and that a restore took back, in order of first
+    /// arrival, from `offset` on.
+    #[must_use]
+    pub fn lost_ids(&self, offset: usize, limit: usize) -> Vec<IdRecord> {
+        self.world().ids.lost_page(offset, limit)
+    }
+
     /// What became of one `external_id`; `None` when it never arrived.
     #[must_use]
     pub fn external_id(&self, external_id: &str) -> Option<IdRecord> {
@@ -175,6 +201,12 @@ impl Simulator {
         self.world().events.iter().map(|event| event.text.to_string()).collect()
     }
 
+    /// Tells of every request under `/v1` that is answered from now on.
+    #[must_use]
+    pub fn arrivals(&self) -> Arrivals {
+        Arrivals::new(self.arrivals.subscribe())
+    }
+
     /// Waits until `events` events have been inserted since the start or the last reset. `false` when that did not
     /// happen within `timeout`.
     pub async fn wait_for_events(&self, events: u64, timeout: Duration) -> bool {
@@ -183,7 +215,7 @@ impl Simulator {
         matches!(tokio::time::timeout(timeout, enough).await, Ok(Ok(_)))
     }
 
-    /// Keeps what Polar's database holds.
+    /// Keeps what Polar's database holds, in memory. Over HTTP at most 16 may be kept.
     #[must_use]
     pub fn snapshot(&self) -> SnapshotId {
         SnapshotId(self.world().snapshot())
@@ -203,12 +235,33 @@ impl Simulator {
         self.publish_inserted(0);
     }
 
+    pub(super) fn is_watched(&self) -> bool {
+        self.arrivals.receiver_count() > 0
+    }
+
+    pub(super) fn tell(&self, arrival: Arrival) {
+        // Fails when the last watcher has just left: there is nobody to tell.
+        drop(self.arrivals.send(Arc::new(arrival)));
+    }
+
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn publish_inserted(&self, inserted: u64) {
         self.inserted.send_replace(inserted);
+    }
+
+    pub(super) fn latest_requests(&self, limit: usize) -> Vec<RequestRecord> {
+        self.world().requests.iter().rev().take(limit).cloned().collect()
+    }
+
+    pub(super) fn scripted_len(&self) -> usize {
+        self.world().script.len()
+    }
+
+    pub(super) fn snapshots_len(&self) -> usize {
+        self.world().snapshots.len()
     }
 
     pub(super) fn events_page(&self, limit: usize) -> String {

@@ -33,6 +33,12 @@ pub struct RequestRecord {
     pub status: u16,
     /// How many events it carried, when it was an ingest request that could be read.
     pub events: u64,
+    /// How many of them were inserted, whatever was answered.
+    pub inserted: u64,
+    /// How many of them were there already.
+    pub duplicates: u64,
+    /// Whether a scripted reply was used up by it.
+    pub scripted: bool,
 }
 
 /// A customer's standing on a meter.
@@ -67,6 +73,8 @@ pub struct State {
     pub events_present: u64,
     /// Distinct `external_id`s that ever arrived.
     pub external_ids: u64,
+    /// Those that were inserted once and are not there now: what a restore took back.
+    pub external_ids_lost: u64,
     /// How often an `external_id` arrived while another request that carried it was unanswered.
     pub external_ids_in_two_requests_at_once: u64,
     /// The most requests that were unanswered at one time.
@@ -101,6 +109,7 @@ impl World {
             events_duplicate: tallies.duplicates,
             events_present: self.database.present,
             external_ids: u64::try_from(self.ids.len()).unwrap_or(u64::MAX),
+            external_ids_lost: u64::try_from(self.ids.lost()).unwrap_or(u64::MAX),
             external_ids_in_two_requests_at_once: self.ids.overlaps(),
             concurrent_requests_max: tallies.concurrent_max,
             request_sizes: tallies.sizes.clone(),

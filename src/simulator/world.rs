@@ -7,6 +7,7 @@ use uuid::{Builder, Uuid};
 use super::also_refuse::AlsoRefuse;
 use super::balance::Balance;
 use super::customer::{Customer, CustomerExists, NewCustomer};
+use super::deadlock::OpenTransactions;
 use super::id_table::IdTable;
 use super::meter::{Meter, Metered, NewMeter};
 use super::number::Sum;
@@ -64,6 +65,7 @@ pub(super) struct World {
     pub(super) events: VecDeque<KeptEvent>,
     pub(super) seq: u64,
     pub(super) snapshots: Vec<Snapshot>,
+    pub(super) open_transactions: OpenTransactions,
     pub(super) tallies: Tallies,
     pub(super) requests: VecDeque<RequestRecord>,
 }
@@ -88,6 +90,7 @@ impl World {
             events: VecDeque::new(),
             seq: 0,
             snapshots: Vec::new(),
+            open_transactions: OpenTransactions::default(),
             tallies: Tallies::default(),
             requests: VecDeque::new(),
         }
@@ -132,7 +135,16 @@ impl World {
             let same_email = old.new.email.eq_ignore_ascii_case(&new.email);
             return Err(CustomerExists { field: if same_email { "email" } else { "external_id" } });
         }
-        let customer = Customer { id: new_id(), created_us: self.now_us(), new };
+        let (now_us, delay_us) = (self.now_us(), self.settle_delay_us());
+        let customer = Customer { id: new_id(), created_us: now_us, new };
+        if let Some(id) = customer.new.external_id.clone() {
+            let reference = CustomerRef::External(id.into());
+            for meter in 0..self.database.meters.len() {
+                if let Some(balance) = self.database.balances.get_mut(&(reference.clone(), meter)) {
+                    balance.is_attributed(now_us, delay_us);
+                }
+            }
+        }
         self.database.customers.push(customer.clone());
         Ok(customer)
     }

@@ -227,7 +227,7 @@ async fn reloads_under_load_lose_nothing_refuse_nothing_and_hold_nobody_up() {
     assert_eq!(polar.simulator.state().events_duplicate, 0);
     assert_eq!(journal_folder(&home), journal_before, "the journal was not opened again");
 
-    let waits = promises.waits.lock().unwrap();
+    let waits = std::mem::take(&mut *promises.waits.lock().unwrap());
     let is_within = |at: Instant| rounds.iter().any(|(begun, ended)| (*begun..*ended).contains(&at));
     let (with, without): (Vec<_>, Vec<_>) = waits.iter().partition(|(sent, _)| is_within(*sent));
     let (with, without) = (Waits::of(&with), Waits::of(&without));

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
+use super::super::also_refuse::AlsoRefuse;
 use super::super::python::{Value, write};
 use super::super::reading::{CustomerRef, Reading, unstorable};
 use super::super::timestamp::{self, NoTimestamp};
 use super::fault::{Fault, Wrong};
-use super::{metadata, scalar};
+use super::{metadata, rules, scalar};
 
 const NAME_CHARACTERS_MAX: usize = 128;
 const CUSTOMER_ARM: &str = "EventCreateCustomer";
@@ -27,12 +28,17 @@ struct Shared<'v> {
 }
 
 /// The event, or its faults under both arms. `None` when reading it raises an exception nobody catches.
-pub(super) fn read(event: &Value, now_us: i64) -> Option<Result<Reading<'_>, Vec<Fault<'_>>>> {
+pub(super) fn read<'v>(
+    event: &'v Value,
+    now_us: i64,
+    rules: &[AlsoRefuse],
+) -> Option<Result<Reading<'v>, Vec<Fault<'v>>>> {
     let Value::Dict(_) = event else {
         let faults = [CUSTOMER_ARM, EXTERNAL_ARM].map(|arm| Fault::at(arm, Wrong::no_object(), event));
         return Some(Err(faults.into()));
     };
-    let shared = shared(event, now_us)?;
+    let mut shared = shared(event, now_us)?;
+    shared.faults.extend(rules::check(rules, event, &shared.faults));
     let customer = required(event, "customer_id", scalar::uuid4);
     let member = optional(event, "member_id", scalar::uuid4);
     let external = required(event, "external_customer_id", scalar::text);
@@ -168,7 +174,7 @@ fn reading<'v>(
 }
 
 /// Text for the log of events; what cannot be written is left out.
-fn as_json(value: &Value) -> String {
+pub(in super::super) fn as_json(value: &Value) -> String {
     let mut out = String::new();
     match write(&mut out, value) {
         Ok(()) => out,

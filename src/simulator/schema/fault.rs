@@ -3,7 +3,7 @@
 use super::super::python::{Unwritable, Value, write, write_text};
 
 /// A step of a fault's place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step<'v> {
     Key(&'v str),
     Index(usize),
@@ -75,6 +75,11 @@ impl<'v> Fault<'v> {
     pub(super) fn under(mut self, index: usize) -> Self {
         self.steps.splice(0..0, [Step::Key("events"), Step::Index(index)]);
         self
+    }
+
+    /// Whether it speaks of the place of `other`, or of one below it.
+    pub(super) fn is_at_or_below(&self, other: &Fault<'_>) -> bool {
+        self.steps.starts_with(&other.steps)
     }
 
     pub(super) fn write(&self, out: &mut String) -> Result<(), Unwritable> {

@@ -1,9 +1,9 @@
 //! Everything a sender can be answered that is not about an event.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sledge::simulator::{Change, RateLimit};
+use sledge::simulator::{Change, RateLimit, Scripted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -31,7 +31,7 @@ async fn a_trailing_slash_is_redirected_with_307() {
     let polar = Polar::start().await;
     let answer = polar.post("/v1/events/ingest/", &batch("a", 1)).await;
     assert_eq!(answer.status, 307);
-    assert_eq!(answer.header("location"), Some("http://polar.test/v1/events/ingest"));
+    assert_eq!(answer.header("location"), Some("http://localhost/v1/events/ingest"));
 }
 
 #[tokio::test]
@@ -168,6 +168,157 @@ async fn over_the_rate_limit_is_429_without_a_body_or_a_type_until_the_minute_is
         assert_eq!((answer.header("retry-after"), answer.header("content-type")), (Some("60"), None));
         polar.advance_ms(60_000);
         assert_eq!(polar.ingest(&batch("late", 1)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_restricted_sandbox_has_10_a_minute_and_an_elevated_organization_100_a_second() {
+    for (limit, requests, window_ms) in
+        [(RateLimit::RestrictedSandbox, 10, 60_000), (RateLimit::Elevated, 100, 1_000)]
+    {
+        let polar = Polar::with(|settings| settings.rate_limit = limit).await;
+        for n in 0..requests {
+            assert_eq!(polar.get("/v1/meters/").await.status, 200, "{limit:?} {n}");
+        }
+        polar.advance_ms(window_ms - 1);
+        let refused = polar.ingest(&batch("late", 1)).await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")), "{limit:?}");
+        polar.advance_ms(1);
+        assert_eq!(polar.ingest(&batch("late", 1)).await.status, 200, "{limit:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_window_is_shared_by_all_tokens_of_the_organization() {
+    let polar = Polar::with(|settings| settings.rate_limit = RateLimit::RestrictedSandbox).await;
+    for n in 0..10 {
+        let token = format!("Bearer polar_oat_{}", n % 2);
+        let headers = [("Authorization", token.as_str())];
+        assert_eq!(polar.send("GET", "/v1/meters/", &headers, b"").await.unwrap().status, 200);
+    }
+    assert_eq!(polar.get("/v1/meters/").await.status, 429, "a third token finds the window used up");
+}
+
+#[tokio::test]
+async fn a_burst_of_first_requests_with_a_fresh_token_is_refused_at_60() {
+    let polar = Polar::with(|settings| {
+        settings.rate_limit = RateLimit::Production;
+        settings.fresh_token_zone = true;
+    })
+    .await;
+    let burst = async |prefix: &str| {
+        polar.simulator.script([Scripted::late(600_000).times(60)]);
+        let mut unanswered = Vec::new();
+        let there = polar.simulator.state().events_inserted;
+        for n in 0..60 {
+            let mut stream = TcpStream::connect(&polar.address).await.unwrap();
+            let body = batch(&format!("{prefix}-{n}"), 1);
+            stream.write_all(&request("POST", "/v1/events/ingest", &SDK, body.as_bytes())).await.unwrap();
+            unanswered.push(stream);
+        }
+        assert!(polar.simulator.wait_for_events(there + 60, Duration::from_secs(20)).await);
+        let refused = polar.ingest(&batch(prefix, 1)).await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")), "{prefix}");
+    };
+    burst("first").await;
+    assert_eq!(polar.ingest(&batch("a", 1)).await.status, 200, "a token that was answered is known");
+    let other = [("Authorization", "Bearer polar_oat_other"), JSON];
+    let answer = polar.send("POST", "/v1/events/ingest", &other, batch("b", 1).as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 200, "every token has a zone of its own");
+    polar.advance_ms(300_001);
+    burst("forgotten").await;
+}
+
+#[tokio::test]
+async fn a_blocked_organization_is_429_everywhere_with_a_falling_retry_after() {
+    let polar = Polar::start().await;
+    polar.simulator.change(Change { block_organization_ms: Some(60_000), ..Change::default() });
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        assert_eq!(polar.get("/v1/meters/").await.status, 429);
+        let answer = polar.ingest(&batch("a", 1)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (429, ""));
+        told.push(answer.header("retry-after").unwrap().to_owned());
+        polar.advance_ms(20_000);
+    }
+    assert_eq!(told, ["60", "40", "20"]);
+    assert_eq!(polar.ingest(&batch("a", 1)).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_token_of_another_environment_is_401_and_nothing_is_inserted() {
+    let polar =
+        Polar::with(|settings| settings.accepted_tokens = Some(vec!["polar_oat_production".into()])).await;
+    let answer = polar.ingest(&batch("a", 1)).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("invalid_token")));
+    assert_eq!(polar.simulator.state().events_present, 0);
+}
+
+#[tokio::test]
+async fn a_request_without_a_version_is_served() {
+    let polar = Polar::start().await;
+    let answer =
+        polar.send("POST", "/v1/events/ingest", &[SDK[0], JSON], batch("a", 1).as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_can_be_scripted_and_commits_nothing() {
+    let polar = Polar::start().await;
+    for status in [307, 308] {
+        polar
+            .simulator
+            .script([Scripted::status(status).with_header("location", "http://evil.test/v1/events/ingest")]);
+        let answer = polar.ingest(&batch("a", 1)).await;
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (status, Some("http://evil.test/v1/events/ingest"))
+        );
+    }
+    assert_eq!(polar.simulator.state().events_inserted, 0);
+}
+
+#[tokio::test]
+async fn an_answer_can_take_longer_the_more_events_it_is_about() {
+    let polar = Polar::with(|settings| settings.latency_per_event_us = 300).await;
+    let begun = Instant::now();
+    assert_eq!(polar.ingest(&batch("a", 1_000)).await.status, 200);
+    assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn two_unanswered_requests_with_the_same_ids_in_opposite_order_deadlock_and_a_retry_does_not() {
+    let polar = Polar::with(|settings| settings.deadlocks = true).await;
+    let body = batch("a", 3);
+    let crossed = format!(
+        r#"{{"events":[{}]}}"#,
+        [2, 0]
+            .map(|n| format!(r#"{{"name":"n","external_customer_id":"u","external_id":"a-{n}"}}"#))
+            .join(",")
+    );
+    polar.simulator.script([Scripted::late(600_000)]);
+    let mut unanswered = TcpStream::connect(&polar.address).await.unwrap();
+    unanswered.write_all(&request("POST", "/v1/events/ingest", &SDK, body.as_bytes())).await.unwrap();
+    assert!(polar.simulator.wait_for_events(3, Duration::from_secs(10)).await);
+    assert_eq!(
+        polar.ingest(&body).await.body,
+        r#"{"inserted":0,"duplicates":3}"#,
+        "the same order only waits"
+    );
+    let ended = polar.ingest(&crossed).await;
+    assert_eq!((ended.status, ended.body.as_str()), (500, "Internal Server Error"));
+    // Off, the very same request passes: the other one is still unanswered.
+    polar.simulator.change(Change { deadlocks: Some(false), ..Change::default() });
+    assert_eq!(polar.ingest(&crossed).await.body, r#"{"inserted":0,"duplicates":2}"#);
+}
+
+#[tokio::test]
+async fn a_deadlock_is_over_once_the_other_request_is_answered() {
+    let polar = Polar::with(|settings| settings.deadlocks = true).await;
+    for order in [[0, 1], [1, 0]] {
+        let events =
+            order.map(|n| format!(r#"{{"name":"n","external_customer_id":"u","external_id":"{n}"}}"#));
+        assert_eq!(polar.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await.status, 200);
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sledge::simulator::{AlsoRefuse, Change, Cut, NewCustomer, NewMeter, RefusedAs, RefusedField, Scripted};
+use sledge::simulator::{
+    AlsoRefuse, Change, Cut, NewCustomer, NewMeter, RefusedAs, RefusedField, Scripted, Seen,
+};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -81,6 +83,158 @@ async fn rules_stricter_than_polars_refuse_in_either_layer_or_take_the_batch_dow
         assert_eq!(polar.ingest(&batch("a", 1)).await.status, 422, "{field:?}");
     }
     assert_eq!(polar.simulator.state().events_inserted, 0);
+}
+
+#[tokio::test]
+async fn a_rule_of_the_schema_and_real_faults_are_named_in_one_answer() {
+    let polar = Polar::start().await;
+    let rule = |field| AlsoRefuse { field, containing: "bad".into(), refused_as: RefusedAs::Schema };
+    let rules = [RefusedField::Name, RefusedField::ExternalCustomerId, RefusedField::MetadataKey].map(rule);
+    polar.simulator.change(Change { also_refuse: Some(rules.into()), ..Change::default() });
+    let events = [
+        r#"{"name":"bad","external_customer_id":"u"}"#.to_owned(),
+        r#"{"name":"n","external_customer_id":"u","metadata":{"k":null}}"#.to_owned(),
+        r#"{"name":"n","external_customer_id":"u"}"#.to_owned(),
+        r#"{"name":"n","external_customer_id":"bad","metadata":{"bad key":1,"k":[]}}"#.to_owned(),
+        // What the schema itself refuses, a rule does not refuse a second time.
+        format!(r#"{{"name":"bad{}","external_customer_id":"u"}}"#, "x".repeat(128)),
+    ];
+    let answer = polar.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (422, &json!("RequestValidationError")));
+    let detail = answer.json()["detail"].clone();
+    let external: Vec<_> = detail
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|fault| fault["loc"][3] == "EventCreateExternalCustomer")
+        .map(|fault| (fault["loc"][2].as_u64().unwrap(), fault["loc"][4].clone(), fault["type"].clone()))
+        .collect();
+    let expected = [
+        (0, "name", "value_error"),
+        (1, "metadata", "value_error"),
+        (3, "metadata", "value_error"),
+        (3, "external_customer_id", "value_error"),
+        (4, "name", "string_too_long"),
+    ];
+    for (index, field, kind) in expected {
+        let named = external
+            .iter()
+            .any(|fault| fault.0 == index && fault.1 == field && (index == 1 || fault.2 == kind));
+        assert!(named, "{index} {field} {kind} in {external:?}");
+    }
+    assert!(external.iter().all(|fault| fault.0 != 2), "the good one is not named: {external:?}");
+    assert_eq!(external.iter().filter(|fault| fault.0 == 4).count(), 1, "{external:?}");
+}
+
+#[tokio::test]
+async fn a_rule_of_the_second_layer_and_real_faults_are_named_in_one_answer() {
+    let polar = Polar::start().await;
+    let rule =
+        AlsoRefuse { field: RefusedField::Name, containing: "bad".into(), refused_as: RefusedAs::Business };
+    polar.simulator.change(Change { also_refuse: Some(vec![rule]), ..Change::default() });
+    let unknown = r#"{"name":"n","customer_id":"3fa85f64-5717-4562-b3fc-2c963f66afa6"}"#;
+    let bad = r#"{"name":"bad","external_customer_id":"u"}"#;
+    let answer = polar.ingest(&format!(r#"{{"events":[{bad},{unknown}]}}"#)).await;
+    assert_eq!(answer.json()["error"], "PolarRequestValidationError");
+    let fields: Vec<_> =
+        answer.json()["detail"].as_array().unwrap().iter().map(|fault| fault["loc"][3].clone()).collect();
+    assert_eq!(fields, [json!("name"), json!("customer_id")]);
+}
+
+#[tokio::test]
+async fn another_page_of_the_same_browser_can_control_nothing() {
+    let polar = Polar::start().await;
+    polar.ingest(&batch("a", 1)).await;
+    let ask = async |method: &str, path: &str, host: &str, headers: &str| {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n{headers}\r\n"
+        );
+        polar.raw(head.as_bytes()).await.unwrap().status
+    };
+    let own = polar.address.clone();
+    for headers in [
+        "Origin: https://evil.test\r\n".to_owned(),
+        "Origin: null\r\n".to_owned(),
+        "Sec-Fetch-Site: cross-site\r\n".to_owned(),
+        format!("Sec-Fetch-Site: same-site\r\nOrigin: http://{own}1\r\n"),
+    ] {
+        assert_eq!(ask("POST", "/simulator/reset", &own, &headers).await, 403, "{headers}");
+        assert_eq!(ask("GET", "/simulator/events", &own, &headers).await, 403, "{headers}");
+    }
+    for host in ["evil.test", "evil.test:8899", "127.0.0.1.evil.test"] {
+        assert_eq!(ask("POST", "/simulator/reset", host, "").await, 403, "{host}");
+    }
+    assert_eq!(polar.simulator.state().events_inserted, 1, "nothing was reset");
+    // The page as a browser opens it, as it loads itself again, and a program that is no browser.
+    assert_eq!(ask("GET", "/simulator", &own, "Sec-Fetch-Site: none\r\n").await, 200);
+    assert_eq!(ask("GET", "/simulator", &own, "Sec-Fetch-Site: same-origin\r\n").await, 200);
+    assert_eq!(ask("GET", "/simulator", "localhost:8899", "").await, 200);
+    assert_eq!(ask("POST", "/simulator/reset", &own, &format!("Origin: http://{own}\r\n")).await, 204);
+    assert_eq!(polar.simulator.state().events_inserted, 0);
+}
+
+#[tokio::test]
+async fn snapshots_and_scripted_replies_are_bounded() {
+    let polar = Polar::start().await;
+    for _ in 0..16 {
+        assert_eq!(polar.post("/simulator/snapshots", "").await.status, 201);
+    }
+    let answer = polar.post("/simulator/snapshots", "").await;
+    assert_eq!(answer.status, 409);
+    assert!(answer.body.contains("restore") && answer.body.contains("reset"), "{}", answer.body);
+    let replies = format!("[{}]", vec![r#"{"status":500}"#; 5_000].join(","));
+    for status in [204, 204, 409] {
+        assert_eq!(polar.post("/simulator/replies", &replies).await.status, status);
+    }
+    assert_eq!(polar.simulator.state().scripted_replies, 10_000);
+}
+
+#[tokio::test]
+async fn what_a_restore_took_back_is_listed_until_it_is_sent_again() {
+    let polar = Polar::start().await;
+    polar.ingest(&batch("old", 1)).await;
+    let snapshot = polar.simulator.snapshot();
+    polar.ingest(&batch("new", 3)).await;
+    assert_eq!(polar.get("/simulator/external-ids?lost=true").await.json(), json!([]));
+    polar.simulator.restore(snapshot).unwrap();
+    let lost = polar.get("/simulator/external-ids?lost=true&offset=1&limit=1").await.json();
+    assert_eq!(lost, json!([{"external_id": "new-1", "sent": 1, "inserted": 1, "present": false}]));
+    assert_eq!(polar.simulator.state().external_ids_lost, 3);
+    polar.ingest(&batch("new", 2)).await;
+    let ids: Vec<_> = polar.simulator.lost_ids(0, 10).into_iter().map(|record| record.external_id).collect();
+    assert_eq!(ids, ["new-2"]);
+}
+
+#[tokio::test]
+async fn arrivals_are_told_with_what_became_of_them() {
+    let polar = Polar::start().await;
+    let mut arrivals = polar.simulator.arrivals();
+    polar.simulator.script([Scripted::default(), Scripted::status(503)]);
+    polar.ingest(&batch("a", 30)).await;
+    polar.ingest(&batch("b", 1)).await;
+    polar.ingest("{\"events\":[{\"name\":1,\n\"external_customer_id\":\"u\"}]}").await;
+    polar.get("/v1/meters/").await;
+    let mut told = Vec::new();
+    while let Some(Seen::Arrival(arrival)) = arrivals.already() {
+        let request = &arrival.request;
+        told.push((
+            request.status,
+            request.events,
+            request.inserted,
+            arrival.first_events.len(),
+            request.scripted,
+        ));
+        if request.status == 422 {
+            assert!(
+                arrival.refusal.as_deref().unwrap().starts_with("body.events.0.EventCreateCustomer.name: ")
+            );
+            assert!(!arrival.first_events[0].get().contains('\n'));
+        }
+    }
+    assert_eq!(
+        told,
+        [(200, 30, 30, 20, true), (503, 1, 0, 1, true), (422, 1, 0, 1, false), (200, 0, 0, 0, false)]
+    );
 }
 
 #[tokio::test]

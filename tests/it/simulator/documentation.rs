@@ -1,11 +1,18 @@
 //! The examples of the documentation are run as they stand.
 
-use std::process::Command;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
 
 use super::wire::Polar;
+use crate::tool;
 
 #[tokio::test]
 async fn every_curl_line_of_the_documentation_does_what_it_should() {
+    if !tool::is_there("curl", &["--version"]) {
+        return;
+    }
     let polar = Polar::start().await;
     let documentation = include_str!("../../../docs/simulator.md");
     let lines: Vec<&str> = documentation.lines().filter(|line| line.starts_with("curl ")).collect();
@@ -14,10 +21,40 @@ async fn every_curl_line_of_the_documentation_does_what_it_should() {
         let script = format!("POLAR=http://{}; {line}", polar.address);
         let run = move || Command::new("sh").arg("-c").arg(&script).output();
         let ran = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
-        if ran.status.code() == Some(127) {
-            // There is no curl on this machine: the examples are read, not run.
-            return;
-        }
         assert!(ran.status.success(), "{line}\n{}", String::from_utf8_lossy(&ran.stdout));
     }
+}
+
+/// What an app's tests might send, and a second time when asked to.
+fn your_tests(folder: &Path, times: usize) {
+    let send = r#"for id in a b c; do curl -sf "$POLAR/v1/events/ingest" -H "Authorization: Bearer $POLAR_ACCESS_TOKEN" -H 'Content-Type: application/json' -d "{\"events\":[{\"name\":\"n\",\"external_customer_id\":\"u\",\"external_id\":\"$id\"}]}"; done"#;
+    let script = folder.join("your-tests.sh");
+    fs::write(&script, format!("#!/bin/sh\nset -eu\n{}", vec![send; times].join("\n"))).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+async fn run_the_ci_script(times: usize) -> Output {
+    let documentation = include_str!("../../../docs/simulator.md");
+    let script = documentation.split("```sh\n").find(|block| block.starts_with("#!/bin/sh")).unwrap();
+    let script = script.split("```").next().unwrap().to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    your_tests(folder.path(), times);
+    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let run = move || {
+        Command::new("sh").arg("-c").arg(script).current_dir(folder.path()).env("PATH", path).output()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_script_for_a_ci_job_passes_what_is_right_and_fails_what_came_twice() {
+    if !tool::is_there("curl", &["--version"]) {
+        return;
+    }
+    let ran = run_the_ci_script(1).await;
+    assert!(ran.status.success(), "{ran:?}");
+    let ran = run_the_ci_script(2).await;
+    assert!(!ran.status.success(), "{ran:?}");
+    assert!(String::from_utf8_lossy(&ran.stdout).contains(r#""events_duplicate":3"#), "{ran:?}");
 }

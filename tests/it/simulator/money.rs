@@ -100,6 +100,116 @@ async fn a_balance_moves_a_while_after_the_customers_last_event() {
 }
 
 #[tokio::test]
+async fn a_busy_customers_balance_moves_after_180_minutes_all_the_same() {
+    let polar = Polar::with(|settings| settings.settle_delay_ms = 15_000).await;
+    polar.simulator.create_customer(john()).unwrap();
+    polar.simulator.create_meter(NewMeter::sum("API Calls", "api_usage", "units"));
+    // An event every ten seconds for three hours: the last one is always too recent.
+    for n in 0..1_080 {
+        polar.ingest(&usage(&n.to_string(), "1")).await;
+        polar.advance_ms(10_000);
+        if n % 100 == 0 {
+            assert_eq!(standing(&polar).await.0, 0.0, "after {n} events");
+        }
+    }
+    assert_eq!(standing(&polar).await.0, 1_080.0);
+    polar.ingest(&usage("next", "1")).await;
+    assert_eq!(standing(&polar).await.0, 1_080.0, "a new wait begins");
+}
+
+#[tokio::test]
+async fn an_event_that_no_meter_counts_puts_the_balance_off_too() {
+    let polar = Polar::with(|settings| settings.settle_delay_ms = 15_000).await;
+    polar.simulator.create_customer(john()).unwrap();
+    polar.simulator.create_meter(NewMeter::sum("API Calls", "api_usage", "units"));
+    polar.ingest(&usage("grant", "-10")).await;
+    polar.advance_ms(10_000);
+    polar.ingest(&usage("other", "1").replace("api_usage", "login")).await;
+    polar.advance_ms(10_000);
+    assert_eq!(standing(&polar).await.1, 0.0);
+    polar.advance_ms(5_000);
+    assert_eq!(standing(&polar).await.1, 10.0);
+}
+
+#[tokio::test]
+async fn a_customer_created_after_180_minutes_has_nothing_until_their_next_event() {
+    for (minutes, shown) in [(179, 10.0), (181, 0.0)] {
+        let polar = Polar::with(|settings| settings.settle_delay_ms = 15_000).await;
+        polar.simulator.create_meter(NewMeter::sum("API Calls", "api_usage", "units"));
+        polar.ingest(&usage("grant", "-10")).await;
+        polar.advance_ms(minutes * 60_000);
+        polar.simulator.create_customer(john()).unwrap();
+        polar.advance_ms(60_000);
+        assert_eq!(standing(&polar).await.1, shown, "{minutes} minutes");
+        polar.ingest(&usage("use", "3")).await;
+        assert_eq!(standing(&polar).await.1, shown, "{minutes} minutes");
+        polar.advance_ms(15_000);
+        assert_eq!(standing(&polar).await.1, 7.0, "{minutes} minutes");
+    }
+}
+
+#[tokio::test]
+async fn usage_beyond_the_balance_is_accepted() {
+    let polar = seeded().await;
+    for n in 0..3 {
+        assert_eq!(polar.ingest(&usage(&n.to_string(), "1000000")).await.status, 200);
+    }
+    assert_eq!(standing(&polar).await.1, -3_000_000.0);
+}
+
+#[tokio::test]
+async fn an_event_is_corrected_by_another_one_and_by_nothing_else() {
+    let polar = seeded().await;
+    polar.ingest(&usage("wrong", "100")).await;
+    polar.ingest(&usage("wrong", "1")).await;
+    assert_eq!(standing(&polar).await.0, 100.0, "the first one stays");
+    let id = polar.get("/v1/events/").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    for method in ["DELETE", "PATCH", "PUT"] {
+        for path in ["/v1/events/".to_owned(), "/v1/events/ingest".to_owned(), format!("/v1/events/{id}")] {
+            let answer = polar.send(method, &path, &SDK, b"{}").await.unwrap();
+            assert!(matches!(answer.status, 404 | 405), "{method} {path} {}", answer.status);
+        }
+    }
+    polar.ingest(&usage("correction", "-99")).await;
+    assert_eq!(standing(&polar).await.0, 1.0);
+}
+
+#[tokio::test]
+async fn an_email_that_cannot_be_one_is_refused() {
+    let polar = Polar::start().await;
+    for email in ["", "user", "user@", "@example.com", "user@localhost", "us er@example.com"] {
+        let body = format!(r#"{{"email":"{email}"}}"#);
+        let answer = polar.post("/v1/customers/", &body).await;
+        assert_eq!(
+            (answer.status, &answer.json()["detail"][0]["loc"]),
+            (422, &json!(["body", "email"])),
+            "{email}"
+        );
+    }
+    assert_eq!(polar.post("/v1/customers/", JOHN).await.status, 201);
+    assert_eq!(polar.post("/v1/customers/", JOHN).await.status, 422, "taken");
+}
+
+#[tokio::test]
+async fn customer_meters_are_found_by_either_id() {
+    let polar = seeded().await;
+    polar.ingest(&usage("grant", "-10")).await;
+    let id = polar.get("/v1/customers/external/user_123").await.json()["id"].as_str().unwrap().to_owned();
+    let by_external = polar.get("/v1/customer-meters/?external_customer_id=user_123").await.json();
+    let by_id = polar.get(&format!("/v1/customer-meters/?customer_id={id}")).await.json();
+    assert_eq!(by_id, by_external);
+    let item = &by_id["items"][0];
+    assert_eq!(
+        (&item["consumed_units"], &item["credited_units"], &item["balance"], &item["meter"]["name"]),
+        (&json!(-10.0), &json!(0), &json!(10.0), &json!("API Calls"))
+    );
+    assert_eq!(
+        polar.get("/v1/customer-meters/?external_customer_id=nobody").await.json()["items"],
+        json!([])
+    );
+}
+
+#[tokio::test]
 async fn a_filter_may_join_conditions_on_metadata_and_a_count_counts() {
     let polar = Polar::start().await;
     polar.simulator.create_customer(john()).unwrap();
@@ -197,6 +307,6 @@ async fn the_slash_at_the_end_of_a_collection_is_asked_for_by_307() {
     let answer = polar.send("GET", "/v1/meters?limit=5", &SDK, b"").await.unwrap();
     assert_eq!(
         (answer.status, answer.header("location")),
-        (307, Some("http://polar.test/v1/meters/?limit=5"))
+        (307, Some("http://localhost/v1/meters/?limit=5"))
     );
 }

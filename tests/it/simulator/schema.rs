@@ -130,6 +130,88 @@ async fn a_parent_may_come_later_or_in_the_same_batch_and_orphans_are_counted() 
 }
 
 #[tokio::test]
+async fn a_parent_may_be_named_by_polars_own_id() {
+    let polar = Polar::start().await;
+    polar.ingest(&batch("a", 1)).await;
+    let id = polar.get("/v1/events/").await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(inserted(&polar.ingest(&one(&format!(r#""parent_id":"{id}""#))).await), (1, 0));
+    assert_eq!(polar.simulator.state().orphans, 0);
+    assert_eq!(
+        inserted(&polar.ingest(&one(r#""parent_id":"3fa85f64-5717-4562-b3fc-2c963f66afa6""#)).await),
+        (1, 0)
+    );
+    assert_eq!(polar.simulator.state().orphans, 1);
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_string_is_refused() {
+    let polar = Polar::start().await;
+    for field in [r#""external_id":5"#, r#""parent_id":5"#, r#""external_customer_id":5"#, r#""name":null"#] {
+        let answer = polar.ingest(&user(field).replace('{', r#"{"events":[{"#).replace('}', "}]}")).await;
+        assert_eq!(answer.status, 422, "{field}");
+        let kinds =
+            answer.json()["detail"].as_array().unwrap().iter().any(|fault| fault["type"] == "string_type");
+        assert!(kinds, "{field}: {}", answer.body);
+    }
+    let no_uuid4 = event(r#""customer_id":"3fa85f64-5717-1562-b3fc-2c963f66afa6""#);
+    assert_eq!(polar.ingest(&no_uuid4).await.json()["error"], "RequestValidationError");
+}
+
+#[tokio::test]
+async fn the_same_id_under_another_name_or_customer_is_a_duplicate_for_ever() {
+    let polar = Polar::start().await;
+    assert_eq!(inserted(&polar.ingest(&one(r#""external_id":"x""#)).await), (1, 0));
+    polar.advance_ms(400 * 24 * 3_600_000);
+    let other = r#"{"events":[{"name":"other","external_customer_id":"v","external_id":"x"}]}"#;
+    assert_eq!(inserted(&polar.ingest(other).await), (0, 1));
+}
+
+#[tokio::test]
+async fn a_language_model_needs_its_five_fields_and_takes_three_more() {
+    let polar = Polar::start().await;
+    let needed = r#""vendor":"v","model":"m","input_tokens":1,"output_tokens":2,"total_tokens":3"#;
+    let more = r#","cached_input_tokens":0,"prompt":"p","response":null"#;
+    for (fields, status) in [
+        (needed.to_owned(), 200),
+        (format!("{needed}{more}"), 200),
+        (needed.replace(r#","total_tokens":3"#, ""), 422),
+        (needed.replace(":1,", ":1.5,"), 422),
+    ] {
+        let body = one(&format!(r#""metadata":{{"_llm":{{{fields}}}}}"#));
+        assert_eq!(polar.ingest(&body).await.status, status, "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn a_fault_repeats_what_was_sent() {
+    let polar = Polar::start().await;
+    let answer = polar.ingest(&one(r#""metadata":{"k":["secret"]}"#)).await;
+    assert_eq!(answer.json()["detail"][0]["input"], json!(["secret"]));
+    assert_eq!(
+        answer.json()["detail"][0]["loc"].as_array().unwrap()[..6],
+        [
+            json!("body"),
+            json!("events"),
+            json!(0),
+            json!("EventCreateCustomer"),
+            json!("metadata"),
+            json!("k")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_second_layer_names_only_the_first_fault_of_an_event() {
+    let polar = Polar::start().await;
+    let id = "3fa85f64-5717-4562-b3fc-2c963f66afa6";
+    let twice = format!(r#"{{"name":"n","customer_id":"{id}","organization_id":"{id}"}}"#);
+    let answer = polar.ingest(&format!(r#"{{"events":[{twice},{twice}]}}"#)).await;
+    let places: Vec<Value> =
+        answer.json()["detail"].as_array().unwrap().iter().map(|fault| fault["loc"][2].clone()).collect();
+    assert_eq!(places, [json!(0), json!(1)]);
+}
+
+#[tokio::test]
 async fn an_instant_after_polars_clock_is_refused_and_now_is_not() {
     let polar = Polar::start().await;
     assert_eq!(inserted(&polar.ingest(&one(r#""timestamp":"2026-08-22T12:00:00Z""#)).await), (1, 0));
@@ -145,9 +227,15 @@ async fn timestamps_without_a_zone_or_null_or_dates_or_leap_seconds_are_refused(
     for text in [r#""2026-08-22T11:00:00""#, "null", r#""2026-08-22""#, r#""2026-06-30T23:59:60Z""#] {
         assert_eq!(polar.ingest(&one(&format!(r#""timestamp":{text}"#))).await.status, 422, "{text}");
     }
-    for text in
-        ["1755860000", "1755860000000", r#""1755860000""#, "1755860000.5", r#""2026-08-22T13:00:00+02:00""#]
-    {
+    for text in [
+        "1755860000",
+        "0",
+        "-1",
+        "1755860000000",
+        r#""1755860000""#,
+        "1755860000.5",
+        r#""2026-08-22T13:00:00+02:00""#,
+    ] {
         assert_eq!(polar.ingest(&one(&format!(r#""timestamp":{text}"#))).await.status, 200, "{text}");
     }
 }
@@ -165,7 +253,18 @@ async fn metadata_takes_short_strings_numbers_and_booleans_and_nothing_else() {
     let polar = Polar::start().await;
     let long = format!("\"{}\"", "x".repeat(501));
     let digits = "9".repeat(60);
-    for good in ["1", "-1.5", "true", r#""x""#, digits.as_str(), r#""5""#] {
+    let longest = format!("\"{}\"", "é".repeat(500));
+    for good in [
+        "0.12345678901234568",
+        "1e-12",
+        longest.as_str(),
+        "1",
+        "-1.5",
+        "true",
+        r#""x""#,
+        digits.as_str(),
+        r#""5""#,
+    ] {
         assert_eq!(polar.ingest(&one(&format!(r#""metadata":{{"k":{good}}}"#))).await.status, 200, "{good}");
     }
     for bad in ["null", r#""""#, long.as_str(), "[]", "{}", r#""\u0000""#] {
@@ -235,6 +334,9 @@ async fn ids_beyond_the_index_limit_are_poison() {
     let long = "x".repeat(2705);
     poison(&user(&format!(r#""external_id":"{long}""#))).await;
     poison(&format!(r#"{{"name":"n","external_customer_id":"{long}"}}"#)).await;
+    let polar = Polar::start().await;
+    let longest = "x".repeat(2704);
+    assert_eq!(inserted(&polar.ingest(&one(&format!(r#""external_id":"{longest}""#))).await), (1, 0));
 }
 
 #[tokio::test]

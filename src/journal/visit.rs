@@ -1,0 +1,141 @@
+//! Looking into a row without handing its blocks out, and taking single blocks out of it, wherever they lie: what dead
+//! letters need.
+//!
+//! A closed volume is opened for it. Its index file holds as long as nothing in it is settled, and is removed, durably,
+//! before the first settlement. Once it is quiet again, such volumes are closed again.
+
+use super::open_volume::{OpenVolume, StoredBlock};
+use super::row::Row;
+use super::store::{Store, StoreError};
+use super::volume_index::BlockEntry;
+
+/// Where a block lies.
+enum Place {
+    Open(u32),
+    Closed(u32),
+}
+
+impl<S: Store> Row<S> {
+    /// Shows pending blocks from `from` on, oldest first, until there are `max` of them or about `bytes_max` of text: at
+    /// least one if there is any.
+    ///
+    /// # Errors
+    /// When a volume can't be read.
+    pub(super) fn peek(
+        &mut self,
+        from: u64,
+        max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBlock>, StoreError> {
+        let closed = self.closed.iter().filter(|closed| closed.seqs.end > from).map(|closed| closed.number);
+        let mut numbers: Vec<u32> = closed.chain(self.open.keys().copied()).collect();
+        numbers.sort_unstable();
+        let (mut blocks, mut bytes) = (Vec::new(), 0);
+        for number in numbers {
+            let mut next = from;
+            loop {
+                let volume = self.volume(number)?;
+                let Some(entry) = volume.first_from(next) else { break };
+                bytes += entry.text_bytes as usize;
+                if blocks.len() >= max || (bytes > bytes_max && !blocks.is_empty()) {
+                    return Ok(blocks);
+                }
+                blocks.extend(volume.show(entry.seq)?);
+                next = entry.seq + 1;
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// Shows the pending block at `seq`; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a volume can't be read.
+    pub(super) fn show(&mut self, seq: u64) -> Result<Option<StoredBlock>, StoreError> {
+        match self.place_of(seq)? {
+            Some(Place::Open(number) | Place::Closed(number)) => self.volume(number)?.show(seq),
+            None => Ok(None),
+        }
+    }
+
+    /// Makes the pending block at `seq` one that can be settled, and describes it; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a volume can't be opened.
+    pub(super) fn claim(&mut self, seq: u64) -> Result<Option<BlockEntry>, StoreError> {
+        let number = match self.place_of(seq)? {
+            None => return Ok(None),
+            Some(Place::Open(number)) => number,
+            Some(Place::Closed(number)) => {
+                self.volume(number)?;
+                self.store.remove_index(self.id(number))?;
+                self.closed.retain(|closed| closed.number != number);
+                if let Some(volume) = self.looked_at.take() {
+                    self.open.insert(number, volume);
+                }
+                number
+            }
+        };
+        Ok(self.open.get(&number).and_then(|volume| volume.first_from(seq)).filter(|entry| entry.seq == seq))
+    }
+
+    fn place_of(&mut self, seq: u64) -> Result<Option<Place>, StoreError> {
+        let open = self.open.iter().rev().find(|(_, volume)| volume.owes(seq));
+        if let Some((number, _)) = open {
+            return Ok(Some(Place::Open(*number)));
+        }
+        let closed = self.closed.iter().find(|closed| closed.seqs.contains(&seq)).map(|closed| closed.number);
+        let Some(number) = closed else { return Ok(None) };
+        Ok(self.volume(number)?.owes(seq).then_some(Place::Closed(number)))
+    }
+
+    /// An open volume, or a closed one opened for a look. One at a time is: they are megabytes.
+    fn volume(&mut self, number: u32) -> Result<&OpenVolume<S::Volume>, StoreError> {
+        if let Some(volume) = self.open.get(&number) {
+            return Ok(volume);
+        }
+        let volume = match self.looked_at.take() {
+            Some(volume) if volume.id().number == number => volume,
+            other => {
+                self.put_away(other);
+                self.janitor.open_now(self.id(number))?
+            }
+        };
+        Ok(self.looked_at.insert(volume))
+    }
+
+    fn put_away(&self, volume: Option<OpenVolume<S::Volume>>) {
+        if let Some(volume) = volume {
+            self.janitor.close(volume.into_store());
+        }
+    }
+
+    /// Whether volumes are open that need not be.
+    pub(super) fn is_restless(&self) -> bool {
+        self.looked_at.is_some() || !self.idle().is_empty()
+    }
+
+    /// Closes again what was opened for a look or for a settlement. Only for a row that nobody reads block by block.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn rest(&mut self) -> Result<(), StoreError> {
+        let looked_at = self.looked_at.take();
+        self.put_away(looked_at);
+        for number in self.idle() {
+            if let Some(volume) = self.open.remove(&number) {
+                self.close(volume)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Open volumes that owe something and wait for nothing: neither the tail, nor handed out in part.
+    fn idle(&self) -> Vec<u32> {
+        let tail = self.next_number.saturating_sub(1);
+        let idle = |volume: &&OpenVolume<S::Volume>| {
+            volume.id().number != tail && !volume.is_settled() && !volume.is_being_read()
+        };
+        self.open.values().filter(idle).map(|volume| volume.id().number).collect()
+    }
+}
