@@ -1,5 +1,6 @@
 //! What a backlog costs, how fast it drains, and what sledge does when there is nothing to do.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -96,16 +97,15 @@ pub(crate) fn idle(folder: &Path, extent: &Extent) {
     std::thread::sleep(extent.idle);
     let after = wakes(server.id());
     let seconds = extent.idle.as_secs_f64();
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut total = 0.0;
-    for (name, count) in &after {
-        let per_second = (count - before.get(name).copied().unwrap_or(0)) as f64 / seconds;
-        total += per_second;
-        if per_second > 0.0 {
-            rows.push(vec![format!("thread {name}"), format!("{per_second:.1}")]);
-        }
+    let mut by_name = BTreeMap::<&str, f64>::new();
+    for (number, (name, count)) in &after {
+        let known = before.get(number).map_or(0, |(_, count)| *count);
+        *by_name.entry(name).or_default() += (count - known) as f64 / seconds;
     }
-    rows.insert(0, vec!["wake-ups a second, all threads".into(), format!("{total:.1}")]);
+    let total: f64 = by_name.values().sum();
+    let mut rows = vec![vec!["wake-ups a second, all threads".to_owned(), format!("{total:.1}")]];
+    let awake = by_name.iter().filter(|(_, per_second)| **per_second > 0.0);
+    rows.extend(awake.map(|(name, per_second)| vec![format!("thread {name}"), format!("{per_second:.1}")]));
     rows.push(vec!["threads".into(), threads(server.id()).to_string()]);
     rows.push(vec!["RSS, MiB".into(), short(rss_and_peak_mib(server.id()).0)]);
     print("Idle, after 1,000 events were delivered", &["", "measured"], &rows);

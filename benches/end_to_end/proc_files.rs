@@ -27,15 +27,16 @@ pub(crate) fn rss_and_peak_mib(process: u32) -> (f64, f64) {
     (kib("VmRSS:") / 1024.0, kib("VmHWM:") / 1024.0)
 }
 
-/// How often the threads of each name went to sleep and were woken.
-pub(crate) fn wakes(process: u32) -> BTreeMap<String, u64> {
+/// How often each thread went to sleep, by its number, with its name.
+pub(crate) fn wakes(process: u32) -> BTreeMap<u32, (String, u64)> {
     let mut wakes = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten() {
         let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
         let status = read("status");
         let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        let name = read("comm").trim().to_owned();
-        *wakes.entry(name).or_default() += switches.map_or(0, |count| count.trim().parse().unwrap());
+        let count = switches.map_or(0, |count| count.trim().parse().unwrap());
+        let number = task.file_name().to_str().unwrap().parse().unwrap();
+        wakes.insert(number, (read("comm").trim().to_owned(), count));
     }
     wakes
 }

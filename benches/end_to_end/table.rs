@@ -24,9 +24,10 @@ pub(crate) fn count(value: f64) -> String {
     text
 }
 
-/// Three digits that matter.
+/// Three digits that matter; a dash for what there is not.
 pub(crate) fn short(value: f64) -> String {
     match value {
+        value if value.is_nan() => "–".to_owned(),
         value if value >= 100.0 => format!("{value:.0}"),
         value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),

@@ -1,6 +1,7 @@
 //! Where dead letters are looked after: the same desk for a daemon's own socket and for a journal opened by hand.
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::event::Rules;
 use crate::journal::{
@@ -11,7 +12,7 @@ use crate::journal::{
 #[derive(Clone, Debug)]
 pub struct LetterDesk {
     letters: DeadLetters,
-    rules: Rules,
+    rules: watch::Receiver<Rules>,
 }
 
 /// Letters that are meant, by number.
@@ -45,9 +46,9 @@ pub struct Imported {
 }
 
 impl LetterDesk {
-    /// A desk for these letters. What is retried is checked under `rules`.
+    /// A desk for these letters. What is retried is checked under `rules` as they are then.
     #[must_use]
-    pub fn new(letters: DeadLetters, rules: Rules) -> Self {
+    pub fn new(letters: DeadLetters, rules: watch::Receiver<Rules>) -> Self {
         Self { letters, rules }
     }
 
@@ -72,7 +73,8 @@ impl LetterDesk {
     /// # Errors
     /// When the journal takes nothing now.
     pub async fn retry(&self, numbers: &[LetterNumber]) -> Result<Retried, AppendError> {
-        self.letters.retry(numbers, &self.rules).await
+        let rules = self.rules.borrow().clone();
+        self.letters.retry(numbers, &rules).await
     }
 
     /// Takes letters out for good.

@@ -93,10 +93,10 @@ pub struct DeadLettersStatus {
     /// Refused in this life and not even kept, because the dead letters had reached their limit.
     #[serde(default)]
     pub not_kept: u64,
-    /// What they take on disk.
+    /// How many bytes they are.
     #[serde(default)]
     pub bytes: u64,
-    /// The most they may take, before refused events are no longer kept.
+    /// The most they may be, before refused events are no longer kept.
     #[serde(default)]
     pub limit_bytes: u64,
 }
@@ -236,7 +236,7 @@ fn full_dead_letters(accounts: &Accounts) -> Option<PartStatus> {
     }
     let (bytes, limit) = (accounts.dead_letter_bytes, accounts.dead_letter_limit_bytes);
     let reason = format!(
-        "they take {bytes} of {limit} bytes: refused events are only counted, not kept; retry, or export and drop, with `sledge dead-letters`"
+        "they hold {bytes} of {limit} bytes: refused events are only counted, not kept; retry, or export and drop, with `sledge dead-letters`"
     );
     Some(PartStatus::of("dead letters", State::Degraded(reason)))
 }

@@ -8,6 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::config::{ConfigCommand, config};
+use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
 use super::failure::Failure;
@@ -42,6 +43,7 @@ enum Command {
     Send(SendArgs),
     Grant(GrantArgs),
     Status(StatusArgs),
+    DeadLetters(DeadLettersArgs),
     Config(ConfigCommand),
     Journal(JournalArgs),
     Completions(CompletionsArgs),
@@ -98,6 +100,7 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         Command::Send(_)
         | Command::Grant(_)
         | Command::Status(_)
+        | Command::DeadLetters(_)
         | Command::Config(_)
         | Command::Journal(_)
         | Command::Completions(_)
@@ -114,6 +117,7 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Send(args) => send(args, voice).await,
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
+        Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
         Command::Journal(args) => journal(args, voice),
         Command::Completions(args) => completions(&args, voice),
@@ -151,6 +155,12 @@ mod tests {
             &["send", "api_usage", "--customer", "c", "--customer-id", "d"],
             &["send", "api_usage", "--customer", "c", "--meta", "units=.5"],
             &["simulate", "--listen", "8899"],
+            &["dead-letters"],
+            &["dead-letters", "retry"],
+            &["dead-letters", "drop", "7", "--all"],
+            &["dead-letters", "show", "first"],
+            &["dead-letters", "list", "--reason", "bad_luck"],
+            &["dead-letters", "list", "--since", "yesterday"],
         ] {
             assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
         }

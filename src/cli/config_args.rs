@@ -71,7 +71,7 @@ impl FromArgMatches for ConfigArgs {
         };
         let flags = flagged().filter_map(|(setting, _)| Some((setting.key, by_flag(setting.key)?))).collect();
         let config = by_flag("config").map(PathBuf::from);
-        Ok(Self { sources: Sources { config, flags, without_environment: false } })
+        Ok(Self { sources: Sources { config, flags, ..Sources::default() } })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

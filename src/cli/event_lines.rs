@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use memchr::memchr;
 use tokio::fs::File;
@@ -30,6 +31,13 @@ pub(super) struct EventLines<R> {
 }
 
 impl EventLines<File> {
+    /// Those of a file.
+    pub(super) async fn of_file(path: &Path) -> Result<Self, Failure> {
+        let file = File::open(path).await;
+        let named = |error| Failure::new(Exit::Io, format!("failed to read {}: {error}", path.display()));
+        Ok(Self::new(file.map_err(named)?))
+    }
+
     /// Those of standard input.
     pub(super) fn of_stdin() -> Result<Self, Failure> {
         let input = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);

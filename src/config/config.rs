@@ -34,6 +34,8 @@ pub struct Config {
     pub rules: event::Rules,
     /// The journal's limits.
     pub journal: journal::Settings,
+    /// The Unix socket dead letters are looked after by, for the owner alone.
+    pub admin_socket: PathBuf,
     /// How delivery goes about its work.
     pub delivery: delivery::Settings,
     /// The admin address.
@@ -103,6 +105,7 @@ impl Config {
         let journal = journal::Settings::in_folder(data_dir.join("journal"));
         let delivery = delivery::Settings::for_environment(polar.base_url.environment());
         Self {
+            admin_socket: data_dir.join(paths::ADMIN_SOCKET),
             data_dir,
             socket,
             datagram_socket: None,
@@ -160,8 +163,14 @@ fn choices(
         keep.given(raw.path("datagram_socket"), |given| listeners::datagram_socket(given, socket.as_deref()));
     let http = keep.given(raw.text("http"), listeners::http);
     let admin = keep.given(raw.text("admin"), paths::admin);
+    let admin_socket =
+        keep.given(raw.path("admin_socket"), |given| paths::admin_socket(given, data_dir.as_deref()));
     let environment = target.as_ref().map(|(url, _)| url.environment());
-    let token = keep.given(raw.path("token_file"), |given| token::source(given, environment, surroundings));
+    let token = if raw.without_token {
+        None
+    } else {
+        keep.given(raw.path("token_file"), |given| token::source(given, environment, surroundings))
+    };
 
     let production = || Some((polar::BaseUrl::parse(polar::BaseUrl::PRODUCTION).ok()?, Origin::Default));
     let (url, target_origin) = target.or_else(production)?;
@@ -173,6 +182,9 @@ fn choices(
     let mut config = Config::of(data_dir, socket, admin::Settings::at(address), polar);
     config.datagram_socket = datagram_socket.flatten();
     config.http = http.flatten();
+    if let Some(admin_socket) = admin_socket {
+        config.admin_socket = admin_socket;
+    }
     for key in ["environment", "polar_url"] {
         config.origins.set(key, target_origin.clone());
     }
@@ -210,6 +222,7 @@ mod tests {
         assert_eq!(config.journal.folder, PathBuf::from("/var/lib/sledge/journal"));
         assert_eq!(config.socket, PathBuf::from("/run/sledge/sledge.sock"));
         assert_eq!(config.admin.address, "127.0.0.1:9464");
+        assert_eq!(config.admin_socket, PathBuf::from("/var/lib/sledge/admin.sock"));
         assert_eq!(config.polar.base_url.as_str(), BaseUrl::PRODUCTION);
         assert!(!format!("{config:?}").contains("polar_oat_x"));
     }

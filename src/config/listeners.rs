@@ -18,7 +18,7 @@ pub(super) fn datagram_socket(
         let problem = format!("{} is the stream socket already", path.display());
         return Err(Fault::new(KEY, &origin, &problem, "name another, such as /run/sledge/sledge.dgram"));
     }
-    paths::check_socket(KEY, "--datagram-socket", path, &origin).map(Some)
+    paths::a_socket_path(KEY, "--datagram-socket", path, &origin).map(Some)
 }
 
 /// The loopback address of the HTTP side. `localhost` stands for 127.0.0.1: what a resolver says of it may change.

@@ -12,6 +12,8 @@ pub const DATA_DIR: &str = "/var/lib/sledge";
 pub const SOCKET: &str = "/run/sledge/sledge.sock";
 /// The admin address.
 pub const ADMIN: &str = "127.0.0.1:9464";
+/// The admin socket, in the data folder.
+pub const ADMIN_SOCKET: &str = "admin.sock";
 /// The kernel's limit for the path of a Unix socket, without the closing zero.
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -60,13 +62,24 @@ pub(super) fn socket(
         Some(given) => given,
         None => Given { value: default_socket(data_dir, surroundings), origin: Origin::Default },
     };
-    check_socket("socket", "--socket", path, &origin)
+    a_socket_path("socket", "--socket", path, &origin)
 }
 
-/// Whether a Unix socket can lie at this path, which `option` names.
-pub(super) fn check_socket(
+/// The admin socket's path. Nobody but the owner may enter the data folder, which is why it lies there.
+pub(super) fn admin_socket(given: Option<Given<PathBuf>>, data_dir: Option<&Path>) -> Result<PathBuf, Fault> {
+    let Given { value: path, origin } = match given {
+        Some(given) => given,
+        None => {
+            Given { value: data_dir.unwrap_or(Path::new("")).join(ADMIN_SOCKET), origin: Origin::Default }
+        }
+    };
+    a_socket_path("admin_socket", "--admin-socket", path, &origin)
+}
+
+/// Whether a Unix socket can lie at this path.
+pub(super) fn a_socket_path(
     key: &'static str,
-    option: &str,
+    flag: &str,
     path: PathBuf,
     origin: &Origin,
 ) -> Result<PathBuf, Fault> {
@@ -84,7 +97,7 @@ pub(super) fn check_socket(
                 "{} is {bytes} bytes long and a Unix socket's path may have {SOCKET_PATH_BYTES_MAX}",
                 path.display()
             ),
-            &format!("give a shorter {option} PATH"),
+            &format!("give a shorter {flag} PATH"),
         );
     }
     if path.is_dir() {

@@ -41,6 +41,8 @@ pub struct RawConfig {
     pub(super) faults: Vec<Fault>,
     /// Whether parts of the file could not be read, so that what seems not to be given may have been.
     pub(super) is_torn: bool,
+    /// Whether nothing is going to be sent, so that no token is looked for.
+    pub(super) without_token: bool,
 }
 
 impl RawConfig {

@@ -19,6 +19,8 @@ pub struct Sources {
     pub flags: Vec<(&'static str, OsString)>,
     /// Leaves out the variables and everything else that only this machine knows.
     pub without_environment: bool,
+    /// Looks for no token: for commands that send nothing.
+    pub without_token: bool,
 }
 
 impl Sources {
@@ -35,6 +37,7 @@ impl Sources {
     fn read_in(&self, surroundings: &Surroundings) -> Result<Config, Faults> {
         let flags = self.flags.iter();
         let mut raw = flags.fold(RawConfig::default(), |raw, (key, value)| raw.with_flag(key, value));
+        raw.without_token = self.without_token;
         raw.add_variables(surroundings);
         if let Some((path, named)) = self.file(surroundings) {
             raw.add_file(&path, &named);

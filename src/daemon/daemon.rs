@@ -4,15 +4,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
 use super::listeners::{Addresses, BoundSockets, Listeners};
-use super::reloader::Reloader;
+use super::reloader::{Changes, Reloader};
+use super::socket_file::{SocketFile, SocketUse};
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{Admin, Outlook, View};
+use crate::admin::{self, Admin, Door, LetterDesk, Outlook, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -30,10 +31,19 @@ pub struct Daemon {
     listeners: Listeners,
     delivery: Delivery<Consumer, PolarClient>,
     admin: Admin,
-    admin_socket: TcpListener,
+    admin_listener: TcpListener,
+    letters: Letters,
     listening: Latch,
     drain_deadline: watch::Receiver<Duration>,
     reloader: Option<Reloader>,
+}
+
+/// The admin socket, where dead letters are looked after.
+#[derive(Debug)]
+struct Letters {
+    file: SocketFile,
+    listener: UnixListener,
+    admin: Admin,
 }
 
 /// What a stop left behind.
@@ -55,7 +65,7 @@ struct DrainSignals {
     /// Who hears it.
     listening: Vec<Task>,
     delivery: oneshot::Sender<Duration>,
-    admin: oneshot::Sender<()>,
+    admin: watch::Sender<bool>,
 }
 
 impl Daemon {
@@ -73,7 +83,7 @@ impl Daemon {
 
         let sockets = BoundSockets::bind(&config).await?;
         let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
-        let admin_socket = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
+        let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
         let polar =
             Arc::new(PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?);
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
@@ -81,6 +91,17 @@ impl Daemon {
             [] => State::Ready,
             alarms => State::Degraded(alarms.join("; ")),
         });
+        // After the journal: who has the folder is what a second daemon should hear of first.
+        let (letters_file, letters_listener) = match SocketFile::bind(&config.admin_socket, SocketUse::Admin)
+        {
+            Ok(bound) => bound,
+            Err(error) => {
+                drop(journal.close().await);
+                return Err(error);
+            }
+        };
+        let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
+        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
             journal.appender(),
@@ -100,8 +121,13 @@ impl Daemon {
             delivery_latch,
         );
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
-        let reloader =
-            Reloader::new(config.clone(), admission, delivery.handle(), set_drain_deadline, metrics.clone());
+        let changes = Changes {
+            admission,
+            delivery: delivery.handle(),
+            drain_deadline: set_drain_deadline,
+            letter_rules: set_letter_rules,
+        };
+        let reloader = Reloader::new(config.clone(), changes, metrics.clone());
         let view = View {
             accounts: journal.accounts(),
             metrics,
@@ -117,8 +143,13 @@ impl Daemon {
             addresses,
             listeners,
             delivery,
-            admin: Admin::new(config.admin.clone(), view),
-            admin_socket,
+            admin: Admin::new(config.admin.clone(), view.clone()),
+            admin_listener,
+            letters: Letters {
+                file: letters_file,
+                listener: letters_listener,
+                admin: Admin::new(admin::Settings::on_socket(), view).with_letters(desk),
+            },
             listening,
             drain_deadline,
             reloader: Some(reloader),
@@ -130,7 +161,7 @@ impl Daemon {
     /// # Errors
     /// When the system does not say.
     pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
-        self.admin_socket.local_addr()
+        self.admin_listener.local_addr()
     }
 
     /// What changes settings while the daemon runs; taken once.
@@ -157,16 +188,21 @@ impl Daemon {
             listeners,
             delivery,
             admin,
-            admin_socket,
+            admin_listener,
+            letters,
             listening,
             drain_deadline,
             reloader: _,
         } = self;
-        let admin_address = admin_socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let admin_address =
+            admin_listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let mut tasks = Tasks::new();
-        let signals = start(&mut tasks, listeners, delivery, admin, admin_socket);
+        let Letters { file: letters_file, listener: letters_listener, admin: letters } = letters;
+        let signals = start(&mut tasks, listeners, delivery);
+        serve_admin(&mut tasks, &signals, admin, admin_listener, Task::Admin);
+        serve_admin(&mut tasks, &signals, letters, letters_listener, Task::Letters);
         listening.set(State::Ready);
-        addresses.tell_ready(&admin_address);
+        addresses.tell_ready(&admin_address, letters_file.path());
 
         tokio::select! {
             () = shutdown => {}
@@ -180,7 +216,7 @@ impl Daemon {
             "stopping: finishing what was read, then delivering what can be"
         );
         let stopped = drain(journal, tasks, signals, drain_deadline).await;
-        drop(addresses);
+        drop((addresses, letters_file));
         stopped
     }
 }
@@ -208,23 +244,37 @@ fn start(
     tasks: &mut Tasks<TaskEnd>,
     listeners: Listeners,
     delivery: Delivery<Consumer, PolarClient>,
-    admin: Admin,
-    admin_socket: TcpListener,
 ) -> DrainSignals {
     let (listeners_drain, drain) = watch::channel(false);
     let (delivery_drains, delivery_drain) = oneshot::channel();
-    let (admin_stops, admin_stop) = oneshot::channel();
     tasks.start(Task::Delivery, async move {
         // The sender is only ever dropped with the whole daemon.
         let drain = async { delivery_drain.await.unwrap_or_default() };
         delivery.run(drain).await.map(|_| ())
     });
     let listening = listeners.start(tasks, &drain);
-    tasks.start(Task::Admin, async move {
-        admin.serve(admin_socket, async { drop(admin_stop.await) }).await;
+    DrainSignals {
+        listeners: listeners_drain,
+        listening,
+        delivery: delivery_drains,
+        admin: watch::Sender::new(false),
+    }
+}
+
+/// Starts answering at a door, until the very end.
+fn serve_admin(
+    tasks: &mut Tasks<TaskEnd>,
+    signals: &DrainSignals,
+    admin: Admin,
+    door: impl Door + 'static,
+    task: Task,
+) {
+    let mut stop = signals.admin.subscribe();
+    tasks.start(task, async move {
+        // The sender is only ever dropped with the whole daemon.
+        admin.serve(door, async { drop(stop.wait_for(|stop| *stop).await) }).await;
         Ok(())
     });
-    DrainSignals { listeners: listeners_drain, listening, delivery: delivery_drains, admin: admin_stops }
 }
 
 async fn drain(
@@ -236,7 +286,7 @@ async fn drain(
     let accounts = journal.accounts();
     let deadline = tokio::time::Instant::now() + drain_deadline;
     signals.listeners.send_replace(true);
-    if timeout_at(deadline, tasks.ends_of(signals.listening)).await.is_err() {
+    if timeout_at(deadline, tasks.end_of_all(&signals.listening)).await.is_err() {
         tracing::warn!("some connections did not end in time and are cut; what they were told is on disk is");
     }
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());
@@ -249,8 +299,9 @@ async fn drain(
         tracing::error!(%error, "delivery stopped early");
     }
     journal.close().await?;
-    drop(signals.admin);
-    drop(timeout_at(deadline + Duration::from_secs(2), tasks.end_of(Task::Admin)).await);
+    signals.admin.send_replace(true);
+    let admin_deadline = deadline + Duration::from_secs(2);
+    drop(timeout_at(admin_deadline, tasks.end_of_all(&[Task::Admin, Task::Letters])).await);
     let accounts = accounts.read();
     Ok(Stopped { delivered: accounts.delivered_total(), left: accounts.pending_total() })
 }

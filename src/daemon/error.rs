@@ -9,22 +9,22 @@ use crate::journal::{JournalError, OpenError};
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Another process serves this socket.
-    #[error("the socket {} is served by {owner} already; stop that one first, or give this one another {option}", path.display())]
+    #[error("the socket {} is served by {owner} already; stop that one first, or give this one another {flag}", path.display())]
     SocketInUse {
         /// The socket.
         path: PathBuf,
+        /// The flag that names it.
+        flag: &'static str,
         /// Who has it.
         owner: String,
-        /// The option that names it.
-        option: &'static str,
     },
     /// Something that is no socket lies there.
-    #[error("{} is not a socket and is left alone; give another {option}, or move it away", path.display())]
+    #[error("{} is not a socket and is left alone; give another {flag}, or move it away", path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,
-        /// The option that names it.
-        option: &'static str,
+        /// The flag that names it.
+        flag: &'static str,
     },
     /// The socket can't be bound.
     #[error("failed to bind the socket {}: {source}; check that its folder exists and may be written by the user sledge runs as", path.display())]

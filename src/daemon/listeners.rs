@@ -1,6 +1,7 @@
 //! Every way in: bound before the journal is opened, so that the kernel holds whoever comes meanwhile; served after.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UnixDatagram, UnixListener};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 
 use super::daemon::TaskEnd;
 use super::error::StartError;
-use super::socket_file::SocketFile;
+use super::socket_file::{SocketFile, SocketUse};
 use super::tasks::{Task, Tasks};
 use crate::admin::ListenerStatus;
 use crate::config::Config;
@@ -42,10 +43,10 @@ impl Addresses {
     }
 
     /// For the log.
-    pub(super) fn tell_ready(&self, admin: &str) {
+    pub(super) fn tell_ready(&self, admin: &str, admin_socket: &Path) {
         let datagram_socket = self.datagram.as_ref().map(|file| file.path().display().to_string());
         let http = self.http.map(|address| address.to_string());
-        tracing::info!(socket = %self.stream.path().display(), datagram_socket, http, admin, "ready");
+        tracing::info!(socket = %self.stream.path().display(), datagram_socket, http, admin, admin_socket = %admin_socket.display(), "ready");
     }
 }
 
@@ -63,7 +64,7 @@ impl BoundSockets {
     /// # Errors
     /// The first socket or address that is not to be had.
     pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
-        let (stream_file, stream) = SocketFile::bind(&config.socket)?;
+        let (stream_file, stream) = SocketFile::bind(&config.socket, SocketUse::Events)?;
         let datagram = config.datagram_socket.as_deref().map(SocketFile::bind_datagram).transpose()?;
         let (datagram_file, datagram) = datagram.unzip();
         let mut addresses = Addresses { stream: stream_file, datagram: datagram_file, http: None };

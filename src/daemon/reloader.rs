@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Faults, ReloadPlan};
 use crate::delivery::DeliveryHandle;
+use crate::event::Rules;
 use crate::intake::Admission;
 use crate::metrics::Metrics;
 
@@ -13,21 +14,23 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub struct Reloader {
     config: Config,
-    admission: Admission,
-    delivery: DeliveryHandle,
-    drain_deadline: watch::Sender<Duration>,
+    changes: Changes,
     metrics: Metrics,
 }
 
+/// Where settings are changed.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) admission: Admission,
+    pub(super) delivery: DeliveryHandle,
+    pub(super) drain_deadline: watch::Sender<Duration>,
+    /// What a retried dead letter is checked under.
+    pub(super) letter_rules: watch::Sender<Rules>,
+}
+
 impl Reloader {
-    pub(super) fn new(
-        config: Config,
-        admission: Admission,
-        delivery: DeliveryHandle,
-        drain_deadline: watch::Sender<Duration>,
-        metrics: Metrics,
-    ) -> Self {
-        Self { config, admission, delivery, drain_deadline, metrics }
+    pub(super) fn new(config: Config, changes: Changes, metrics: Metrics) -> Self {
+        Self { config, changes, metrics }
     }
 
     /// What holds now.
@@ -50,7 +53,7 @@ impl Reloader {
                      config check`, and reload again"
                 );
                 self.metrics.config_reload("refused");
-                self.delivery.probe_now();
+                self.changes.delivery.probe_now();
             }
             Ok(read) => self.put_into_effect(ReloadPlan::new(&self.config, &read)),
         }
@@ -58,9 +61,10 @@ impl Reloader {
 
     fn put_into_effect(&mut self, plan: ReloadPlan) {
         let ReloadPlan { config, changes, needs_restart } = plan;
-        self.admission.change_terms(config.rules.clone(), config.intake.clone());
-        self.delivery.change_settings(config.delivery.clone());
-        self.drain_deadline.send_replace(config.drain_deadline);
+        self.changes.admission.change_terms(config.rules.clone(), config.intake.clone());
+        self.changes.letter_rules.send_replace(config.rules.clone());
+        self.changes.delivery.change_settings(config.delivery.clone());
+        self.changes.drain_deadline.send_replace(config.drain_deadline);
         self.config = config;
         tracing::info!(changed = changes.join(" "), "the configuration was reloaded");
         if !needs_restart.is_empty() {

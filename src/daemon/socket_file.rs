@@ -1,26 +1,50 @@
 //! A Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, fchmod};
 use rustix::io::Errno;
-use tokio::net::{UnixDatagram, UnixListener};
+use tokio::net::{UnixDatagram, UnixListener, UnixSocket};
 
 use super::error::StartError;
 use crate::lock_file::{LockError, LockFile};
 
-/// Whoever may write to the socket can give credits away: its owner and its group, nobody else.
-const SOCKET_MODE: u32 = 0o660;
+/// What a socket is for, and so who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketUse {
+    /// Events. Whoever may write to it can give credits away: its owner and its group, nobody else.
+    Events,
+    /// Events in datagrams, under the same rule.
+    Datagrams,
+    /// Dead letters. Whoever may write to it can read and change what customers are charged for: its owner alone.
+    Admin,
+}
+
+impl SocketUse {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Events | Self::Datagrams => 0o660,
+            Self::Admin => 0o600,
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Events => "--socket",
+            Self::Datagrams => "--datagram-socket",
+            Self::Admin => "--admin-socket",
+        }
+    }
+}
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1_024;
 /// The socket's folder, where it has to be made.
 const FOLDER_MODE: u32 = 0o750;
-
-/// The option that names the stream socket.
-const SOCKET: &str = "--socket";
-/// The option that names the datagram socket.
-const DATAGRAM_SOCKET: &str = "--datagram-socket";
 
 /// A bound socket file. Dropping it removes the file, so that clients learn at once that nobody listens, and its lock.
 #[derive(Debug)]
@@ -31,13 +55,21 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Binds a stream socket at `path`. A socket file that a dead process left behind is replaced; that is decided under
-    /// a lock, so of two daemons that start together only one can come to it.
+    /// Binds a stream socket at `path`. A socket file that a dead process left behind is replaced; that is decided under a lock, so of two
+    /// daemons that start together only one can come to it.
     ///
     /// # Errors
     /// When another daemon serves it, something that is no socket lies there, or the system refuses.
-    pub(super) fn bind(path: &Path) -> Result<(Self, UnixListener), StartError> {
-        Self::bind_by(path, SOCKET, UnixListener::bind)
+    pub(super) fn bind(path: &Path, usage: SocketUse) -> Result<(Self, UnixListener), StartError> {
+        let at = |source| StartError::Socket { path: path.to_owned(), source };
+        let lock = make_way(path, usage)?;
+        let socket = UnixSocket::new_stream().map_err(at)?;
+        socket.bind(path).map_err(at)?;
+        let file = Self { path: path.to_owned(), _lock: lock };
+        // Nobody can connect before it listens, so nobody can before its mode is right.
+        fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
+        let listener = socket.listen(BACKLOG).map_err(at)?;
+        Ok((file, listener))
     }
 
     /// Binds a datagram socket at `path`, in the same way.
@@ -45,30 +77,17 @@ impl SocketFile {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub(super) fn bind_datagram(path: &Path) -> Result<(Self, UnixDatagram), StartError> {
-        Self::bind_by(path, DATAGRAM_SOCKET, UnixDatagram::bind)
-    }
-
-    fn bind_by<'p, S>(
-        path: &'p Path,
-        option: &'static str,
-        bind: impl FnOnce(&'p Path) -> io::Result<S>,
-    ) -> Result<(Self, S), StartError> {
+        let usage = SocketUse::Datagrams;
         let at = |source| StartError::Socket { path: path.to_owned(), source };
-        if let Some(folder) =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-        {
-            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
-        }
-        let lock_path = lock_path(path);
-        let lock = LockFile::take(&lock_path).map_err(|error| match error {
-            LockError::Held { owner } => StartError::SocketInUse { path: path.to_owned(), owner, option },
-            LockError::Io(source) => StartError::Socket { path: lock_path, source },
-        })?;
-        remove_stale(path, option)?;
-        let socket = bind(path).map_err(at)?;
+        let lock = make_way(path, usage)?;
+        let socket = UnixSocket::new_datagram().map_err(at)?;
+        // It takes datagrams as soon as it is bound. The file is made with what the unbound socket allows, less the
+        // process's mask, so it never allows more than it should.
+        fchmod(&socket, Mode::from_raw_mode(usage.mode())).map_err(|error| at(error.into()))?;
+        socket.bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
-        fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE)).map_err(at)?;
-        Ok((file, socket))
+        fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
+        Ok((file, socket.datagram().map_err(at)?))
     }
 
     /// Where it is.
@@ -84,6 +103,23 @@ impl Drop for SocketFile {
     }
 }
 
+/// Makes the folder, takes the lock, and removes what a dead process left.
+fn make_way(path: &Path, usage: SocketUse) -> Result<LockFile, StartError> {
+    let at = |source| StartError::Socket { path: path.to_owned(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
+    }
+    let lock_path = lock_path(path);
+    let lock = LockFile::take(&lock_path).map_err(|error| match error {
+        LockError::Held { owner } => {
+            StartError::SocketInUse { path: path.to_owned(), flag: usage.flag(), owner }
+        }
+        LockError::Io(source) => StartError::Socket { path: lock_path, source },
+    })?;
+    remove_stale(path, usage)?;
+    Ok(lock)
+}
+
 /// The lock lies beside the socket, because the socket's own file comes and goes.
 fn lock_path(path: &Path) -> PathBuf {
     let mut lock_path = path.as_os_str().to_owned();
@@ -92,18 +128,21 @@ fn lock_path(path: &Path) -> PathBuf {
 }
 
 /// Removes what lies at `path` if it is a socket that nobody answers on.
-fn remove_stale(path: &Path, option: &'static str) -> Result<(), StartError> {
+fn remove_stale(path: &Path, usage: SocketUse) -> Result<(), StartError> {
     let at = |source| StartError::Socket { path: path.to_owned(), source };
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(at(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(StartError::NotASocket { path: path.to_owned(), option });
+            return Err(StartError::NotASocket { path: path.to_owned(), flag: usage.flag() });
         }
         Ok(_) => {}
     }
-    let living =
-        || StartError::SocketInUse { path: path.to_owned(), owner: "another program".to_owned(), option };
+    let living = || StartError::SocketInUse {
+        path: path.to_owned(),
+        flag: usage.flag(),
+        owner: "another program".to_owned(),
+    };
     // Nobody is reached through a stale file, whatever kind of socket it was; a living one of another kind says so.
     match UnixStream::connect(path) {
         // It answers, though it holds no lock of ours.
@@ -124,9 +163,9 @@ mod tests {
         let path = folder.path().join("run/sledge.sock");
         fs::create_dir(folder.path().join("run")).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let (file, _listener) = SocketFile::bind(&path).unwrap();
+        let (file, _listener) = SocketFile::bind(&path, SocketUse::Events).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        let refused = SocketFile::bind(&path).unwrap_err();
+        let refused = SocketFile::bind(&path, SocketUse::Events).unwrap_err();
         assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(file);
         assert_eq!(
@@ -140,14 +179,16 @@ mod tests {
     async fn a_stale_datagram_socket_is_taken_over_and_a_living_one_of_any_kind_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sledge.dgram");
+        let in_use =
+            || matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::SocketInUse { .. }));
         let living = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
         let refused = SocketFile::bind_datagram(&path).unwrap_err();
         assert!(refused.to_string().contains("another --datagram-socket"), "{refused}");
-        assert!(matches!(SocketFile::bind(&path), Err(StartError::SocketInUse { .. })));
+        assert!(in_use());
         drop(living);
         let (_file, _socket) = SocketFile::bind_datagram(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(SocketFile::bind(&path), Err(StartError::SocketInUse { .. })));
+        assert!(in_use());
     }
 
     #[tokio::test]
@@ -155,11 +196,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sledge.sock");
         let living = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(SocketFile::bind(&path), Err(StartError::SocketInUse { .. })));
+        assert!(matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::SocketInUse { .. })));
         drop(living);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(SocketFile::bind(&path), Err(StartError::NotASocket { .. })));
+        assert!(matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -167,8 +208,18 @@ mod tests {
     async fn a_missing_folder_is_made_for_owner_and_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/deep/sledge.sock");
-        let _bound = SocketFile::bind(&path).unwrap();
+        let _bound = SocketFile::bind(&path, SocketUse::Events).unwrap();
         let mode = fs::metadata(folder.path().join("run")).unwrap().permissions().mode();
         assert_eq!(mode & 0o007, 0, "{mode:o}");
+    }
+
+    #[tokio::test]
+    async fn the_admin_socket_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let (_file, _listener) = SocketFile::bind(&path, SocketUse::Admin).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let refused = SocketFile::bind(&path, SocketUse::Admin).unwrap_err();
+        assert!(refused.to_string().contains("another --admin-socket"), "{refused}");
     }
 }

@@ -17,6 +17,8 @@ pub(super) enum Task {
     Delivery,
     /// Answers on the admin address.
     Admin,
+    /// Looks after dead letters on the admin socket.
+    Letters,
 }
 
 impl Task {
@@ -28,6 +30,7 @@ impl Task {
             Self::LoopbackListener => "the loopback listener",
             Self::Delivery => "delivery",
             Self::Admin => "the admin server",
+            Self::Letters => "the admin socket",
         }
     }
 }
@@ -76,6 +79,21 @@ impl<T: Send + 'static> Tasks<T> {
         }
     }
 
+    /// Waits for these to end, in any order.
+    pub(super) async fn end_of_all(&mut self, tasks: &[Task]) {
+        let mut left = tasks.to_vec();
+        while !left.is_empty() {
+            let ended = self.next_end().await;
+            if !left.contains(&ended.task) {
+                tracing::error!(
+                    task = ended.task.as_str(),
+                    "a task ended out of turn while sledge was stopping"
+                );
+            }
+            left.retain(|task| *task != ended.task);
+        }
+    }
+
     /// Waits for `task` to end.
     pub(super) async fn end_of(&mut self, task: Task) -> Option<T> {
         loop {
@@ -84,20 +102,6 @@ impl<T: Send + 'static> Tasks<T> {
                 return ended.outcome;
             }
             tracing::error!(task = ended.task.as_str(), "a task ended out of turn while sledge was stopping");
-        }
-    }
-
-    /// Waits for every one of these to end.
-    pub(super) async fn ends_of(&mut self, mut tasks: Vec<Task>) {
-        while !tasks.is_empty() {
-            let ended = self.next_end().await;
-            if !tasks.contains(&ended.task) {
-                tracing::error!(
-                    task = ended.task.as_str(),
-                    "a task ended out of turn while sledge was stopping"
-                );
-            }
-            tasks.retain(|task| *task != ended.task);
         }
     }
 }

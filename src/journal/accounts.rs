@@ -64,7 +64,7 @@ pub struct Accounts {
     pub dead_letters: [u64; Origin::ALL.len()],
     /// Refused events of this life that would have been kept as dead letters, had there been room: only counted.
     pub dead_letters_not_kept: u64,
-    /// The `dead` row on disk, in bytes, as last measured.
+    /// The dead letters kept now, as they are written down, in bytes.
     pub dead_letter_bytes: u64,
     /// `dead_bytes_max`.
     pub dead_letter_limit_bytes: u64,

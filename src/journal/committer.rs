@@ -67,6 +67,8 @@ struct Group {
     now: UnixMillis,
     blocks: PerLane<BlockBuilder>,
     letters: BlockBuilder,
+    /// What those letters take.
+    letter_bytes: u64,
     settlements: PerLane<Vec<SettlementRecord>>,
     /// What to enter into the book once it is durable.
     settled: Vec<Settlement>,
@@ -200,6 +202,7 @@ impl<S: Store> Committer<S> {
                 usage: builder(&self.lanes.usage, RowName::Usage),
             },
             letters: builder(&self.dead, RowName::Dead),
+            letter_bytes: 0,
             settlements: PerLane::default(),
             settled: Vec::new(),
             kept: Vec::new(),
@@ -243,8 +246,11 @@ impl<S: Store> Committer<S> {
     }
 
     fn gather_refused(&mut self, group: &mut Group, letters: Vec<DeadLetter>) {
-        let bytes = self.measure_dead();
-        if let Some(detail) = self.dead_limit.refusal(bytes) {
+        let bytes = self.ledger.accounts().dead_letter_bytes + group.letter_bytes;
+        let full = self.dead_limit.refusal(bytes);
+        // A journal that takes no usage has no room for what was not even accepted.
+        let full = full.or_else(|| self.shared.refusal(Lane::Usage).map(|refusal| refusal.to_string()));
+        if let Some(detail) = full {
             self.ledger.letters_not_kept(letters.len() as u64);
             if let Some(events) = self.dead_limit.not_kept(letters.len() as u64, Instant::now()) {
                 tracing::error!(
@@ -257,7 +263,7 @@ impl<S: Store> Committer<S> {
         }
         for letter in letters {
             let letter = self.with_spare_id(letter);
-            push_letter(&mut group.letters, &letter);
+            group.letter_bytes += push_letter(&mut group.letters, &letter);
             group.kept.push(letter);
         }
     }
@@ -291,6 +297,7 @@ impl<S: Store> Committer<S> {
             self.ledger.letters_kept(&settlement.dead);
         }
         self.ledger.letters_kept(&group.kept);
+        self.ledger.letter_bytes_kept(group.letter_bytes);
         self.look_at_limit(group);
         if !self.ledger.accounts().add_up() {
             tracing::error!(accounts = ?self.ledger.accounts(), "the accounts do not add up; please report this");
@@ -306,10 +313,7 @@ impl<S: Store> Committer<S> {
     /// What delivery gives up is never dropped, however full the `dead` row is; but then somebody must hear of it.
     fn look_at_limit(&mut self, group: &Group) {
         let given_up = group.settled.iter().map(|settlement| settlement.dead.len() as u64).sum::<u64>();
-        if given_up == 0 && group.kept.is_empty() {
-            return;
-        }
-        let bytes = self.measure_dead();
+        let bytes = self.ledger.accounts().dead_letter_bytes;
         if given_up > 0
             && let Some(detail) = self.dead_limit.refusal(bytes)
             && let Some(events) = self.dead_limit.kept_beyond(given_up, Instant::now())
@@ -367,14 +371,6 @@ impl<S: Store> Committer<S> {
             usage: self.lanes.usage.waiting_since(now),
         };
         self.ledger.measured(oldest, journal_bytes);
-        self.measure_dead();
-    }
-
-    /// What the `dead` row takes on disk.
-    pub(super) fn measure_dead(&mut self) -> u64 {
-        let bytes = self.dead.disk_bytes();
-        self.ledger.measured_dead(bytes, self.dead_limit.bytes_max());
-        bytes
     }
 
     fn measure_after_bytes(&self) -> u64 {
@@ -394,7 +390,7 @@ impl<S: Store> Committer<S> {
 
 fn gather_settlement(group: &mut Group, settlement: Settlement) {
     for letter in &settlement.dead {
-        push_letter(&mut group.letters, letter);
+        group.letter_bytes += push_letter(&mut group.letters, letter);
     }
     for block in &settlement.blocks {
         group.settlements[block.id.lane].push(SettlementRecord {
@@ -409,10 +405,17 @@ fn gather_settlement(group: &mut Group, settlement: Settlement) {
     group.settled.push(settlement);
 }
 
-pub(super) fn push_letter(letters: &mut BlockBuilder, letter: &DeadLetter) {
+/// Adds a letter and says how many bytes it takes, written down.
+pub(super) fn push_letter(letters: &mut BlockBuilder, letter: &DeadLetter) -> u64 {
     match serde_json::to_vec(letter) {
-        Ok(text) => letters.push_letter(letter.origin == Origin::Intake, &text),
-        Err(error) => tracing::error!(%error, "a dead letter could not be written down"),
+        Ok(text) => {
+            letters.push_letter(letter.origin == Origin::Intake, &text);
+            text.len() as u64
+        }
+        Err(error) => {
+            tracing::error!(%error, "a dead letter could not be written down");
+            0
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The limit on dead letters, and how loudly it is reached: often enough to be heard, seldom enough to be read.
+//! The limit on dead letters, counted as they are written down, before compression, and how loudly it is reached: often enough to be heard, seldom enough to be read.
 
 use std::time::{Duration, Instant};
 
@@ -36,15 +36,10 @@ impl DeadLimit {
         Self { bytes_max, refused: Bell::default(), given_up: Bell::default() }
     }
 
-    /// The limit.
-    pub(super) fn bytes_max(&self) -> u64 {
-        self.bytes_max
-    }
-
     /// Why nothing more is kept that need not be, or `None`.
     pub(super) fn refusal(&self, bytes: u64) -> Option<String> {
         (bytes >= self.bytes_max).then(|| {
-            format!("its dead letters take {bytes} of the {} bytes of dead_bytes_max", self.bytes_max)
+            format!("its dead letters hold {bytes} of the {} bytes of dead_bytes_max", self.bytes_max)
         })
     }
 

@@ -138,6 +138,8 @@ impl Journal {
             grants.text_bytes + usage.text_bytes,
             settings.journal_bytes_max,
         );
+        ledger.limit_letters(settings.dead_bytes_max);
+        ledger.letter_bytes_kept(letters.text_bytes);
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
         ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));

@@ -75,13 +75,18 @@ impl Ledger {
         }
     }
 
-    /// Dead letters left the `dead` row.
-    pub(super) fn letters_gone(&mut self, origin: Origin, letters: u64) {
-        for (kept, _) in
-            self.accounts.dead_letters.iter_mut().zip(Origin::ALL).filter(|(_, known)| *known == origin)
-        {
-            *kept = kept.saturating_sub(letters);
+    /// What letters that were kept, or found at open, take.
+    pub(super) fn letter_bytes_kept(&mut self, bytes: u64) {
+        self.accounts.dead_letter_bytes += bytes;
+    }
+
+    /// A dead letter left the `dead` row.
+    pub(super) fn letter_gone(&mut self, origin: Origin, bytes: u64) {
+        let kept = self.accounts.dead_letters.iter_mut().zip(Origin::ALL);
+        if let Some((kept, _)) = kept.into_iter().find(|(_, known)| *known == origin) {
+            *kept = kept.saturating_sub(1);
         }
+        self.accounts.dead_letter_bytes = self.accounts.dead_letter_bytes.saturating_sub(bytes);
     }
 
     /// Refused events found no room in the `dead` row.
@@ -95,9 +100,8 @@ impl Ledger {
         self.accounts.journal_bytes = journal_bytes;
     }
 
-    /// The size of the `dead` row, and the most it may be.
-    pub(super) fn measured_dead(&mut self, bytes: u64, limit_bytes: u64) {
-        self.accounts.dead_letter_bytes = bytes;
+    /// The most the dead letters may take.
+    pub(super) fn limit_letters(&mut self, limit_bytes: u64) {
         self.accounts.dead_letter_limit_bytes = limit_bytes;
     }
 

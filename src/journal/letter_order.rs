@@ -114,19 +114,19 @@ impl<S: Store> Committer<S> {
             self.measured.bytes_since += bytes;
             self.ledger.restored(Restored::Requeue, letter.lane, letter.events.len() as u64, bytes);
         }
-        self.enter_letters();
+        self.publish();
         Ok(Ok(taken.into_iter().collect()))
     }
 
     fn drop_letters(&mut self, numbers: &[LetterNumber]) -> Result<Vec<LetterNumber>, StoreError> {
         let claimed = self.claim(numbers.iter().copied())?;
         self.settle_letters(&claimed)?;
-        self.enter_letters();
+        self.publish();
         Ok(claimed.iter().map(|entry| entry.seq).collect())
     }
 
     fn import(&mut self, letters: Vec<DeadLetter>) -> Result<Result<(), AppendError>, StoreError> {
-        let bytes = self.measure_dead();
+        let bytes = self.ledger.accounts().dead_letter_bytes;
         let full = self.dead_limit.refusal(bytes).map(|detail| AppendError::Full { detail });
         if let Some(refusal) = full.or_else(|| self.shared.refusal(Lane::Grants)) {
             return Ok(Err(refusal));
@@ -134,20 +134,21 @@ impl<S: Store> Committer<S> {
         let now = self.clock.now();
         let mut builder = BlockBuilder::new(RowName::Dead, now, self.dead.next_seq());
         let letters: Vec<DeadLetter> = letters.into_iter().map(|letter| self.with_spare_id(letter)).collect();
-        letters.iter().for_each(|letter| push_letter(&mut builder, letter));
+        let bytes = letters.iter().map(|letter| push_letter(&mut builder, letter)).sum();
         let blocks = builder.finish();
         if !blocks.is_empty() {
             self.dead.write(&blocks, Vec::new())?;
             self.dead.sync_tail()?;
         }
         self.ledger.letters_kept(&letters);
-        self.enter_letters();
+        self.ledger.letter_bytes_kept(bytes);
+        self.publish();
         Ok(Ok(()))
     }
 
-    /// Fixes the id that a letter is retried under, unless that was done before.
+    /// Fixes the id that a letter without one is retried under, unless that was done before.
     pub(super) fn with_spare_id(&mut self, mut letter: DeadLetter) -> DeadLetter {
-        if letter.spare_id.is_none() {
+        if letter.spare_id.is_none() && !has_id(&letter) {
             letter.spare_id = Some(self.ids.next(self.clock.now()).as_str().to_owned());
         }
         letter
@@ -178,14 +179,18 @@ impl<S: Store> Committer<S> {
         self.dead.sync()?;
         for entry in claimed {
             let origin = if entry.from_intake { Origin::Intake } else { Origin::Delivery };
-            self.ledger.letters_gone(origin, 1);
+            self.ledger.letter_gone(origin, u64::from(entry.text_bytes));
         }
         Ok(())
     }
+}
 
-    /// Publishes what an order changed, before it is answered.
-    fn enter_letters(&mut self) {
-        self.measure_dead();
-        self.publish();
+/// Whether the event has an `external_id`, as far as its text can be read.
+fn has_id(letter: &DeadLetter) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Identified {
+        #[serde(default)]
+        external_id: Option<serde::de::IgnoredAny>,
     }
+    serde_json::from_str::<Identified>(&letter.event).is_ok_and(|event| event.external_id.is_some())
 }

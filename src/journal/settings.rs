@@ -24,7 +24,7 @@ pub struct Settings {
     pub retention: Duration,
     /// How much of settled volumes is kept, in bytes on disk.
     pub retention_bytes_max: u64,
-    /// The `dead` row on disk. Beyond it refused events are only counted; what delivery gives up is kept all the same,
+    /// The dead letters, as they are written down (compressed they take less). Beyond it refused events are only counted; what delivery gives up is kept all the same,
     /// for it was promised, and the log and the status say so.
     pub dead_bytes_max: u64,
 }

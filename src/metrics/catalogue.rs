@@ -36,10 +36,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
         "sledge_dead_letters_not_kept_total",
         "Refused events that found no room among the dead letters: only counted.",
     ),
-    ("sledge_dead_letter_bytes", "The dead letters on disk."),
+    ("sledge_dead_letter_bytes", "The dead letters kept now, as they are written down."),
     (
         "sledge_dead_letter_limit_bytes",
-        "The most the dead letters may take before refused events are only counted.",
+        "The most the dead letters may hold before refused events are only counted.",
     ),
     ("sledge_polar_request_seconds", "Requests to Polar, by what became of them."),
     ("sledge_held", "1 while delivery is held for this reason."),

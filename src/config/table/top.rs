@@ -86,6 +86,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         access: Choice(|config| Some(Value::Text(config.admin.address.clone()))),
     },
     Setting {
+        key: "admin_socket",
+        variable: "SLEDGE_ADMIN_SOCKET",
+        flag: flag("admin-socket", "PATH"),
+        takes: Takes::Text,
+        change: Restart,
+        default: varies("admin.sock in the data folder", "\"/var/lib/sledge/admin.sock\""),
+        meaning: "The Unix socket dead letters are looked after by, for the owner alone. At most 107 bytes.",
+        access: Choice(|config| path(&config.admin_socket)),
+    },
+    Setting {
         key: "environment",
         variable: "SLEDGE_ENVIRONMENT",
         flag: flag("environment", "NAME"),

@@ -1,0 +1,108 @@
+//! `sledge dead-letters`: events that will not reach Polar by themselves, and what a person can do about them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::dead_letters_box::LetterBox;
+use super::dead_letters_change::{DropArgs, RetryArgs, drop_letters, retry};
+use super::dead_letters_look::{ListArgs, ShowArgs, list, show};
+use super::dead_letters_transfer::{ExportArgs, ImportArgs, export, import};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::voice::Voice;
+use crate::config::{Config, Sources};
+
+/// Looks after dead letters: events that Polar refused, or that were refused here without an ack to say so.
+///
+/// Works whether sledge runs (through its admin socket) or not (by opening its journal). Run it as the user sledge runs
+/// as.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge dead-letters list
+  sledge dead-letters show 7
+  sledge dead-letters retry --all --code customer_not_found
+  sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --yes
+
+A retry keeps each event's external_id, so it counts once however often it is retried.
+Exit codes: 0 ok, 1 nothing matched or not everything could be done, 64 usage, 69 no sledge and no journal,
+74 the disk failed, 75 try again, 78 a setting can't be used.")]
+pub(super) struct DeadLettersArgs {
+    #[command(subcommand)]
+    command: LettersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LettersCommand {
+    List(ListArgs),
+    Show(ShowArgs),
+    Retry(RetryArgs),
+    Drop(DropArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
+}
+
+/// Which sledge is meant.
+#[derive(Args, Debug)]
+pub(super) struct PlaceArgs {
+    /// Its configuration file [default: as for sledge run]
+    #[arg(long, value_name = "FILE", env = "SLEDGE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Its data folder [default: as for sledge run]
+    #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+    /// Its admin socket [default: admin.sock in the data folder]
+    #[arg(long, value_name = "PATH", env = "SLEDGE_ADMIN_SOCKET", hide_env_values = true)]
+    admin_socket: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    /// The configuration of the sledge that is meant, as far as it can be known here. Nothing is sent, so no token is
+    /// asked for.
+    pub(super) fn read(&self) -> Result<Config, Failure> {
+        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let flags = [("data_dir", given(&self.data_dir)), ("admin_socket", given(&self.admin_socket))];
+        let sources = Sources {
+            config: given(&self.config),
+            flags: flags.into_iter().filter_map(|(key, path)| Some((key, path?.into()))).collect(),
+            without_token: true,
+            ..Sources::default()
+        };
+        Ok(sources.read()?)
+    }
+}
+
+pub(super) async fn dead_letters(
+    args: DeadLettersArgs,
+    no_color: bool,
+    voice: &mut Voice,
+) -> Result<Exit, Failure> {
+    let place = match &args.command {
+        LettersCommand::List(args) => &args.place,
+        LettersCommand::Show(args) => &args.place,
+        LettersCommand::Retry(args) => &args.place,
+        LettersCommand::Drop(args) => &args.place,
+        LettersCommand::Export(args) => &args.place,
+        LettersCommand::Import(args) => &args.place,
+    };
+    let mut letters = LetterBox::open(place, no_color).await?;
+    let done = match args.command {
+        LettersCommand::List(args) => list(&args, &mut letters, voice).await,
+        LettersCommand::Show(args) => show(&args, &mut letters, voice).await,
+        LettersCommand::Retry(args) => retry(&args, &mut letters, voice).await,
+        LettersCommand::Drop(args) => drop_letters(&args, &mut letters, voice).await,
+        LettersCommand::Export(args) => export(&args, &mut letters, voice).await,
+        LettersCommand::Import(args) => import(&args, &mut letters, voice).await,
+    };
+    let closed = letters.close().await;
+    let exit = done?;
+    closed.map(|()| exit)
+}
+
+/// `1 dead letter`, `2 dead letters`.
+pub(super) fn letters(number: u64) -> String {
+    match number {
+        1 => "1 dead letter".to_owned(),
+        number => format!("{} dead letters", super::figures::count(number)),
+    }
+}
