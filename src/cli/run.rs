@@ -62,7 +62,7 @@ async fn serve(config: Config, reloads: Reloads, voice: &mut Voice) -> Result<Ex
         voice.say(&what_is_left(&left))?;
         Ok(Exit::Ok)
     };
-    signals.run(served).await
+    Box::pin(signals.run(served)).await
 }
 
 /// Reads the configuration again whenever a SIGHUP asks for it. It has no task of its own: it runs beside the daemon on
