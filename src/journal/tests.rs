@@ -452,7 +452,7 @@ async fn every_undamaged_block_of_a_damaged_sled_file_is_found() {
 #[tokio::test]
 async fn blocks_are_settled_in_the_volume_they_lie_in_even_when_it_was_opened_for_nothing() {
     let store = MemoryStore::default();
-    let small = Settings { volume_bytes: 600, ..settings() };
+    let small = Settings { volume_bytes: 150, ..settings() };
     let mut journal = over(&store, &small);
     for _ in 0..12 {
         keep(&journal, Lane::Usage, &numbered(10)).await;

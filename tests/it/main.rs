@@ -9,12 +9,14 @@
 
 mod command_line;
 mod configuration;
+mod dead_letters;
 mod delivery;
 mod dev_process;
 mod durability;
 mod fake_polar;
 mod first_minute;
 mod isolation;
+mod listeners;
 mod one_command;
 mod outages;
 mod races;

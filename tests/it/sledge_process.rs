@@ -27,6 +27,15 @@ impl Home {
         Self { folder: tempfile::Builder::new().prefix("sledge-it-").tempdir().unwrap() }
     }
 
+    /// A home whose files lie in memory where the system offers that: no disk makes anybody wait there.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix("sledge-it-");
+        let folder = if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() };
+        Self { folder: folder.unwrap() }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
