@@ -51,7 +51,7 @@ pub(super) struct ExportArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge dead-letters import letters.ndjson
-  jq -c '.event |= gsub(\"api_usge\"; \"api_usage\")' letters.ndjson | sledge dead-letters import -
+  sledge dead-letters import - < corrected.ndjson
 
 A letter that is there already, the same in every field, is not brought in twice.
 Exit codes: 0 ok, 1 some lines are no letters, 74 the file can't be read, 75 there is no room for them now.")]

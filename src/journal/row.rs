@@ -333,10 +333,15 @@ impl<S: Store> Row<S> {
             (open, None) => Ok(open),
             (Some(open), Some(closed)) if open < closed => Ok(Some(open)),
             (_, Some(number)) => {
-                let volume = match self.arriving.take() {
-                    Some(arriving) => arriving.wait()?,
-                    None => self.janitor.open_now(self.id(number))?,
+                let mut volume = match self.arriving.take().map(Ahead::wait).transpose()? {
+                    Some(arrived) if arrived.id() == self.id(number) => arrived,
+                    other => {
+                        // Another volume came to the front meanwhile.
+                        other.into_iter().for_each(|volume| self.janitor.close(volume.into_store()));
+                        self.janitor.open_now(self.id(number))?
+                    }
                 };
+                volume.begin_reading();
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
                 self.open.insert(number, volume);

@@ -450,6 +450,32 @@ async fn every_undamaged_block_of_a_damaged_sled_file_is_found() {
 }
 
 #[tokio::test]
+async fn blocks_are_settled_in_the_volume_they_lie_in_even_when_it_was_opened_for_nothing() {
+    let store = MemoryStore::default();
+    let small = Settings { volume_bytes: 150, ..settings() };
+    let mut journal = over(&store, &small);
+    for _ in 0..12 {
+        keep(&journal, Lane::Usage, &numbered(10)).await;
+    }
+    assert!(store.volumes(RowName::Usage) > 4);
+    let mut consumer = journal.take_consumer().unwrap();
+    let mut settled = 0;
+    loop {
+        // Fifteen events never hold two blocks, so each read opens the next volume in vain sooner or later.
+        let blocks = consumer.read(Lane::Usage, 15, 1 << 20).await.unwrap();
+        let Some(block) = blocks.first() else { break };
+        consumer.settle(delivered(block)).await.unwrap();
+        settled += block.len();
+    }
+    assert_eq!(settled, 120);
+    drop(consumer);
+    journal.close().await.unwrap();
+    let journal = over(&store, &small);
+    assert_eq!(journal.accounts().read().pending_at_start, 0);
+    journal.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lost_tail_is_noticed_and_its_seqs_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let journal = on_disk(folder.path(), |_| ());

@@ -9,6 +9,7 @@
 
 mod command_line;
 mod configuration;
+mod dead_letters;
 mod delivery;
 mod dev_process;
 mod durability;

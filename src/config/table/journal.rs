@@ -69,7 +69,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Unit::Bytes,
         (1 << 20, 1 << 50),
         Restart,
-        "Dead letters on disk; beyond it refused events are only counted, and delivery holds rather than drop a letter.",
+        "Dead letters, as they are written down (on disk they are compressed). Beyond it refused events are only counted; what delivery gives up is kept all the same, and the log and the status say so.",
         |config| Field::Large(&mut config.journal.dead_bytes_max),
     ),
 ];
