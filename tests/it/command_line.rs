@@ -263,7 +263,10 @@ async fn every_option_in_a_commands_help_is_on_the_page_of_options() {
         let command = words.join(" ");
         let flags: Vec<&str> = help
             .lines()
-            .filter_map(|line| line.trim_start().trim_start_matches("-h, ").strip_prefix("--"))
+            .filter_map(|line| match line.trim_start() {
+                long if long.starts_with("--") => long.strip_prefix("--"),
+                line => line.split_once(", --").filter(|(short, _)| short.len() == 2).map(|(_, long)| long),
+            })
             .map(|flag| flag.split([' ', '=']).next().unwrap())
             .filter(|flag| *flag != "help")
             .collect();
