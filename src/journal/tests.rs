@@ -319,6 +319,36 @@ async fn space_comes_back_volume_by_volume() {
 }
 
 #[tokio::test]
+async fn a_volume_that_was_opened_in_vain_is_not_taken_for_the_next_one() {
+    let store = MemoryStore::default();
+    let small = Settings { volume_bytes: 60, ..settings() };
+    let journal = over(&store, &small);
+    for _ in 0..6 {
+        keep(&journal, Lane::Usage, &numbered(10)).await;
+    }
+    journal.close().await.unwrap();
+    let mut journal = over(&store, &small);
+    let mut consumer = journal.take_consumer().unwrap();
+    let mut blocks = Vec::new();
+    for _ in 0..6 {
+        // One block fits; the volume of the next is opened for nothing, and closed again after the next commit.
+        blocks.extend(consumer.read(Lane::Usage, 12, 1 << 20).await.unwrap());
+        keep(&journal, Lane::Usage, &numbered(1)).await;
+    }
+    blocks.extend(read_all(&mut consumer).await);
+    let seqs: Vec<u64> = blocks.iter().map(|block| block.id().seq).collect();
+    assert_eq!(seqs, [0, 10, 20, 30, 40, 50, 60, 61, 62, 63, 64, 65]);
+    for block in &blocks {
+        consumer.settle(delivered(block)).await.unwrap();
+    }
+    drop(consumer);
+    journal.close().await.unwrap();
+    let journal = over(&store, &small);
+    assert_eq!(journal.accounts().read().pending_at_start, 0);
+    journal.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn dead_letters_outlive_a_restart_and_are_counted_by_origin() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = on_disk(folder.path(), |_| ());
