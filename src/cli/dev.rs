@@ -68,12 +68,14 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
     let simulator = furnished_simulator()?;
     let listener = simulate::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let polar_address = format!("http://{}", listener.local_addr()?);
-    let config = Config::of(
+    let mut config = Config::of(
         folder.path.clone(),
         socket.clone(),
         admin::Settings::at(args.admin.to_string()),
         polar_settings(&polar_address)?,
     );
+    // Whatever token an app has been given, here it stands for none.
+    config.notice_foreign_tokens = false;
     let signals = Signals::new()?;
     let daemon = Daemon::build(config).await?;
     let admin = daemon.admin_address()?.to_string();

@@ -56,7 +56,7 @@ async fn serve(config: Config, reloads: Reloads, voice: &mut Voice) -> Result<Ex
             }
         };
         let left = tokio::select! {
-            left = daemon.run(async { drop(stopped.await) }) => left?,
+            left = Box::pin(daemon.run(async { drop(stopped.await) })) => left?,
             () = reloading => return Err(Failure::new(Exit::Unavailable, "reloading ended unexpectedly; please report this")),
         };
         voice.say(&what_is_left(&left))?;

@@ -1,5 +1,6 @@
 //! The configuration every room can rely on.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::raw_config::RawConfig;
 use super::setting::Access;
 use super::surroundings::Surroundings;
 use super::table::settings;
-use super::{target, token, written_value};
+use super::{listeners, target, token, written_value};
 use crate::{admin, delivery, event, intake, journal, polar, telemetry};
 
 /// One `Settings` for each room, checked, and what lies between the rooms.
@@ -21,6 +22,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The Unix socket events come in by.
     pub socket: PathBuf,
+    /// The Unix datagram socket, if there is to be one.
+    pub datagram_socket: Option<PathBuf>,
+    /// The loopback address of the HTTP side, if there is to be one.
+    pub http: Option<SocketAddr>,
+    /// Whether apps that bring another token of Polar than this daemon's are noticed.
+    pub notice_foreign_tokens: bool,
     /// What senders may take of this process.
     pub intake: intake::Settings,
     /// What an event may be, beside Polar's own rules.
@@ -101,6 +108,9 @@ impl Config {
             admin_socket: data_dir.join(paths::ADMIN_SOCKET),
             data_dir,
             socket,
+            datagram_socket: None,
+            http: None,
+            notice_foreign_tokens: true,
             intake: intake::Settings::default(),
             rules: event::Rules::default(),
             journal,
@@ -149,6 +159,9 @@ fn choices(
     let data_dir = keep.given(raw.path("data_dir"), |given| paths::data_dir(given, surroundings));
     let socket =
         keep.given(raw.path("socket"), |given| paths::socket(given, data_dir.as_deref(), surroundings));
+    let datagram_socket =
+        keep.given(raw.path("datagram_socket"), |given| listeners::datagram_socket(given, socket.as_deref()));
+    let http = keep.given(raw.text("http"), listeners::http);
     let admin = keep.given(raw.text("admin"), paths::admin);
     let admin_socket =
         keep.given(raw.path("admin_socket"), |given| paths::admin_socket(given, data_dir.as_deref()));
@@ -167,6 +180,8 @@ fn choices(
     let data_dir = data_dir.unwrap_or(paths::DATA_DIR.into());
     let socket = socket.unwrap_or(paths::SOCKET.into());
     let mut config = Config::of(data_dir, socket, admin::Settings::at(address), polar);
+    config.datagram_socket = datagram_socket.flatten();
+    config.http = http.flatten();
     if let Some(admin_socket) = admin_socket {
         config.admin_socket = admin_socket;
     }

@@ -1,5 +1,7 @@
 //! Settings that are right one by one and make no sense together.
 
+use std::path::Path;
+
 use super::config::Config;
 use super::fault::Fault;
 use super::origin::Origin;
@@ -59,8 +61,11 @@ pub(super) fn contradictions(config: &Config, surroundings: &Surroundings, fault
         .filter(|(small, large, _)| is_sound(small) && is_sound(large))
         .filter_map(|(small, large, why)| not_over(config, small, large, why))
         .collect();
-    if [&"data_dir", &"socket"].into_iter().all(is_sound) {
-        faults.extend(socket_in_journal(config));
+    let sockets = [("socket", Some(&config.socket)), ("datagram_socket", config.datagram_socket.as_ref())];
+    for (key, path) in sockets {
+        if [&"data_dir", &key].into_iter().all(is_sound) {
+            faults.extend(path.and_then(|path| socket_in_journal(config, key, path)));
+        }
     }
     if [&"data_dir", &"journal.low_water_bytes"].into_iter().all(is_sound) {
         faults.extend(low_water_over_disk(config, surroundings));
@@ -95,10 +100,10 @@ fn not_over(config: &Config, small: &str, large: &str, why: &str) -> Option<Faul
     Some(Fault::new(small, low_origin, &problem, &format!("write {high} or less, or raise {large}")))
 }
 
-fn socket_in_journal(config: &Config) -> Option<Fault> {
-    config.socket.starts_with(&config.journal.folder).then(|| {
+fn socket_in_journal(config: &Config, key: &str, path: &Path) -> Option<Fault> {
+    path.starts_with(&config.journal.folder).then(|| {
         let problem = format!("the journal owns the folder {}", config.journal.folder.display());
-        Fault::new("socket", config.origins.of("socket"), &problem, "put the socket elsewhere")
+        Fault::new(key, config.origins.of(key), &problem, "put the socket elsewhere")
     })
 }
 

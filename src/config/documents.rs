@@ -171,9 +171,10 @@ fn read_uncommented(file: &str) -> Config {
 fn the_annotated_file_has_every_key_and_says_what_holds_without_it() {
     let mut read = read_uncommented(ANNOTATED_DEFAULTS);
     let defaults = defaults();
-    // Two samples are no defaults: without them the token and the mark are found elsewhere.
+    // Four samples are no defaults: without them the token and the mark are found elsewhere, and two ways in are off.
     assert_eq!(read.polar.token, crate::polar::TokenSource::File("/etc/sledge/polar_access_token".into()));
     assert_eq!(read.journal.low_water_bytes, Some(64 << 20));
+    assert!(read.datagram_socket.take().is_some() && read.http.take().is_some());
     read.polar.token = defaults.polar.token.clone();
     read.journal.low_water_bytes = defaults.journal.low_water_bytes;
     read.origins = defaults.origins.clone();

@@ -10,6 +10,7 @@ mod config_file;
 mod contradictions;
 mod did_you_mean;
 mod fault;
+mod listeners;
 mod origin;
 mod paths;
 mod raw_config;

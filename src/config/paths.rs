@@ -76,7 +76,13 @@ pub(super) fn admin_socket(given: Option<Given<PathBuf>>, data_dir: Option<&Path
     a_socket_path("admin_socket", "--admin-socket", path, &origin)
 }
 
-fn a_socket_path(key: &'static str, flag: &str, path: PathBuf, origin: &Origin) -> Result<PathBuf, Fault> {
+/// Whether a Unix socket can lie at this path.
+pub(super) fn a_socket_path(
+    key: &'static str,
+    flag: &str,
+    path: PathBuf,
+    origin: &Origin,
+) -> Result<PathBuf, Fault> {
     let fault = |problem: String, fix: &str| Err(Fault::new(key, origin, &problem, fix));
     let bytes = path.as_os_str().len();
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {

@@ -112,6 +112,8 @@ pub(super) enum Field<'c> {
     Text(&'c mut String),
     Texts(&'c mut Vec<String>),
     Format(&'c mut telemetry::Format),
+    /// `on` or `off`.
+    Switch(&'c mut bool),
 }
 
 /// A setting's value, free of its field's type.
@@ -176,6 +178,7 @@ impl Field<'_> {
             Self::Time(time) => Value::Number(time.as_secs()),
             Self::Text(text) => Value::Text(text.clone()),
             Self::Texts(texts) => Value::Texts(texts.clone()),
+            Self::Switch(is_on) => Value::Text(if *is_on { "on" } else { "off" }.to_owned()),
             Self::Format(format) => Value::Text(format.as_str().to_owned()),
         })
     }
@@ -198,6 +201,7 @@ impl Field<'_> {
             }
             (Self::Text(field), Value::Text(text)) => *field = text,
             (Self::Texts(field), Value::Texts(texts)) => *field = texts,
+            (Self::Switch(field), Value::Text(text)) => *field = text == "on",
             (Self::Format(field), Value::Text(text)) => {
                 *field = telemetry::Format::ALL
                     .into_iter()

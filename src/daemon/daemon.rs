@@ -9,15 +9,16 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
+use super::listeners::{Addresses, BoundSockets, Listeners};
 use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{self, Admin, Door, LetterDesk, ListenerStatus, Outlook, View};
+use crate::admin::{self, Admin, Door, LetterDesk, Outlook, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::health::{Health, Latch, State};
-use crate::intake::{Admission, StreamListener};
+use crate::intake::{Admission, ForeignTokens};
 use crate::journal::{AccountsReader, Consumer, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::polar::PolarClient;
@@ -26,8 +27,8 @@ use crate::polar::PolarClient;
 #[derive(Debug)]
 pub struct Daemon {
     journal: Journal,
-    socket_file: SocketFile,
-    listener: StreamListener,
+    addresses: Addresses,
+    listeners: Listeners,
     delivery: Delivery<Consumer, PolarClient>,
     admin: Admin,
     admin_listener: TcpListener,
@@ -55,12 +56,14 @@ pub struct Stopped {
 }
 
 /// How a task ended, where it has something to say.
-type TaskEnd = Result<(), JournalError>;
+pub(super) type TaskEnd = Result<(), JournalError>;
 
 /// How the drain is told to each side.
 #[derive(Debug)]
 struct DrainSignals {
-    listener: watch::Sender<bool>,
+    listeners: watch::Sender<bool>,
+    /// Who hears it.
+    listening: Vec<Task>,
     delivery: oneshot::Sender<Duration>,
     admin: watch::Sender<bool>,
 }
@@ -78,10 +81,11 @@ impl Daemon {
         let (journal_latch, delivery_latch) = (health.latch("journal"), health.latch("delivery"));
         let listening = health.latch("listener");
 
-        let (socket_file, socket) = SocketFile::bind(&config.socket, SocketUse::Events)?;
+        let sockets = BoundSockets::bind(&config).await?;
         let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
         let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
-        let polar = PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?;
+        let polar =
+            Arc::new(PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?);
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
         journal_latch.set(match journal.alarms() {
             [] => State::Ready,
@@ -106,11 +110,12 @@ impl Daemon {
             config.rules.clone(),
             &config.intake,
         );
-        let listener = StreamListener::new(socket, admission.clone());
+        let tokens = config.notice_foreign_tokens.then(|| Arc::new(foreign_tokens(&polar)));
+        let (listeners, addresses) = sockets.listeners(&admission, tokens);
         let delivery = Delivery::new(
             config.delivery.clone(),
             consumer,
-            Arc::new(polar),
+            polar,
             clock.clone(),
             metrics.clone(),
             delivery_latch,
@@ -127,10 +132,7 @@ impl Daemon {
             accounts: journal.accounts(),
             metrics,
             health,
-            listeners: vec![ListenerStatus {
-                name: "socket".to_owned(),
-                address: config.socket.display().to_string(),
-            }],
+            listeners: addresses.status(),
             polar: config.polar.base_url.as_str().to_owned(),
             outlook: Outlook::default(),
             started,
@@ -138,8 +140,8 @@ impl Daemon {
         };
         Ok(Self {
             journal,
-            socket_file,
-            listener,
+            addresses,
+            listeners,
             delivery,
             admin: Admin::new(config.admin.clone(), view.clone()),
             admin_listener,
@@ -182,8 +184,8 @@ impl Daemon {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Stopped, RunError> {
         let Self {
             mut journal,
-            socket_file,
-            listener,
+            addresses,
+            listeners,
             delivery,
             admin,
             admin_listener,
@@ -196,16 +198,11 @@ impl Daemon {
             admin_listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
         let mut tasks = Tasks::new();
         let Letters { file: letters_file, listener: letters_listener, admin: letters } = letters;
-        let signals = start(&mut tasks, listener, delivery);
+        let signals = start(&mut tasks, listeners, delivery);
         serve_admin(&mut tasks, &signals, admin, admin_listener, Task::Admin);
         serve_admin(&mut tasks, &signals, letters, letters_listener, Task::Letters);
         listening.set(State::Ready);
-        tracing::info!(
-            socket = %socket_file.path().display(),
-            admin = admin_address,
-            admin_socket = %letters_file.path().display(),
-            "ready"
-        );
+        addresses.tell_ready(&admin_address, letters_file.path());
 
         tokio::select! {
             () = shutdown => {}
@@ -219,7 +216,7 @@ impl Daemon {
             "stopping: finishing what was read, then delivering what can be"
         );
         let stopped = drain(journal, tasks, signals, drain_deadline).await;
-        drop((socket_file, letters_file));
+        drop((addresses, letters_file));
         stopped
     }
 }
@@ -237,23 +234,31 @@ async fn open_journal(
     Ok((journal, consumer))
 }
 
+/// Asks the client for its token each time, since that may change.
+fn foreign_tokens(polar: &Arc<PolarClient>) -> ForeignTokens {
+    let polar = Arc::clone(polar);
+    ForeignTokens::new(move |hasher| polar.token_fingerprint(hasher))
+}
+
 fn start(
     tasks: &mut Tasks<TaskEnd>,
-    listener: StreamListener,
+    listeners: Listeners,
     delivery: Delivery<Consumer, PolarClient>,
 ) -> DrainSignals {
-    let (listener_drains, listener_drain) = watch::channel(false);
+    let (listeners_drain, drain) = watch::channel(false);
     let (delivery_drains, delivery_drain) = oneshot::channel();
     tasks.start(Task::Delivery, async move {
         // The sender is only ever dropped with the whole daemon.
         let drain = async { delivery_drain.await.unwrap_or_default() };
         delivery.run(drain).await.map(|_| ())
     });
-    tasks.start(Task::Listener, async move {
-        listener.run(listener_drain).await;
-        Ok(())
-    });
-    DrainSignals { listener: listener_drains, delivery: delivery_drains, admin: watch::Sender::new(false) }
+    let listening = listeners.start(tasks, &drain);
+    DrainSignals {
+        listeners: listeners_drain,
+        listening,
+        delivery: delivery_drains,
+        admin: watch::Sender::new(false),
+    }
 }
 
 /// Starts answering at a door, until the very end.
@@ -280,8 +285,8 @@ async fn drain(
 ) -> Result<Stopped, RunError> {
     let accounts = journal.accounts();
     let deadline = tokio::time::Instant::now() + drain_deadline;
-    signals.listener.send_replace(true);
-    if timeout_at(deadline, tasks.end_of(Task::Listener)).await.is_err() {
+    signals.listeners.send_replace(true);
+    if timeout_at(deadline, tasks.end_of_all(&signals.listening)).await.is_err() {
         tracing::warn!("some connections did not end in time and are cut; what they were told is on disk is");
     }
     let left = deadline.saturating_duration_since(tokio::time::Instant::now());

@@ -1,5 +1,6 @@
 //! Why the daemon did not start, or did not go on.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::journal::{JournalError, OpenError};
@@ -30,6 +31,15 @@ pub enum StartError {
     Socket {
         /// The socket, or its lock.
         path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The loopback address for events can't be bound.
+    #[error("failed to listen on {address}: {source}; give another --http")]
+    Http {
+        /// The address.
+        address: SocketAddr,
         /// What the system said.
         #[source]
         source: std::io::Error,

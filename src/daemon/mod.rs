@@ -3,6 +3,7 @@
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod daemon;
 mod error;
+mod listeners;
 mod reloader;
 mod socket_file;
 mod tasks;

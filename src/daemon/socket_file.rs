@@ -1,4 +1,4 @@
-//! The Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
+//! A Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tokio::net::{UnixListener, UnixSocket};
+use rustix::fs::{Mode, fchmod};
+use rustix::io::Errno;
+use tokio::net::{UnixDatagram, UnixListener, UnixSocket};
 
 use super::error::StartError;
 use crate::lock_file::{LockError, LockFile};
@@ -16,6 +18,8 @@ use crate::lock_file::{LockError, LockFile};
 pub(super) enum SocketUse {
     /// Events. Whoever may write to it can give credits away: its owner and its group, nobody else.
     Events,
+    /// Events in datagrams, under the same rule.
+    Datagrams,
     /// Dead letters. Whoever may write to it can read and change what customers are charged for: its owner alone.
     Admin,
 }
@@ -23,7 +27,7 @@ pub(super) enum SocketUse {
 impl SocketUse {
     fn mode(self) -> u32 {
         match self {
-            Self::Events => 0o660,
+            Self::Events | Self::Datagrams => 0o660,
             Self::Admin => 0o600,
         }
     }
@@ -31,6 +35,7 @@ impl SocketUse {
     fn flag(self) -> &'static str {
         match self {
             Self::Events => "--socket",
+            Self::Datagrams => "--datagram-socket",
             Self::Admin => "--admin-socket",
         }
     }
@@ -50,26 +55,14 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Binds `path`. A socket file that a dead process left behind is replaced; that is decided under a lock, so of two
+    /// Binds a stream socket at `path`. A socket file that a dead process left behind is replaced; that is decided under a lock, so of two
     /// daemons that start together only one can come to it.
     ///
     /// # Errors
     /// When another daemon serves it, something that is no socket lies there, or the system refuses.
     pub(super) fn bind(path: &Path, usage: SocketUse) -> Result<(Self, UnixListener), StartError> {
         let at = |source| StartError::Socket { path: path.to_owned(), source };
-        if let Some(folder) =
-            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-        {
-            DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
-        }
-        let lock_path = lock_path(path);
-        let lock = LockFile::take(&lock_path).map_err(|error| match error {
-            LockError::Held { owner } => {
-                StartError::SocketInUse { path: path.to_owned(), flag: usage.flag(), owner }
-            }
-            LockError::Io(source) => StartError::Socket { path: lock_path, source },
-        })?;
-        remove_stale(path, usage)?;
+        let lock = make_way(path, usage)?;
         let socket = UnixSocket::new_stream().map_err(at)?;
         socket.bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
@@ -77,6 +70,24 @@ impl SocketFile {
         fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
         let listener = socket.listen(BACKLOG).map_err(at)?;
         Ok((file, listener))
+    }
+
+    /// Binds a datagram socket at `path`, in the same way.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub(super) fn bind_datagram(path: &Path) -> Result<(Self, UnixDatagram), StartError> {
+        let usage = SocketUse::Datagrams;
+        let at = |source| StartError::Socket { path: path.to_owned(), source };
+        let lock = make_way(path, usage)?;
+        let socket = UnixSocket::new_datagram().map_err(at)?;
+        // It takes datagrams as soon as it is bound. The file is made with what the unbound socket allows, less the
+        // process's mask, so it never allows more than it should.
+        fchmod(&socket, Mode::from_raw_mode(usage.mode())).map_err(|error| at(error.into()))?;
+        socket.bind(path).map_err(at)?;
+        let file = Self { path: path.to_owned(), _lock: lock };
+        fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
+        Ok((file, socket.datagram().map_err(at)?))
     }
 
     /// Where it is.
@@ -90,6 +101,23 @@ impl Drop for SocketFile {
         // Gone already is as good. The lock is let go after it.
         drop(fs::remove_file(&self.path));
     }
+}
+
+/// Makes the folder, takes the lock, and removes what a dead process left.
+fn make_way(path: &Path, usage: SocketUse) -> Result<LockFile, StartError> {
+    let at = |source| StartError::Socket { path: path.to_owned(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
+    }
+    let lock_path = lock_path(path);
+    let lock = LockFile::take(&lock_path).map_err(|error| match error {
+        LockError::Held { owner } => {
+            StartError::SocketInUse { path: path.to_owned(), flag: usage.flag(), owner }
+        }
+        LockError::Io(source) => StartError::Socket { path: lock_path, source },
+    })?;
+    remove_stale(path, usage)?;
+    Ok(lock)
 }
 
 /// The lock lies beside the socket, because the socket's own file comes and goes.
@@ -110,13 +138,16 @@ fn remove_stale(path: &Path, usage: SocketUse) -> Result<(), StartError> {
         }
         Ok(_) => {}
     }
+    let living = || StartError::SocketInUse {
+        path: path.to_owned(),
+        flag: usage.flag(),
+        owner: "another program".to_owned(),
+    };
+    // Nobody is reached through a stale file, whatever kind of socket it was; a living one of another kind says so.
     match UnixStream::connect(path) {
-        // It answers, though it holds no lock of ours: another program's socket.
-        Ok(_) => Err(StartError::SocketInUse {
-            path: path.to_owned(),
-            flag: usage.flag(),
-            owner: "another program".to_owned(),
-        }),
+        // It answers, though it holds no lock of ours.
+        Ok(_) => Err(living()),
+        Err(error) if error.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) => Err(living()),
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(at),
         Err(error) => Err(at(error)),
     }
@@ -142,6 +173,22 @@ mod tests {
             0,
             "neither socket nor lock is left"
         );
+    }
+
+    #[tokio::test]
+    async fn a_stale_datagram_socket_is_taken_over_and_a_living_one_of_any_kind_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sledge.dgram");
+        let in_use =
+            || matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::SocketInUse { .. }));
+        let living = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let refused = SocketFile::bind_datagram(&path).unwrap_err();
+        assert!(refused.to_string().contains("another --datagram-socket"), "{refused}");
+        assert!(in_use());
+        drop(living);
+        let (_file, _socket) = SocketFile::bind_datagram(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(in_use());
     }
 
     #[tokio::test]

@@ -7,8 +7,12 @@ use tokio::task::JoinSet;
 /// A long task. None of them ends before it is told to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Takes events in.
+    /// Takes events in by the Unix stream socket.
     Listener,
+    /// Takes events in by the Unix datagram socket.
+    DatagramListener,
+    /// Takes events in by the loopback address.
+    LoopbackListener,
     /// Sends them to Polar.
     Delivery,
     /// Answers on the admin address.
@@ -22,6 +26,8 @@ impl Task {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Listener => "the socket listener",
+            Self::DatagramListener => "the datagram listener",
+            Self::LoopbackListener => "the loopback listener",
             Self::Delivery => "delivery",
             Self::Admin => "the admin server",
             Self::Letters => "the admin socket",
@@ -78,11 +84,17 @@ impl<T: Send + 'static> Tasks<T> {
         let mut left = tasks.to_vec();
         while !left.is_empty() {
             let ended = self.next_end().await;
+            if !left.contains(&ended.task) {
+                tracing::error!(
+                    task = ended.task.as_str(),
+                    "a task ended out of turn while sledge was stopping"
+                );
+            }
             left.retain(|task| *task != ended.task);
         }
     }
 
-    /// Waits for `task` to end. Other ends on the way are handed to `other`.
+    /// Waits for `task` to end.
     pub(super) async fn end_of(&mut self, task: Task) -> Option<T> {
         loop {
             let ended = self.next_end().await;

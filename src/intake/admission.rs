@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
+use super::foreign_tokens::Carried;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
@@ -153,6 +154,20 @@ impl Admission {
         if events > 0 {
             self.shared.metrics.refused(listener, reason, events);
         }
+    }
+
+    /// A request carried this token. The first of each foreign one is told to the log; no token is.
+    pub(super) fn notice(&self, carried: Carried) {
+        match carried {
+            Carried::Unremarkable => return,
+            Carried::KnownForeign => {}
+            Carried::NewForeign => tracing::warn!(
+                "an app sends with a token of Polar that is not this daemon's; its events are delivered with this \
+                 daemon's token, so they count for the organization of that one. If the app's token is of another \
+                 organization, give it a sledge of its own; else give the app this daemon's token, or none"
+            ),
+        }
+        self.shared.metrics.foreign_token();
     }
 
     /// Keeps a refused event whose sender gets no answer: the turn's [`keep_letters`](Self::keep_letters) hands it over.

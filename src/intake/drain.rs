@@ -13,6 +13,11 @@ impl Drain {
         Self { signal }
     }
 
+    /// Whether it has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        *self.signal.borrow() || self.signal.has_changed().is_err()
+    }
+
     /// Waits for the drain to begin; at once when it has. Cancel-safe.
     pub(super) async fn begun(&mut self) {
         // An error means that the daemon's end of the signal is gone, which is an end as well.

@@ -16,6 +16,7 @@ use super::header_timer::HeaderTimer;
 use super::http_service::HttpService;
 use super::replayed::Replayed;
 use super::settings::Settings;
+use crate::protocol::{Fault, HttpReply};
 
 /// The headers of a request, in bytes. Real ones stay below 2 KiB; this much is read ahead at most.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -58,4 +59,15 @@ pub(super) async fn serve<S>(
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended early");
     }
+}
+
+/// The whole answer to a connection that is not served.
+pub(super) fn unavailable(fault: &Fault<'_>) -> Vec<u8> {
+    let reply = HttpReply::unavailable(fault, 1);
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: 1\r\nconnection: close\r\n\r\n",
+        reply.body.len()
+    );
+    [head.into_bytes(), reply.body].concat()
 }

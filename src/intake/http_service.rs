@@ -6,10 +6,13 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::admission::{Admission, Turn};
+use super::foreign_tokens::ForeignTokens;
+use super::loopback_guard::{LoopbackGuard, Suspicion};
 use super::settings::Settings;
 use crate::event::{Form, IdSource};
 use crate::metrics::Listener;
@@ -22,15 +25,31 @@ const SMALL_BODY_BYTES: u64 = 64 << 10;
 const TURN_BYTES: usize = 64 << 10;
 const TURN_EVENTS_MAX: usize = 1_024;
 
-/// The bodies being received, over all connections: a permit is a byte.
-pub(super) type Bodies = Arc<Semaphore>;
+/// What a listener's HTTP connections share.
+#[derive(Debug)]
+pub(super) struct HttpSide {
+    pub(super) listener: Listener,
+    pub(super) admission: Admission,
+    /// Looks at every request first, where no file's permissions say who may send.
+    pub(super) guard: Option<LoopbackGuard>,
+    /// Notices foreign tokens.
+    pub(super) tokens: Option<Arc<ForeignTokens>>,
+    /// The bodies being received, over all connections: a permit is a byte.
+    bodies: Semaphore,
+}
+
+impl HttpSide {
+    /// That of a listener which only its own users can reach.
+    pub(super) fn new(listener: Listener, admission: Admission) -> Self {
+        let bodies = Semaphore::new(admission.settings().bodies_bytes_max.min(Semaphore::MAX_PERMITS));
+        Self { listener, admission, guard: None, tokens: None, bodies }
+    }
+}
 
 /// Answers the requests of one connection, one after the other.
 #[derive(Debug)]
 pub(super) struct HttpService {
-    listener: Listener,
-    admission: Admission,
-    bodies: Bodies,
+    side: Arc<HttpSide>,
     settings: Arc<Settings>,
     ids: Mutex<IdSource>,
 }
@@ -43,14 +62,10 @@ struct Received<'s> {
 }
 
 impl HttpService {
-    /// A service for one connection of `listener`.
-    pub(super) fn new(
-        listener: Listener,
-        admission: Admission,
-        bodies: Bodies,
-        settings: Arc<Settings>,
-    ) -> Self {
-        Self { listener, admission, bodies, settings, ids: Mutex::default() }
+    /// A service for one connection, under the limits of now.
+    pub(super) fn new(side: Arc<HttpSide>) -> Self {
+        let settings = side.admission.settings();
+        Self { side, settings, ids: Mutex::default() }
     }
 
     /// Answers one request. A 200 means that everything in it is on disk.
@@ -78,13 +93,43 @@ impl HttpService {
         B: Body<Data = Bytes> + Unpin,
     {
         let (parts, body) = request.into_parts();
-        let route = route(&parts.method, &parts.uri)?;
-        self.check_headers(&parts.headers)?;
+        let intake = self.admittance(&parts)?;
         let received = self.receive(body).await?;
-        match route {
+        match intake {
             Intake::Events => self.ingest(&received.body).await,
             Intake::Grant => self.grant(&received.body).await,
         }
+    }
+
+    /// What a request brings, going by its head; or why its body is not looked at.
+    fn admittance(&self, parts: &Parts) -> Result<Intake, HttpReply> {
+        refuse_proxying(&parts.uri)?;
+        if self.side.guard.is_some() && parts.method == Method::OPTIONS {
+            // What asks whether another site's page may send here must find no yes.
+            return Err(HttpReply::method_not_allowed());
+        }
+        self.guarded(|guard| guard.check(&parts.headers))?;
+        let intake = route(&parts.method, &parts.uri)?;
+        if matches!(intake, Intake::Grant) && self.side.guard.is_some() && !self.settings.http_grants {
+            let detail = "grants are not taken here, where every user of this machine may send: use the Unix socket, \
+                          or allow them with --http-grants on (http_grants)";
+            return Err(HttpReply::error(404, "grants_off", detail));
+        }
+        self.guarded(|guard| guard.check_body(&parts.headers))?;
+        self.check_headers(&parts.headers)?;
+        if let Some(tokens) = &self.side.tokens {
+            self.side.admission.notice(tokens.look(&parts.headers));
+        }
+        Ok(intake)
+    }
+
+    fn guarded(&self, check: impl Fn(&LoopbackGuard) -> Result<(), Suspicion>) -> Result<(), HttpReply> {
+        let Some(guard) = &self.side.guard else { return Ok(()) };
+        check(guard).map_err(|suspicion| {
+            self.side.admission.count_refused(self.side.listener, suspicion.code(), 1);
+            guard.tell(suspicion);
+            suspicion.reply()
+        })
     }
 
     fn check_headers(&self, headers: &HeaderMap) -> Result<(), HttpReply> {
@@ -96,7 +141,7 @@ impl HttpService {
             None => Ok(()),
             Some(content_type) if is_json(content_type) => Ok(()),
             Some(_) => {
-                self.admission.count_refused(self.listener, "body", 1);
+                self.side.admission.count_refused(self.side.listener, "body", 1);
                 Err(HttpReply::body_fault(&BodyFault::NotAnObject))
             }
         }
@@ -112,9 +157,9 @@ impl HttpService {
             return Err(self.too_large());
         }
         if announced > SMALL_BODY_BYTES
-            && let Some(refusal) = self.admission.refusal()
+            && let Some(refusal) = self.side.admission.refusal()
         {
-            self.admission.count_refused(self.listener, refusal.fault.code, 1);
+            self.side.admission.count_refused(self.side.listener, refusal.fault.code, 1);
             return Err(HttpReply::unavailable(&refusal.fault, refusal.retry_after_seconds));
         }
         match tokio::time::timeout(self.settings.body_timeout, self.collect(body)).await {
@@ -142,9 +187,9 @@ impl HttpService {
             if body.len() + chunk.len() > self.settings.body_bytes_max {
                 return Err(self.too_large());
             }
-            let Ok(more) = self.bodies.try_acquire_many(u32::try_from(chunk.len()).unwrap_or(u32::MAX))
+            let Ok(more) = self.side.bodies.try_acquire_many(u32::try_from(chunk.len()).unwrap_or(u32::MAX))
             else {
-                self.admission.count_refused(self.listener, "busy", 1);
+                self.side.admission.count_refused(self.side.listener, "busy", 1);
                 let message = "too many bodies are being received; send this one again in a moment";
                 return Err(HttpReply::unavailable(&Fault::busy(message.to_owned()), 1));
             };
@@ -158,17 +203,17 @@ impl HttpService {
     }
 
     fn too_large(&self) -> HttpReply {
-        self.admission.count_refused(self.listener, "body_too_large", 1);
+        self.side.admission.count_refused(self.side.listener, "body_too_large", 1);
         HttpReply::body_too_large(self.settings.body_bytes_max)
     }
 
     /// All events of the request, or none: as at Polar.
     async fn ingest(&self, body: &[u8]) -> Result<HttpReply, HttpReply> {
         let texts = read_ingest_body(body).map_err(|fault| {
-            self.admission.count_refused(self.listener, "body", 1);
+            self.side.admission.count_refused(self.side.listener, "body", 1);
             HttpReply::body_fault(&fault)
         })?;
-        let mut turn = self.admission.turn(self.listener);
+        let mut turn = self.side.admission.turn(self.side.listener);
         let mut refusals = Refusals::new();
         let (mut taken, mut passed) = (0, 0);
         while let Some(rest) = texts.get(taken..)
@@ -182,7 +227,7 @@ impl HttpService {
             }
         }
         if !refusals.is_empty() {
-            self.admission.count_refused(self.listener, "batch", passed);
+            self.side.admission.count_refused(self.side.listener, "batch", passed);
             return Err(refusals.into_reply());
         }
         self.commit(turn).await?;
@@ -194,7 +239,7 @@ impl HttpService {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let mut passed = 0;
         for (index, text) in slice.iter().enumerate() {
-            match self.admission.admit(turn, text, Form::Event, &mut ids) {
+            match self.side.admission.admit(turn, text, Form::Event, &mut ids) {
                 Ok(_) => passed += 1,
                 Err(rejections) => refusals.event(first + index, &rejections),
             }
@@ -203,10 +248,10 @@ impl HttpService {
     }
 
     async fn grant(&self, body: &[u8]) -> Result<HttpReply, HttpReply> {
-        let mut turn = self.admission.turn(self.listener);
+        let mut turn = self.side.admission.turn(self.side.listener);
         let granted = {
             let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-            self.admission.admit(&mut turn, body, Form::Grant, &mut ids)
+            self.side.admission.admit(&mut turn, body, Form::Grant, &mut ids)
         };
         let granted = granted.map_err(|rejections| {
             let mut refusals = Refusals::new();
@@ -218,8 +263,9 @@ impl HttpService {
     }
 
     async fn commit(&self, turn: Turn) -> Result<(), HttpReply> {
-        let pledge = self.admission.try_append(turn);
-        self.admission
+        let pledge = self.side.admission.try_append(turn);
+        self.side
+            .admission
             .committed(pledge)
             .await
             .map_err(|refusal| HttpReply::unavailable(&refusal.fault, refusal.retry_after_seconds))
@@ -243,11 +289,15 @@ enum Intake {
     Grant,
 }
 
-fn route(method: &Method, uri: &Uri) -> Result<Intake, HttpReply> {
-    if uri.scheme().is_some() || uri.authority().is_some() {
-        let detail = "this is no proxy: send the path only, such as POST /v1/events/ingest";
-        return Err(HttpReply::error(400, "not_a_proxy", detail));
+fn refuse_proxying(uri: &Uri) -> Result<(), HttpReply> {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return Ok(());
     }
+    let detail = "this is no proxy: send the path only, such as POST /v1/events/ingest";
+    Err(HttpReply::error(400, "not_a_proxy", detail))
+}
+
+fn route(method: &Method, uri: &Uri) -> Result<Intake, HttpReply> {
     let intake = match Route::of_path(uri.path()) {
         Route::Ingest => Intake::Events,
         Route::Grants => Intake::Grant,

@@ -3,10 +3,15 @@
 
 mod admission;
 mod alarm;
+mod connections;
+mod datagram_listener;
 mod drain;
+mod foreign_tokens;
 mod header_timer;
 mod http_connection;
 mod http_service;
+mod loopback_guard;
+mod loopback_listener;
 mod ndjson_acks;
 mod ndjson_connection;
 mod refusal;
@@ -18,5 +23,8 @@ mod stream_listener;
 mod tests;
 
 pub use admission::Admission;
+pub use datagram_listener::DatagramListener;
+pub use foreign_tokens::ForeignTokens;
+pub use loopback_listener::LoopbackListener;
 pub use settings::Settings;
 pub use stream_listener::StreamListener;

@@ -8,15 +8,23 @@ pub struct Settings {
     /// Connections open at once; the next one is told so and closed. Half of the 1,024 descriptors a process
     /// usually gets, so that the journal and Polar always find one.
     pub connections_max: usize,
+    /// Connections open at once on the loopback address, counted apart: who cannot use the socket must not be able to
+    /// take its places. With those above it stays well below the usual 1,024 descriptors.
+    pub http_connections_max: usize,
+    /// Whether grants may come in by the loopback address, which no file's permissions guard.
+    pub http_grants: bool,
+    /// The largest datagram. A sender can make no larger one than 208 KiB unless it raises its `SO_SNDBUF`; this is as
+    /// much as one event may have.
+    pub datagram_bytes_max: usize,
     /// The longest line. As large as one event may be: whatever is longer would be refused anyway.
     pub frame_bytes_max: usize,
-    /// Events and replies of one connection that are read but not yet answered. Reached, the connection is not
+    /// Events and replies of one connection, or of the datagram socket, that are read but not yet answered. Reached, the connection is not
     /// read for a while: one flooding app can't take the intake buffer from the others. A sixteenth of that buffer;
     /// some 3,000 events, enough to keep the disk busy alone.
     pub in_flight_bytes_max: usize,
     /// The largest HTTP body. What Polar takes, so that no sender meets a limit it doesn't know.
     pub body_bytes_max: usize,
-    /// HTTP bodies in memory, over all connections; beyond it the answer is 503. Three of the largest.
+    /// HTTP bodies in memory, over all connections of a listener; beyond it the answer is 503. Three of the largest.
     pub bodies_bytes_max: usize,
     /// How long a begun HTTP request may take until its headers are complete. Never counts while a connection is
     /// quiet between requests.
@@ -35,6 +43,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_max: 512,
+            http_connections_max: 128,
+            http_grants: false,
+            datagram_bytes_max: 1 << 20,
             frame_bytes_max: 1 << 20,
             in_flight_bytes_max: 1 << 20,
             body_bytes_max: 10_485_760,

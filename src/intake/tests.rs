@@ -1,5 +1,6 @@
 //! Intake over real sockets. The journal's writer is mostly the test itself, so that it decides when a sync is done.
 
+mod datagram;
 mod desk;
 mod http;
 mod limits;

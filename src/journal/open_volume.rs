@@ -21,6 +21,8 @@ pub(super) struct OpenVolume<V> {
     pending: BTreeMap<u64, PendingBlock>,
     /// Blocks below this seq were handed out in this life.
     unread_from: u64,
+    /// Whether the reader has come to this volume.
+    is_being_read: bool,
     /// Above every seq this volume has ever held, settled ones too: a seq used twice would be taken for settled.
     next_seq: u64,
     settled: BTreeSet<u64>,
@@ -43,6 +45,7 @@ impl<V: Volume> OpenVolume<V> {
             store,
             pending: BTreeMap::new(),
             unread_from: 0,
+            is_being_read: false,
             next_seq: 0,
             settled: BTreeSet::new(),
             frame_bytes: 0,
@@ -177,6 +180,7 @@ impl<V: Volume> OpenVolume<V> {
         }
         let stored = self.get_block(seq, block.parts)?;
         self.unread_from = seq + 1;
+        self.is_being_read = true;
         Ok(Some((block.entry, stored)))
     }
 
@@ -191,6 +195,12 @@ impl<V: Volume> OpenVolume<V> {
     /// When the store can't be read or lacks a part.
     pub(super) fn show(&self, seq: u64) -> Result<Option<StoredBlock>, StoreError> {
         self.pending.get(&seq).map(|block| self.get_block(seq, block.parts)).transpose()
+    }
+
+    /// The reader has come to this volume, even if its first block did not fit into what was asked for: from now on no
+    /// index describes it.
+    pub(super) fn begin_reading(&mut self) {
+        self.is_being_read = true;
     }
 
     fn get_block(&self, seq: u64, parts: u16) -> Result<StoredBlock, StoreError> {
@@ -209,12 +219,12 @@ impl<V: Volume> OpenVolume<V> {
 
     /// Whether none of its blocks was ever handed out or settled: only then does an index describe it fully.
     pub(super) fn is_untouched(&self) -> bool {
-        self.settled.is_empty() && self.unread_from == 0
+        self.settled.is_empty() && !self.is_being_read
     }
 
     /// Whether a block of it was handed out in this life.
     pub(super) fn is_being_read(&self) -> bool {
-        self.unread_from > 0
+        self.is_being_read
     }
 
     /// Whether nothing in it is owed.

@@ -92,8 +92,8 @@ pub(super) struct Row<S: Store> {
     next_seq: u64,
     /// The next volume, made before it is needed.
     ahead: Option<Ahead<S::Volume>>,
-    /// The closed volume that is being opened for the reader, by its number.
-    arriving: Option<(u32, Ahead<OpenVolume<S::Volume>>)>,
+    /// The closed volume that is being opened for the reader.
+    arriving: Option<Ahead<OpenVolume<S::Volume>>>,
 }
 
 impl<S: Store> Row<S> {
@@ -333,17 +333,20 @@ impl<S: Store> Row<S> {
             (open, None) => Ok(open),
             (Some(open), Some(closed)) if open < closed => Ok(Some(open)),
             (_, Some(number)) => {
-                // A volume that was opened, but from which nothing fitted, was closed again: then another is on its way.
-                let volume = match self.arriving.take_if(|(arriving, _)| *arriving == number) {
-                    Some((_, arriving)) => arriving.wait()?,
-                    None => self.janitor.open_now(self.id(number))?,
+                let mut volume = match self.arriving.take().map(Ahead::wait).transpose()? {
+                    Some(arrived) if arrived.id() == self.id(number) => arrived,
+                    other => {
+                        // Another volume came to the front meanwhile.
+                        other.into_iter().for_each(|volume| self.janitor.close(volume.into_store()));
+                        self.janitor.open_now(self.id(number))?
+                    }
                 };
+                volume.begin_reading();
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
                 self.open.insert(number, volume);
-                if let Some(next) = self.closed.front().filter(|_| self.arriving.is_none()) {
-                    let arriving = self.janitor.open(self.id(next.number));
-                    self.arriving = arriving.map(|arriving| (next.number, arriving));
+                if let Some(next) = self.closed.front() {
+                    self.arriving = self.janitor.open(self.id(next.number));
                 }
                 Ok(Some(number))
             }

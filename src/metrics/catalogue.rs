@@ -24,6 +24,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_pending_at_start", "Events found pending when this process opened the journal."),
     ("sledge_events_accepted_total", "Events made durable here."),
     ("sledge_events_refused_total", "Events refused here."),
+    (
+        "sledge_foreign_token_requests_total",
+        "Ingest requests with a token of Polar that is not this daemon's.",
+    ),
     ("sledge_events_restored_total", "Events put back into pending."),
     ("sledge_events_delivered_total", "Events Polar confirmed: inserted, or known to it already."),
     ("sledge_events_dead_lettered_total", "Accepted events that delivery gave up."),

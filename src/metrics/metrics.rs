@@ -5,7 +5,8 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    Registry,
 };
 
 use super::catalogue;
@@ -29,6 +30,7 @@ const COUNT_BUCKETS: &[f64] = &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_0
 pub struct Metrics {
     registry: Registry,
     refused: IntCounterVec,
+    foreign_tokens: IntCounter,
     delivery_lag: HistogramVec,
     polar_request: HistogramVec,
     commit_seconds: Histogram,
@@ -52,6 +54,7 @@ impl Metrics {
         let opts = |name| Opts::new(name, catalogue::help(name));
         let metrics = Self {
             refused: IntCounterVec::new(opts("sledge_events_refused_total"), &["listener", "reason"])?,
+            foreign_tokens: IntCounter::with_opts(opts("sledge_foreign_token_requests_total"))?,
             delivery_lag: HistogramVec::new(
                 histogram("sledge_delivery_lag_seconds", LAG_BUCKETS),
                 &["lane"],
@@ -70,6 +73,7 @@ impl Metrics {
             registry,
         };
         metrics.registry.register(Box::new(metrics.refused.clone()))?;
+        metrics.registry.register(Box::new(metrics.foreign_tokens.clone()))?;
         metrics.registry.register(Box::new(metrics.delivery_lag.clone()))?;
         metrics.registry.register(Box::new(metrics.polar_request.clone()))?;
         metrics.registry.register(Box::new(metrics.commit_seconds.clone()))?;
@@ -97,6 +101,11 @@ impl Metrics {
     /// Events refused at a listener. `reason` is one of a closed set (a rejection's code, or intake's own).
     pub fn refused(&self, listener: Listener, reason: &'static str, events: u64) {
         self.refused.with_label_values(&[listener.as_str(), reason]).inc_by(events);
+    }
+
+    /// One request brought a token of Polar that is not ours.
+    pub fn foreign_token(&self) {
+        self.foreign_tokens.inc();
     }
 
     /// So many events were confirmed by Polar this long after their accept. `lane` is a lane's name.

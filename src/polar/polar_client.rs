@@ -5,6 +5,7 @@
 //! and what they name would see to whom and how much this machine bills.
 
 use std::error::Error;
+use std::hash::BuildHasher;
 use std::io;
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ impl PolarClient {
             environment: settings.base_url.environment(),
             credentials: Credentials::new(settings.token.clone()),
         })
+    }
+
+    /// The fingerprint of the token in use, by this hasher.
+    #[must_use]
+    pub fn token_fingerprint(&self, hasher: &impl BuildHasher) -> Option<u64> {
+        self.credentials.token().map(|token| token.fingerprint(hasher))
     }
 
     async fn exchange(&self, body: Bytes) -> (Reply, Option<u64>) {

@@ -1,6 +1,7 @@
 //! The token, kept from every log.
 
 use std::fmt;
+use std::hash::BuildHasher;
 
 use super::error::TokenError;
 
@@ -33,6 +34,12 @@ impl Token {
             return Err(TokenError::NotAToken);
         }
         Ok(Self(token.to_owned()))
+    }
+
+    /// A hash of the token by this hasher, to tell it from others without handing it out.
+    #[must_use]
+    pub fn fingerprint(&self, hasher: &impl BuildHasher) -> u64 {
+        hasher.hash_one(self.0.as_str())
     }
 
     /// The token itself, for the one header it belongs in.

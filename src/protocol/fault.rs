@@ -29,6 +29,16 @@ impl Fault<'static> {
             "{connections_max} connections are open already; reuse connections, raise connections_max, or try again"
         ))
     }
+
+    /// A datagram had more bytes than are received of one; what lay beyond them is gone.
+    #[must_use]
+    pub fn datagram_too_large(datagram_bytes_max: usize) -> Self {
+        let message = format!(
+            "the datagram is larger than {datagram_bytes_max} bytes, and what lay beyond them is lost; send smaller \
+             datagrams, or use the stream socket"
+        );
+        Self { code: "datagram_too_large", field: "", message: message.into() }
+    }
 }
 
 impl<'a> From<&'a Rejection> for Fault<'a> {

@@ -228,8 +228,9 @@ fn ingest(in_flight: &mut InFlight<'_>, head: &Parts, body: &Bytes) -> Outcome {
         world.open_transactions.open(in_flight.request, in_flight.places.clone());
     }
     let (inserted, duplicates) = (world.tallies.inserted, world.tallies.duplicates);
-    drop(world);
+    // Published before the next request comes to the world: out of order, a smaller number would stand at last.
     simulator.publish_inserted(inserted);
+    drop(world);
     let reply = match scripted.cut {
         Some(Cut::BeforeCommit | Cut::AfterCommit) => None,
         Some(Cut::MidAnswer) | None => scripted.reply().or(polar),

@@ -162,6 +162,8 @@ fn reloads() -> u32 {
 
 /// How many reloads make a round; between two rounds the load goes on for as long without any, to compare with.
 const ROUND: u32 = 100;
+/// A wait that an app would notice.
+const STALL: Duration = Duration::from_millis(100);
 
 /// The file of the given reload: two that are right in turn, and now and then one with a mistake.
 fn file_of(reload: u32) -> &'static str {
@@ -191,7 +193,7 @@ async fn reload(sledge: &SledgeProcess, reloads: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_lose_nothing_refuse_nothing_and_hold_nobody_up() {
     let polar = FakePolar::start().await;
-    let home = Home::new();
+    let home = Home::in_memory();
     let file = home.path().join("sledge.toml");
     fs::write(&file, "").unwrap();
     let mut command = home.run_command(&polar.url());
@@ -232,11 +234,13 @@ async fn reloads_under_load_lose_nothing_refuse_nothing_and_hold_nobody_up() {
     let (with, without): (Vec<_>, Vec<_>) = waits.iter().partition(|(sent, _)| is_within(*sent));
     let (with, without) = (Waits::of(&with), Waits::of(&without));
     println!("{done} reloads, {sent} events acknowledged; with reloads: {with}; without: {without}");
-    // What the machine and its disk do to both counts for neither, and one hiccup of theirs may meet each sender once; a
-    // reload that holds somebody up would do so a thousand times.
-    let bound = Duration::from_millis(100).max(without.max());
-    let stalls: Vec<_> = with.sorted.iter().filter(|wait| **wait > bound).collect();
-    assert!(stalls.len() <= 3, "apps waited beside reloads: {stalls:?}");
+    // What a loaded machine does to both counts for neither. A reload that held somebody up would do so a thousand times,
+    // to three senders; ten may meet a hiccup.
+    let (stalls, stalls_without) = (with.over(STALL), without.over(STALL));
+    assert!(
+        stalls <= 10 + 2 * stalls_without,
+        "{stalls} waits over {STALL:?}, {stalls_without} without reloads"
+    );
     let (status, _, log) = sledge.stop().await;
     assert!(status.success(), "{log}");
     assert!(log.contains("journal.retention_seconds") && log.contains("restart"), "what must wait is named");
@@ -272,15 +276,16 @@ impl Waits {
         self.sorted[(self.sorted.len() - 1) * percent / 100]
     }
 
-    fn max(&self) -> Duration {
-        self.at(100)
+    fn over(&self, limit: Duration) -> usize {
+        self.sorted.iter().filter(|wait| **wait > limit).count()
     }
 }
 
 impl std::fmt::Display for Waits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (samples, p50, p99, max) = (self.sorted.len(), self.at(50), self.at(99), self.max());
-        write!(f, "{samples} waits, p50 {p50:?} p99 {p99:?} max {max:?}")
+        let (samples, p50, p99, max) = (self.sorted.len(), self.at(50), self.at(99), self.at(100));
+        let stalls = self.over(STALL);
+        write!(f, "{samples} waits, p50 {p50:?} p99 {p99:?} max {max:?}, {stalls} over {STALL:?}")
     }
 }
 

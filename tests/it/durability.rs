@@ -295,8 +295,8 @@ async fn no_event_however_large_leaves_the_one_file_that_is_synced() {
     }
     sledge.scrape_until(|scrape| scrape.sum("sledge_events_refused_total") >= 6.0).await;
     polar.come_back();
-    polar.has_events(sent, PATIENCE).await;
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    polar.has_events(sent, PATIENCE).await;
     let (found, volumes) = blobs(&home.journal());
     assert!(found.is_empty(), "{found:?}");
     assert!(volumes > 0 && looked_at >= 2, "only {looked_at} volumes were looked at");

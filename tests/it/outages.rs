@@ -71,10 +71,10 @@ async fn polar_away_under_load_loses_nothing_refuses_nothing_and_no_app_waits_lo
         up.len(),
         away.len()
     );
-    // An app that waited for Polar would wait for its connection to be refused, or for a whole back-off. The slack is
-    // for a machine that is doing other things too.
-    assert!(p50_away < p50_up * 5 + Duration::from_millis(20), "{p50_away:?} against {p50_up:?}");
-    assert!(p99_away < p99_up * 5 + Duration::from_millis(100), "{p99_away:?} against {p99_up:?}");
+    // An app that waited for Polar would wait for whole back-offs, which grow to seconds. The slack is for a machine
+    // that is doing other things too: there a scheduler's turn or another's disk sync can take half a second.
+    assert!(p50_away < p50_up * 5 + Duration::from_millis(100), "{p50_away:?} against {p50_up:?}");
+    assert!(p99_away < p99_up * 5 + Duration::from_secs(1), "{p99_away:?} against {p99_up:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

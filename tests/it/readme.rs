@@ -84,39 +84,42 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
     let mut blocks = blocks(&text).into_iter().peekable();
     while let Some((kind, block)) = blocks.next() {
         if kind == "text dev" {
-            let lines = block.lines().count();
-            while dev.said.iter().filter(|line| line.starts_with("  ")).count() < lines {
-                dev.says("  ").await;
-            }
-            let shown: Vec<&str> = dev
-                .said
-                .iter()
-                .map(String::as_str)
-                .filter(|line| line.starts_with("  "))
-                .take(lines)
-                .collect();
+            let shown: Vec<&str> =
+                dev.said.iter().map(String::as_str).filter(|line| line.starts_with("  ")).collect();
             assert_as_shown(&shown, &block, "sledge dev");
         }
         if kind != "sh" || block.starts_with("cargo ") {
             continue;
         }
         let block = block.replace(SOCKET, &socket);
-        let mut shell = Command::new("sh");
-        shell.args(["-ec", &format!("exec 2>&1\n{exports}{block}")]).current_dir(folder.path());
-        shell.env("PATH", &path).env("SLEDGE_ADMIN", &admin);
-        for variable in ["POLAR_ACCESS_TOKEN", "SLEDGE_SOCKET"] {
-            shell.env_remove(variable);
+        // Of commands that are typed one by one, each has arrived before the next: dev shows all events of one batch
+        // with the balance after the last.
+        let are_typed = block.lines().all(|line| line.starts_with("export ") || line.starts_with("sledge "));
+        let steps: Vec<&str> = if are_typed { block.lines().collect() } else { vec![&block] };
+        let mut said = String::new();
+        for step in steps {
+            let mut shell = Command::new("sh");
+            shell.args(["-ec", &format!("exec 2>&1\n{exports}{step}")]).current_dir(folder.path());
+            shell.env("PATH", &path).env("SLEDGE_ADMIN", &admin);
+            for variable in ["POLAR_ACCESS_TOKEN", "SLEDGE_SOCKET"] {
+                shell.env_remove(variable);
+            }
+            let ended = run(shell, "").await;
+            assert_eq!(ended.code, Some(0), "{step}\n{ended:?}");
+            said.push_str(&ended.out);
+            if step.starts_with("sledge grant ") || step.starts_with("sledge send ") {
+                dev.says("  api_usage ").await;
+            }
+            if step.starts_with("export ") {
+                exports.push_str(&format!("{step}\n"));
+            }
         }
-        let ended = run(shell, "").await;
-        assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
         match blocks.peek() {
             Some((kind, shown)) if kind == "text" => {
-                assert_as_shown(&ended.out.lines().collect::<Vec<_>>(), shown, &block);
+                assert_as_shown(&said.lines().collect::<Vec<_>>(), shown, &block);
             }
-            _ => assert_eq!(ended.out, "", "what it says is not shown: {block}"),
+            _ => assert_eq!(said, "", "what it says is not shown: {block}"),
         }
-        exports
-            .extend(block.lines().filter(|line| line.starts_with("export ")).map(|line| format!("{line}\n")));
         ran += 1;
     }
     assert!(ran >= 7, "only {ran} blocks were run");

@@ -14,6 +14,24 @@ pub(super) const SETTINGS: &[Setting] = &[
         |config| Field::Size(&mut config.intake.connections_max),
     ),
     number(
+        "intake.http_connections_max",
+        "SLEDGE_INTAKE_HTTP_CONNECTIONS_MAX",
+        Unit::Count,
+        (1, 100_000),
+        Reload,
+        "Connections open at once at the address `http`, counted apart: who cannot use the socket must not be able to take its places.",
+        |config| Field::Size(&mut config.intake.http_connections_max),
+    ),
+    number(
+        "intake.datagram_bytes_max",
+        "SLEDGE_INTAKE_DATAGRAM_BYTES_MAX",
+        Unit::Bytes,
+        (1 << 10, 16 << 20),
+        Reload,
+        "The largest datagram. A sender can make none over 208 KiB unless it raises its SO_SNDBUF; this is as much as one event may have. What lies beyond is lost, so that is refused, counted and told.",
+        |config| Field::Size(&mut config.intake.datagram_bytes_max),
+    ),
+    number(
         "intake.bytes_max",
         "SLEDGE_INTAKE_BYTES_MAX",
         Unit::Bytes,
@@ -37,7 +55,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Unit::Bytes,
         (1 << 10, 256 << 20),
         Reload,
-        "Events and replies of one connection that are read but not yet answered; beyond it the connection is not read for a while, so that one flooding app can't take the intake buffer from the others. A sixteenth of that buffer.",
+        "Events and replies of one connection, or of the datagram socket, that are read but not yet answered; beyond it the connection is not read for a while, so that one flooding app can't take the intake buffer from the others. A sixteenth of that buffer.",
         |config| Field::Size(&mut config.intake.in_flight_bytes_max),
     ),
     number(
@@ -55,7 +73,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Unit::Bytes,
         (64 << 10, 1 << 30),
         Restart,
-        "HTTP bodies in memory, over all connections; beyond it the answer is 503. Three of the largest.",
+        "HTTP bodies in memory, over all connections of the socket, and as much again for those of the address `http`; beyond it the answer is 503. Three of the largest.",
         |config| Field::Size(&mut config.intake.bodies_bytes_max),
     ),
     number(

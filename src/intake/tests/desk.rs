@@ -72,10 +72,15 @@ impl Desk {
 
     /// How many events were counted as refused.
     pub(super) fn refused(&self, listener: &str, reason: &str) -> u64 {
-        let start = format!("sledge_events_refused_total{{listener=\"{listener}\",reason=\"{reason}\"}} ");
-        let scrape = TextEncoder::new().encode_to_string(&self.metrics.registry().gather()).unwrap();
-        scrape.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |count| count.parse().unwrap())
+        refused(&self.metrics, listener, reason)
     }
+}
+
+/// How many events were counted as refused.
+pub(super) fn refused(metrics: &Metrics, listener: &str, reason: &str) -> u64 {
+    let start = format!("sledge_events_refused_total{{listener=\"{listener}\",reason=\"{reason}\"}} ");
+    let scrape = TextEncoder::new().encode_to_string(&metrics.registry().gather()).unwrap();
+    scrape.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |count| count.parse().unwrap())
 }
 
 /// Lets every task that can go on go on, until nothing moves any more.

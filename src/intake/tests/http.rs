@@ -4,12 +4,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use tokio::sync::Semaphore;
 
 use super::desk::{BAD, Desk, event, ids, ingest, post, settle_down};
 use crate::clock::Clock;
 use crate::event::Rules;
-use crate::intake::http_service::HttpService;
+use crate::intake::http_service::{HttpService, HttpSide};
 use crate::intake::{Admission, Settings};
 use crate::journal::{AppendError, JournalError, WriterByHand};
 use crate::metrics::{Listener, Metrics};
@@ -271,9 +270,9 @@ async fn a_sender_who_ends_his_writing_still_gets_his_answer() {
 async fn the_same_service_serves_another_listener_under_its_own_name() {
     let writer = WriterByHand::new(16 << 20);
     let metrics = Metrics::new().unwrap();
-    let settings = Arc::new(Settings::default());
+    let settings = Settings::default();
     let admission = Admission::new(writer.appender(), metrics, Clock::system(), Rules::default(), &settings);
-    let service = HttpService::new(Listener::Tcp, admission, Arc::new(Semaphore::new(1 << 20)), settings);
+    let service = HttpService::new(Arc::new(HttpSide::new(Listener::Tcp, admission)));
     let body = Full::new(Bytes::from(format!("{{\"events\":[{}]}}", event("a"))));
     let request = Request::post("/v1/events/ingest").body(body).unwrap();
     let answered = tokio::join!(service.answer(request), async {
