@@ -181,9 +181,10 @@ fn not_opened(error: &OpenError, socket: &Path) -> Failure {
             ),
         ),
         OpenError::DiskFull { .. } => Failure::of(Exit::Temporary, error),
-        OpenError::Damaged { .. } | OpenError::SyncNotReal { .. } | OpenError::Io { .. } => {
-            Failure::of(Exit::Io, error)
-        }
+        OpenError::Damaged { .. }
+        | OpenError::NewerFormat { .. }
+        | OpenError::SyncNotReal { .. }
+        | OpenError::Io { .. } => Failure::of(Exit::Io, error),
     }
 }
 

@@ -95,7 +95,12 @@ pub(super) fn what_is_left(stopped: &Stopped) -> String {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::of(if error.is_temporary() { Exit::Temporary } else { Exit::Unavailable }, &error)
+        let exit = match &error {
+            _ if error.is_temporary() => Exit::Temporary,
+            StartError::Journal(_) | StartError::JournalPanicked => Exit::Io,
+            _ => Exit::Unavailable,
+        };
+        Self::of(exit, &error)
     }
 }
 

@@ -82,8 +82,6 @@ impl Daemon {
         let listening = health.latch("listener");
 
         let sockets = BoundSockets::bind(&config).await?;
-        let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
-        let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
         let polar =
             Arc::new(PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?);
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
@@ -92,8 +90,7 @@ impl Daemon {
             alarms => State::Degraded(alarms.join("; ")),
         });
         // After the journal: who has the folder is what a second daemon should hear of first.
-        let (letters_file, letters_listener) = match SocketFile::bind(&config.admin_socket, SocketUse::Admin)
-        {
+        let (admin_listener, (letters_file, letters_listener)) = match bind_admin(&config).await {
             Ok(bound) => bound,
             Err(error) => {
                 drop(journal.close().await);
@@ -219,6 +216,13 @@ impl Daemon {
         drop((addresses, letters_file));
         stopped
     }
+}
+
+/// Binds the two places for looking in.
+async fn bind_admin(config: &Config) -> Result<(TcpListener, (SocketFile, UnixListener)), StartError> {
+    let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
+    let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
+    Ok((admin_listener, SocketFile::bind(&config.admin_socket, SocketUse::Admin)?))
 }
 
 /// Opens the journal off the runtime's threads: it reads volumes, which may take a while.

@@ -212,7 +212,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 events = batch.len(),
                 reason = cause.reason.as_str(),
                 code = cause.code,
-                field = cause.field,
+                // A metadata key is the app's own text, which no log holds.
+                field = cause.field.as_deref().and_then(|path| path.split('.').next()),
                 "events became dead letters: they are kept with these words for a person to look at and send again"
             );
         }

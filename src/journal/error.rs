@@ -60,6 +60,14 @@ pub enum OpenError {
         /// Which, and how.
         detail: String,
     },
+    /// A newer sledge wrote it. Nothing was touched.
+    #[error("the journal in {}: {detail}; start that version, or a newer one (nothing was touched)", folder.display())]
+    NewerFormat {
+        /// The journal's folder.
+        folder: PathBuf,
+        /// Which volume, and its format.
+        detail: String,
+    },
     /// This build's syncs are not real.
     #[error("{detail}")]
     SyncNotReal {
@@ -83,6 +91,7 @@ impl OpenError {
         match error {
             StoreError::DiskFull => Self::DiskFull { folder },
             StoreError::Damaged(..) => Self::Damaged { folder, detail: error.to_string() },
+            StoreError::NewerFormat(..) => Self::NewerFormat { folder, detail: error.to_string() },
             StoreError::SyncNotReal => Self::SyncNotReal { detail: error.to_string() },
             StoreError::Io(words) => Self::Io { path: folder, source: std::io::Error::other(words) },
         }

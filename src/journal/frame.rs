@@ -325,7 +325,9 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
     }
     let byte = |at: usize| frame.get(at).copied().unwrap_or_default();
     if byte(4) != FORMAT {
-        return Err(FrameError::NewerFormat(byte(4)));
+        // A flipped bit is no newer format: every format keeps its length and its checksum where they are.
+        let is_whole = checksum_of(frame).is_some_and(|checksum| checksum == u32_at(frame, CHECKSUM_AT));
+        return Err(if is_whole { FrameError::NewerFormat(byte(4)) } else { FrameError::Damaged });
     }
     let kind = match byte(5) {
         1 => Kind::Block,
@@ -348,6 +350,13 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
     })
 }
 
+/// The checksum that the frame at the beginning of `bytes` should have; `None` when its body is cut short.
+fn checksum_of(bytes: &[u8]) -> Option<u32> {
+    let end = HEADER_BYTES.saturating_add(u32_at(bytes, 44) as usize);
+    let (head, body) = (bytes.get(..CHECKSUM_AT)?, bytes.get(HEADER_BYTES..end)?);
+    Some(crc32c::crc32c_append(crc32c::crc32c(head), body))
+}
+
 /// Reads and verifies the frame that `bytes` begins with (more may follow it, as in a raw scan).
 ///
 /// # Errors
@@ -355,10 +364,8 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
 pub(super) fn decode_frame(bytes: &[u8]) -> Result<(Header, &[u8]), FrameError> {
     let header = read_header(bytes)?;
     let end = HEADER_BYTES.saturating_add(header.body_len as usize);
-    let (Some(head), Some(body)) = (bytes.get(..CHECKSUM_AT), bytes.get(HEADER_BYTES..end)) else {
-        return Err(FrameError::Damaged);
-    };
-    if crc32c::crc32c_append(crc32c::crc32c(head), body) != u32_at(bytes, CHECKSUM_AT) {
+    let body = bytes.get(HEADER_BYTES..end).ok_or(FrameError::Damaged)?;
+    if checksum_of(bytes) != Some(u32_at(bytes, CHECKSUM_AT)) {
         return Err(FrameError::Damaged);
     }
     Ok((header, body))
@@ -444,6 +451,9 @@ mod tests {
     fn a_frame_of_a_newer_format_says_so() {
         let mut frame = encode_block(&block(b"{}", &[2])).remove(0);
         frame[4] = 2;
+        assert_eq!(decode_frame(&frame).unwrap_err(), FrameError::Damaged, "only a bit that flipped");
+        let checksum = checksum_of(&frame).unwrap();
+        frame[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
         assert_eq!(decode_frame(&frame).unwrap_err(), FrameError::NewerFormat(2));
     }
 

@@ -20,7 +20,7 @@ pub(super) enum Command {
     /// Make events durable, then answer.
     Append {
         append: Append,
-        /// Its share of the intake buffer, given back once it is answered.
+        /// Its share of the intake buffer, given back when its group is taken to the disk.
         room: OwnedSemaphorePermit,
         answer: oneshot::Sender<Result<(), AppendError>>,
     },

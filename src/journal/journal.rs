@@ -63,6 +63,7 @@ impl Journal {
         let ballast = folder.join("ballast");
         let opened =
             Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
+        let is_disk_full = matches!(opened, Err(StoreError::DiskFull));
         let mut journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
@@ -72,8 +73,10 @@ impl Journal {
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        let disk = SpaceLimits::new(settings).measure_disk();
-        keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
+        if !is_disk_full {
+            let disk = SpaceLimits::new(settings).measure_disk();
+            keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
+        }
         let quarantine = folder.join(QUARANTINE);
         let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
         if damaged > 0 {

@@ -117,7 +117,9 @@ impl Store for MemoryStore {
     type Volume = MemoryVolume;
 
     fn list(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
-        Ok(self.lock().volumes.keys().filter(|id| id.row == row).map(|id| id.number).collect())
+        let mut disk = self.lock();
+        disk.volumes.retain(|id, _| !id.is_aside());
+        Ok(disk.volumes.keys().filter(|id| id.row == row).map(|id| id.number).collect())
     }
 
     fn create(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
@@ -141,8 +143,11 @@ impl Store for MemoryStore {
         Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_default())))
     }
 
-    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
-        self.lock().volumes.remove(&id);
+    fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
+        let mut disk = self.lock();
+        disk.volumes.remove(&id);
+        let filled = disk.volumes.remove(&id.aside());
+        disk.volumes.extend(filled.map(|files| (id, files)));
         Ok("quarantine".into())
     }
 

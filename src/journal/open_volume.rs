@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::frame::{self, Kind, SettlementRecord};
+use super::frame::{self, FrameError, Kind, SettlementRecord};
 use super::store::{Entry, StoreError, Volume, VolumeId};
 use super::volume_index::BlockEntry;
 use crate::event::UnixMillis;
@@ -88,8 +88,12 @@ impl<V: Volume> OpenVolume<V> {
                 Err(error) => fault = fault.or(Some(error)),
             }
         })?;
-        if let Some(fault) = fault {
-            return Err(StoreError::Damaged(id, fault.to_string()));
+        match fault {
+            None => {}
+            Some(FrameError::NewerFormat(format)) => return Err(StoreError::NewerFormat(id, format)),
+            Some(fault @ (FrameError::NotAFrame | FrameError::Damaged)) => {
+                return Err(StoreError::Damaged(id, fault.to_string()));
+            }
         }
         volume.pending = pending;
         Ok(Self { settled, frame_bytes, next_seq, ..volume })

@@ -38,20 +38,23 @@ pub(super) fn open_verified<S: Store>(
         Err(StoreError::Damaged(_, reason)) => reason,
         Err(error) => return Err(error),
     };
-    let quarantine = store.quarantine(id)?;
+    // Filled beside the damaged one, and put in its place only when it is whole: a salvage that is cut short begins anew.
+    let mut fresh = OpenVolume::new(id.aside(), store.create(id.aside())?);
+    fresh.begin(found.next_seq)?;
     let blocks = found.pending();
     let events: u64 = blocks.iter().map(|(entry, _)| u64::from(entry.events)).sum();
-    tracing::error!(
-        volume = %id, reason, blocks = blocks.len(), events, quarantine,
-        "a volume is damaged: every intact pending block of it was salvaged into a fresh one, and the damaged one is kept for inspection"
-    );
-    let mut fresh = OpenVolume::new(id, store.create(id)?);
-    fresh.begin(found.next_seq)?;
+    let count = blocks.len();
     for (entry, stored) in blocks {
         fresh.write(&[(entry, stored)], &[])?;
     }
     fresh.sync()?;
-    Ok(fresh)
+    drop(fresh);
+    let quarantine = store.replace(id)?;
+    tracing::error!(
+        volume = %id, reason, blocks = count, events, quarantine,
+        "a volume is damaged: every intact pending block of it was salvaged into a fresh one, and the damaged one is kept for inspection"
+    );
+    open_guarded(store, id)
 }
 
 /// Opens and reads a volume on a thread of its own, where a panic or a hang is only damage.

@@ -41,8 +41,11 @@ impl SledStore {
             make_folder(&row_folder)?;
             for entry in fs::read_dir(&row_folder)? {
                 let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with(DELETING) {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with(DELETING) {
                     fs::remove_dir_all(entry.path())?;
+                } else if let Some(number) = name.strip_prefix("salvaging-") {
+                    end_salvage(&entry.path(), &row_folder.join(format!("volume-{number}")))?;
                 }
             }
         }
@@ -54,7 +57,7 @@ impl SledStore {
     }
 
     fn volume_folder(&self, id: VolumeId) -> PathBuf {
-        self.row_folder(id.row).join(format!("volume-{:08}", id.number))
+        self.row_folder(id.row).join(id.folder_name())
     }
 
     fn index_file(&self, id: VolumeId) -> PathBuf {
@@ -144,7 +147,7 @@ impl Store for SledStore {
         }
     }
 
-    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError> {
+    fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
         let folder = self.folder.join(QUARANTINE);
         make_folder(&folder)?;
         let place = (0_u32..)
@@ -153,8 +156,10 @@ impl Store for SledStore {
             .unwrap_or_else(|| folder.join("full"));
         self.remove_index(id)?;
         fs::rename(self.volume_folder(id), &place)?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
         File::open(&folder)?.sync_all()?;
+        File::open(self.row_folder(id.row))?.sync_all()?;
+        fs::rename(self.volume_folder(id.aside()), self.volume_folder(id))?;
+        File::open(self.row_folder(id.row))?.sync_all()?;
         Ok(place.display().to_string())
     }
 
@@ -298,6 +303,17 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if let Some(parent) = path.parent() {
         File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// A salvage was cut short. As long as the damaged volume is in its place it begins anew; once that one is out of the
+/// way, what was filled is whole and takes over.
+fn end_salvage(filled: &Path, place: &Path) -> Result<(), StoreError> {
+    if place.exists() {
+        fs::remove_dir_all(filled)?
+    } else {
+        fs::rename(filled, place)?
     }
     Ok(())
 }

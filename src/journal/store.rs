@@ -10,9 +10,30 @@ pub(super) struct VolumeId {
     pub(super) number: u32,
 }
 
+/// Marks the number of a volume that is being filled to take another's place.
+const ASIDE: u32 = 1 << 31;
+
+impl VolumeId {
+    /// The place beside this volume where its successor is filled, before it takes over.
+    pub(super) fn aside(self) -> Self {
+        Self { number: self.number | ASIDE, ..self }
+    }
+
+    /// Whether this is such a place.
+    pub(super) fn is_aside(self) -> bool {
+        self.number & ASIDE != 0
+    }
+
+    /// The name of its folder in its row.
+    pub(super) fn folder_name(self) -> String {
+        let kind = if self.is_aside() { "salvaging" } else { "volume" };
+        format!("{kind}-{:08}", self.number & !ASIDE)
+    }
+}
+
 impl std::fmt::Display for VolumeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/volume-{:08}", self.row.as_str(), self.number)
+        write!(f, "{}/{}", self.row.as_str(), self.folder_name())
     }
 }
 
@@ -28,6 +49,9 @@ pub(super) enum StoreError {
     /// What is on disk can't be read.
     #[error("{0} is damaged: {1}")]
     Damaged(VolumeId, String),
+    /// A newer sledge wrote it.
+    #[error("{0} was written by a newer sledge (format {1})")]
+    NewerFormat(VolumeId, u8),
     /// A system call failed.
     #[error("{0}")]
     Io(String),
@@ -62,8 +86,9 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The file in which a volume's values lie, byte for byte, for a scan that does not trust the store's index. Only
     /// while the volume is not open.
     fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError>;
-    /// Puts a damaged volume out of the way and says where: it is never deleted, and its number is free again.
-    fn quarantine(&self, id: VolumeId) -> Result<String, StoreError>;
+    /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
+    /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
+    fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;
 

@@ -476,6 +476,60 @@ async fn blocks_are_settled_in_the_volume_they_lie_in_even_when_it_was_opened_fo
 }
 
 #[tokio::test]
+async fn a_salvage_that_is_cut_short_begins_anew() {
+    for operations in 0..6 {
+        let store = MemoryStore::default();
+        let journal = over(&store, &settings());
+        for text in numbered(3) {
+            keep(&journal, Lane::Usage, &[text]).await;
+        }
+        journal.close().await.unwrap();
+        let mut blocks = 0;
+        store.damage(store::VolumeId { row: RowName::Usage, number: 1 }, |value| {
+            blocks += usize::from(value.starts_with(b"SLJF"));
+            if blocks == 1 && value.len() > 60 {
+                value[60] ^= 1;
+            }
+        });
+        store.fail_in(operations);
+        let cut_short = Journal::over(
+            &Arc::new(store.clone()),
+            &settings(),
+            Clock::system(),
+            Metrics::new().unwrap(),
+            None,
+        );
+        drop(cut_short);
+        store.cut_power(|| false);
+        let mut journal = over(&store, &settings());
+        let found: Vec<String> =
+            read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
+        assert_eq!(found, numbered(3)[1..], "cut short after {operations} operations");
+        journal.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_journal_of_a_newer_sledge_is_refused_untouched() {
+    let store = MemoryStore::default();
+    let journal = over(&store, &settings());
+    keep(&journal, Lane::Usage, &numbered(3)).await;
+    journal.close().await.unwrap();
+    let id = store::VolumeId { row: RowName::Usage, number: 1 };
+    store.damage(id, |value| {
+        if value.starts_with(b"SLJF") {
+            value[4] = 2;
+            let checksum = crc32c::crc32c_append(crc32c::crc32c(&value[..48]), &value[52..]);
+            value[48..52].copy_from_slice(&checksum.to_le_bytes());
+        }
+    });
+    let opened =
+        Journal::over(&Arc::new(store.clone()), &settings(), Clock::system(), Metrics::new().unwrap(), None);
+    assert_eq!(opened.unwrap_err(), store::StoreError::NewerFormat(id, 2));
+    assert_eq!(store.volumes(RowName::Usage), 1);
+}
+
+#[tokio::test]
 async fn a_lost_tail_is_noticed_and_its_seqs_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let journal = on_disk(folder.path(), |_| ());
