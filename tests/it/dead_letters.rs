@@ -156,7 +156,10 @@ async fn online_and_offline_give_the_same_answers() {
     let sledge = home.start(&polar.url()).await;
     let events: Vec<String> = (0..12).map(|number| event("retired", &format!("r{number}"))).collect();
     assert_eq!(sledge.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await.0, 200);
+    // One after the other, so that their numbers are known.
+    kept(&sledge, 12.0).await;
     mutter(&sledge, "{\u{7}not json").await;
+    kept(&sledge, 13.0).await;
     mutter(&sledge, r#"{"name":"api_usage","external_id":"late"}"#).await;
     kept(&sledge, 14.0).await;
     let questions: &[&[&str]] = &[

@@ -255,11 +255,13 @@ async fn a_sender_of_datagrams_is_told_when_sledge_is_killed_and_goes_on_after_i
 async fn datagrams_come_in_from_a_shell_and_an_oversize_one_is_kept_and_counted() {
     let polar = FakePolar::start().await;
     let home = Home::new();
-    let open = Open::start(&home, &polar, &[]).await;
-    let target = format!("UNIX-SENDTO:{},sndbuf=4000000", open.datagrams.display());
+    let config = home.path().join("sledge.toml");
+    std::fs::write(&config, "[intake]\ndatagram_bytes_max = 1024\n").unwrap();
+    let open = Open::start(&home, &polar, &["--config", config.to_str().unwrap()]).await;
+    let target = format!("UNIX-SENDTO:{}", open.datagrams.display());
     let socat = async |text: String| {
         let mut command = Command::new("socat");
-        command.args(["-u", "-b", "4000000", "-", &target]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["-u", "-", &target]).stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("socat is installed: apt-get install socat");
         child.stdin.take().unwrap().write_all(text.as_bytes()).await.unwrap();
         child.wait_with_output().await.unwrap()
@@ -267,17 +269,21 @@ async fn datagrams_come_in_from_a_shell_and_an_oversize_one_is_kept_and_counted(
     assert!(socat(format!("{}\n{}\n", event("a"), event("b"))).await.status.success());
     polar.has_events(2, PATIENCE).await;
 
-    // socat reads a pipe in pieces, so the datagram that is too large is sent from here, where the kernel allows it.
     let bad = r#"{"name":"api_usage"}"#;
-    UnixDatagram::unbound().unwrap().send_to(bad.as_bytes(), &open.datagrams).unwrap();
-    let scrape = open.sledge.scrape_until(|scrape| scrape.sum("sledge_dead_letters") > 0.5).await;
-    assert_eq!(
-        scrape.get("sledge_events_refused_total{listener=\"datagram\",reason=\"missing_field\"}"),
-        Some(1.0)
-    );
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.send_to(bad.as_bytes(), &open.datagrams).unwrap();
+    let cut = format!("{}\n{}{}", event("whole"), event("cut"), " ".repeat(2_000));
+    sender.send_to(cut.as_bytes(), &open.datagrams).unwrap();
+    polar.has_events(3, PATIENCE).await;
+    let scrape = open.sledge.scrape_until(|scrape| scrape.sum("sledge_dead_letters") > 1.5).await;
+    for reason in ["missing_field", "datagram_too_large"] {
+        let counted = format!("sledge_events_refused_total{{listener=\"datagram\",reason=\"{reason}\"}}");
+        assert_eq!(scrape.get(&counted), Some(1.0), "{reason}");
+    }
     open.sledge.stop().await;
     let letters = home.dead_letters().await;
-    assert_eq!(letters.iter().map(|letter| letter.event.as_str()).collect::<Vec<_>>(), [bad]);
+    assert_eq!(letters[0].event, bad);
+    assert!(letters[1].event.starts_with(&event("cut")), "{}", letters[1].event);
 }
 
 /// The long form: `SLEDGE_DATAGRAMS=500000 cargo test --test it -- --nocapture datagrams_arrive`.
