@@ -100,9 +100,17 @@ pub(super) async fn export(
     Ok(Exit::Ok)
 }
 
-/// The event on one line: in JSON a line's end can only stand between its parts, where a space is as good.
+/// The event on one line: in JSON a line's end can only stand between its parts, where a space is as good. One without an
+/// id goes out with the id a retry would give it, so that whatever is sent, and however often, counts once.
 fn event_line(letter: &DeadLetter) -> String {
-    letter.event.replace(['\n', '\r'], " ")
+    let line = letter.event.replace(['\n', '\r'], " ");
+    let fields = line.trim_start().strip_prefix('{').map(str::trim_start);
+    match (&letter.spare_id, fields) {
+        (Some(id), Some(fields)) if !line.contains("external_id\"") && fields.starts_with('"') => {
+            format!("{{\"external_id\":\"{id}\",{fields}")
+        }
+        _ => line,
+    }
 }
 
 /// A new file, on disk before it is spoken of.
@@ -235,5 +243,40 @@ impl Known {
     fn insert(&mut self, letter: &DeadLetter) -> Result<bool, Failure> {
         let text = serde_json::to_vec(letter).map_err(|error| Failure::of(Exit::Io, &error))?;
         Ok(self.letters.insert(self.hashers.each_ref().map(|hasher| hasher.hash_one(&text))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{DeadReason, Origin};
+
+    fn letter(event: &str, spare_id: Option<&str>) -> DeadLetter {
+        DeadLetter {
+            origin: Origin::Intake,
+            reason: DeadReason::RefusedAtIntake,
+            code: "missing_field".into(),
+            field: None,
+            message: "is missing".into(),
+            at: 5,
+            lane: None,
+            seq: None,
+            accepted: None,
+            attempts: 0,
+            altered: false,
+            spare_id: spare_id.map(str::to_owned),
+            event: event.into(),
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_exported_to_be_sent_again_and_again_counts_once() {
+        let line = |event, spare_id| event_line(&letter(event, spare_id));
+        assert_eq!(line("{ \"name\":\"a\"}", Some("x")), "{\"external_id\":\"x\",\"name\":\"a\"}");
+        assert_eq!(line("{\"name\":\n\"a\"}", Some("x")), "{\"external_id\":\"x\",\"name\": \"a\"}");
+        for kept in ["{\"name\":\"a\",\"external_id\":null}", "{}", "not json", "[1]"] {
+            assert_eq!(line(kept, Some("x")), kept);
+        }
+        assert_eq!(line("{\"external_id\":\"own\"}", None), "{\"external_id\":\"own\"}");
     }
 }
