@@ -11,6 +11,7 @@ pub mod config;
 pub mod daemon;
 pub mod delivery;
 pub mod event;
+pub mod forward;
 pub mod health;
 pub mod intake;
 pub mod journal;

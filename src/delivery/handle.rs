@@ -11,6 +11,7 @@ use super::settings::Settings;
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryHandle {
     bell: Arc<Notify>,
+    elsewhere: Arc<Notify>,
     spent_elsewhere: Arc<AtomicU32>,
     new_settings: Arc<Mutex<Option<Settings>>>,
 }
@@ -30,10 +31,16 @@ impl DeliveryHandle {
     /// Counts a request that was sent to Polar by somebody else here: it comes out of the same budget.
     pub fn count_request(&self) {
         self.spent_elsewhere.fetch_add(1, Ordering::Relaxed);
+        self.elsewhere.notify_one();
     }
 
     pub(super) async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    /// Waits for a request that somebody else sent, so that it is spent in the minute it was sent in.
+    pub(super) async fn spent_elsewhere(&self) {
+        self.elsewhere.notified().await;
     }
 
     pub(super) fn take_new_settings(&self) -> Option<Settings> {

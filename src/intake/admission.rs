@@ -45,6 +45,7 @@ pub(super) struct Turn {
     terms: Terms,
     events: PerLane<EventBuf>,
     letters: Vec<DeadLetter>,
+    kept_bytes: usize,
 }
 
 impl Turn {
@@ -53,9 +54,15 @@ impl Turn {
         self.events.grants.text_bytes() + self.events.usage.text_bytes()
     }
 
+    /// Everything the turn holds, in bytes of text: events that passed, and refused ones that are kept.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.text_bytes() + self.kept_bytes
+    }
+
     /// Keeps a refused event, or the head of it, for a person to look at.
     pub(super) fn keep(&mut self, text: &[u8], text_bytes_max: usize, fault: &Fault<'_>) {
         let head = text.get(..text_bytes_max).unwrap_or(text);
+        self.kept_bytes += head.len();
         let is_too_large = fault.code == Code::EventTooLarge.as_str();
         self.letters.push(DeadLetter {
             origin: Origin::Intake,
@@ -124,7 +131,7 @@ impl Admission {
     /// Begins a turn: its events are stamped with one time, and held to the same rules.
     pub(super) fn turn(&self, listener: Listener) -> Turn {
         let (now, terms) = (self.shared.clock.now(), self.terms());
-        Turn { listener, now, terms, events: PerLane::default(), letters: Vec::new() }
+        Turn { listener, now, terms, events: PerLane::default(), letters: Vec::new(), kept_bytes: 0 }
     }
 
     /// Admits one event to the turn, or counts it as refused.

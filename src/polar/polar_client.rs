@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, ClientBuilder, Response, Url};
 use tokio::time::Instant;
 
 use super::base_url::Environment;
@@ -115,26 +115,31 @@ impl Ingest for PolarClient {
 }
 
 fn http_client(settings: &Settings) -> Result<Client, SetupError> {
-    // A second installation fails because there is a provider already, which is all that is wanted.
-    drop(rustls::crypto::ring::default_provider().install_default());
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let version = HeaderValue::try_from(settings.polar_version.as_str())
         .map_err(|_| SetupError::PolarVersion { version: settings.polar_version.clone() })?;
     headers.insert(HeaderName::from_static("polar-version"), version);
-    Client::builder()
+    client_builder(settings)
         .user_agent(concat!("sledge/", env!("CARGO_PKG_VERSION")))
         .default_headers(headers)
+        .timeout(settings.request_timeout)
+        .build()
+        .map_err(|error| SetupError::Tls(Box::new(error.without_url())))
+}
+
+/// What holds for every request to Polar, whoever makes it.
+pub(super) fn client_builder(settings: &Settings) -> ClientBuilder {
+    // A second installation fails because there is a provider already, which is all that is wanted.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
         .http1_only()
         .connect_timeout(settings.connect_timeout)
-        .timeout(settings.request_timeout)
         .pool_idle_timeout(IDLE_CONNECTION_MAX)
         .tcp_nodelay(true)
-        .build()
-        .map_err(|error| SetupError::Tls(Box::new(error.without_url())))
 }
 
 fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
@@ -163,7 +168,7 @@ async fn read_reply(mut response: Response, date: Option<u64>) -> Reply {
 }
 
 /// What a failed exchange means for the next one. Only the kinds of the chain's errors are looked at.
-fn classify(error: &reqwest::Error) -> Unreachable {
+pub(super) fn classify(error: &reqwest::Error) -> Unreachable {
     let (timed_out, connecting) = (error.is_timeout(), error.is_connect());
     let kind = chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     if chain(error).any(is_tls) {

@@ -76,6 +76,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         access: OneField(|config| Field::Switch(&mut config.intake.http_grants)),
     },
     Setting {
+        key: "forward",
+        variable: "SLEDGE_FORWARD",
+        flag: flag("forward", "WORD"),
+        takes: Takes::OneOf(&["on", "off"]),
+        change: Reload,
+        default: DefaultValue::Fixed,
+        meaning: "Whether requests for Polar's other paths under /v1/ are handed on to Polar, with the caller's own credentials: on or off. Holds for connections made after a change.",
+        access: OneField(|config| Field::Switch(&mut config.intake.forward)),
+    },
+    Setting {
         key: "admin",
         variable: "SLEDGE_ADMIN",
         flag: flag("admin", "HOST:PORT"),
