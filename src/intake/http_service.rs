@@ -82,7 +82,7 @@ impl HttpService {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.answered(request).await.unwrap_or_else(|refused| respond(refused))
+        self.answered(request).await.unwrap_or_else(respond)
     }
 
     async fn answered<B>(&self, request: Request<B>) -> Result<Response<Streamed>, HttpReply>
