@@ -23,7 +23,16 @@ pub(super) fn of_refusal(refusal: &Refusal) -> &'static str {
         Refusal::Busy => "busy",
         Refusal::BodyTooLarge { .. } | Refusal::IncompleteBody | Refusal::LateBody => "bad_body",
         Refusal::Unreachable(Unreachable::Timeout) => "timeout",
-        Refusal::Unreachable(_) => "unreachable",
+        Refusal::Unreachable(
+            Unreachable::Refused
+            | Unreachable::NoRoute
+            | Unreachable::Dns
+            | Unreachable::Tls(_)
+            | Unreachable::Proxy
+            | Unreachable::Reset
+            | Unreachable::CutOff
+            | Unreachable::Garbage,
+        ) => "unreachable",
     }
 }
 

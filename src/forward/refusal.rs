@@ -77,10 +77,14 @@ fn unanswered(why: Unreachable) -> HttpReply {
         "it was not asked for anything. Events are taken here meanwhile; try this again later";
     let (code, then) = match why {
         Unreachable::Timeout => (FaultCode::PolarTimeout, may_be_done),
-        Unreachable::Reset | Unreachable::Garbage => (FaultCode::PolarUnreachable, may_be_done),
-        Unreachable::Refused | Unreachable::NoRoute | Unreachable::Dns | Unreachable::Tls => {
-            (FaultCode::PolarUnreachable, was_not_asked)
+        Unreachable::Reset | Unreachable::CutOff | Unreachable::Garbage => {
+            (FaultCode::PolarUnreachable, may_be_done)
         }
+        Unreachable::Refused
+        | Unreachable::NoRoute
+        | Unreachable::Dns
+        | Unreachable::Tls(_)
+        | Unreachable::Proxy => (FaultCode::PolarUnreachable, was_not_asked),
     };
     HttpReply::error(code, &format!("Polar gave no answer: {}; {then}", why.describe()))
 }

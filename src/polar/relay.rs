@@ -14,9 +14,9 @@ use reqwest::{Client, Method, StatusCode};
 
 use super::base_url::BaseUrl;
 use super::error::SetupError;
-use super::polar_client::{classify, client_builder};
-use super::reply::Unreachable;
+use super::http_client::relaying_client;
 use super::settings::Settings;
+use super::unreachable::{Obstacle, Unreachable};
 
 /// An answer's body as it arrives; an error where it breaks off.
 pub type RelayedBody = UnsyncBoxBody<Bytes, io::Error>;
@@ -59,12 +59,7 @@ impl Relay {
         if base_url.is_clear_text() {
             return Err(SetupError::ClearTextToken { host: base_url.host().to_owned() });
         }
-        let http = client_builder(settings)
-            .read_timeout(settings.request_timeout)
-            .timeout(answer_timeout)
-            .build()
-            .map_err(|error| SetupError::Tls(Box::new(error.without_url())))?;
-        Ok(Self { http, base_url })
+        Ok(Self { http: relaying_client(settings, answer_timeout)?, base_url })
     }
 
     /// Carries one request to `path` (it begins with `/v1/`) below Polar's address, and hands back what comes.
@@ -84,12 +79,22 @@ impl Relay {
         if !body.is_empty() {
             request = request.body(body);
         }
-        let answer = request.send().await.map_err(|error| RelayFault::Unreachable(classify(&error)))?;
+        let answer = request.send().await.map_err(|error| Obstacle::before_an_answer(&error))?;
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(RelayFault::Unreachable(Unreachable::Garbage));
         }
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = reqwest::Body::from(answer).map_err(|error| io::Error::other(error.without_url()));
         Ok(Relayed { status, headers, body: body.boxed_unsync() })
+    }
+}
+
+impl From<Obstacle> for RelayFault {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            // Whose login is wanted is the daemon's affair, not the caller's.
+            Obstacle::ProxyLogin => Self::Unreachable(Unreachable::Proxy),
+            Obstacle::Unreachable(why) => Self::Unreachable(why),
+        }
     }
 }

@@ -7,21 +7,26 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod certificates;
 mod command_line;
 mod configuration;
+mod connect_proxy;
 mod dead_letters;
 mod delivery;
 mod dev_process;
 mod durability;
 mod fake_polar;
+mod fidelity;
 mod first_minute;
 mod forward;
 mod isolation;
 mod listeners;
 mod one_command;
 mod outages;
+mod parity;
 mod races;
 mod readme;
+mod recorder;
 mod run_command;
 mod senders;
 mod simulator;
@@ -29,5 +34,8 @@ mod sledge_process;
 mod socket_rights;
 mod survival;
 mod tidy;
+mod tls_front;
 mod tool;
 mod trace;
+mod way_to_polar;
+mod wiretap;
