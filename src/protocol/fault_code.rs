@@ -171,6 +171,33 @@ mod tests {
     use crate::event::Code;
 
     #[test]
+    fn the_page_on_the_protocol_tells_of_every_code_with_its_status_and_of_no_other() {
+        let page = include_str!("../../docs/protocol.md");
+        let (_, codes) = page.split_once("\n## Codes\n").unwrap();
+        let (codes, _) = codes.split_once("\n## ").unwrap();
+        let rows: Vec<&str> = codes.lines().filter(|line| line.starts_with("| `")).collect();
+        let told = |row: &&str| {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            assert!(cells.iter().all(|cell| !cell.is_empty()), "{row}");
+            (cells[0].trim_matches('`').to_owned(), cells[1].to_owned(), cells.len())
+        };
+        let mut told: Vec<_> = rows.iter().map(told).collect();
+        let status = |code: &FaultCode| code.status().map_or("–".to_owned(), |status| status.to_string());
+        for code in FaultCode::ALL {
+            let row = told.iter().position(|(name, ..)| name == code.as_str());
+            let (name, told_status, cells) =
+                told.remove(row.unwrap_or_else(|| panic!("{code:?} is not told of")));
+            assert_eq!((told_status, cells), (status(code), 4), "{name}");
+        }
+        for code in Code::ALL {
+            let row = told.iter().position(|(name, ..)| name == code.as_str());
+            let (name, _, cells) = told.remove(row.unwrap_or_else(|| panic!("{code:?} is not told of")));
+            assert_eq!(cells, 3, "{name}");
+        }
+        assert!(told.is_empty(), "there are no such codes: {told:?}");
+    }
+
+    #[test]
     fn no_two_refusals_go_by_one_name() {
         let faults = FaultCode::ALL.iter().map(|code| code.as_str());
         let mut names: Vec<_> = faults.chain(Code::ALL.iter().map(|code| code.as_str())).collect();
