@@ -1,149 +1,19 @@
 //! Requests for Polar's other paths: they reach Polar and nothing else, with what their sender gave them and no more.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 
 use crate::fake_polar::FakePolar;
+use crate::recorder::{Recorder, Trap};
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
 /// The token that sledge is given for its own deliveries.
 const OWN: &str = "polar_oat_test";
 /// An application's.
 const CALLERS: &str = "Authorization: Bearer polar_oat_callers";
-
-/// A request as Polar got it.
-#[derive(Clone, Debug)]
-struct Asked {
-    line: String,
-    headers: BTreeMap<String, Vec<String>>,
-    body: String,
-}
-
-/// Polar, word for word: writes down what it is asked, and answers.
-struct Recorder {
-    address: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    /// Bytes that were no request.
-    odd: Arc<Mutex<Vec<String>>>,
-    _serving: JoinSet<()>,
-}
-
-impl Recorder {
-    /// Answers with a redirect to `elsewhere` where the path asks for one.
-    async fn start(elsewhere: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (asked, odd) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-        let (to, strange) = (asked.clone(), odd.clone());
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(record(stream, elsewhere, to.clone(), strange.clone()));
-            }
-        });
-        Self { address, asked, odd, _serving: serving }
-    }
-
-    fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-async fn record(
-    stream: TcpStream,
-    elsewhere: SocketAddr,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    odd: Arc<Mutex<Vec<String>>>,
-) {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-                return;
-            }
-            match line.trim_end_matches(['\r', '\n']) {
-                "" => break,
-                line => lines.push(line.to_owned()),
-            }
-        }
-        let mut headers = BTreeMap::<String, Vec<String>>::new();
-        for header in lines.iter().skip(1) {
-            match header.split_once(": ").or_else(|| header.split_once(':')) {
-                Some((name, value)) => {
-                    headers.entry(name.to_ascii_lowercase()).or_default().push(value.to_owned())
-                }
-                None => odd.lock().unwrap().push(header.clone()),
-            }
-        }
-        let line = lines.first().cloned().unwrap_or_default();
-        if line.split(' ').count() != 3 || !line.ends_with(" HTTP/1.1") {
-            odd.lock().unwrap().push(line.clone());
-            return;
-        }
-        let length = headers.get("content-length").map_or(0, |length| length[0].parse().unwrap());
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.unwrap();
-        let body = String::from_utf8(body).unwrap();
-        let answer = if line.contains("/redirect") {
-            format!(
-                "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{elsewhere}/v1/\r\ncontent-length: 0\r\n\r\n"
-            )
-        } else if line.starts_with("POST /v1/events/ingest ") {
-            let events =
-                serde_json::from_str::<serde_json::Value>(&body).unwrap()["events"].as_array().unwrap().len();
-            json(&format!("{{\"inserted\":{events},\"duplicates\":0}}"))
-        } else {
-            json("{\"items\":[]}")
-        };
-        asked.lock().unwrap().push(Asked { line, headers, body });
-        if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn json(body: &str) -> String {
-    format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// A place nobody may ever be led to. It writes down whoever comes.
-struct Trap {
-    address: SocketAddr,
-    caught: Arc<Mutex<usize>>,
-    _serving: JoinSet<()>,
-}
-
-impl Trap {
-    async fn set() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let caught = Arc::new(Mutex::new(0));
-        let count = caught.clone();
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                *count.lock().unwrap() += 1;
-                drop(stream.write_all(json("{\"stolen\":true}").as_bytes()).await);
-            }
-        });
-        Self { address, caught, _serving: serving }
-    }
-
-    fn caught(&self) -> usize {
-        *self.caught.lock().unwrap()
-    }
-}
 
 /// A sledge with both ways to speak HTTP.
 struct Doors {
@@ -383,4 +253,112 @@ async fn forwarding_can_be_switched_off_and_is_off_where_anybody_could_listen() 
         let answer = exchange(sledge.connect().await, get.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("forwarding_off"), "{answer}");
     }
+}
+
+/// A connection that is kept, for one request after the other.
+struct Kept<S> {
+    stream: BufReader<S>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Kept<S> {
+    /// The status of the answer.
+    async fn ask(&mut self, request: &str) -> u16 {
+        self.stream.get_mut().write_all(request.as_bytes()).await.unwrap();
+        let (mut status, mut length) = (None, 0);
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.stream.read_line(&mut line).await.unwrap(), 0, "the connection was closed");
+            if line == "\r\n" {
+                break;
+            }
+            status = status.or_else(|| line.split(' ').nth(1).map(|status| status.parse().unwrap()));
+            if let Some(told) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
+                length = told.trim().parse().unwrap();
+            }
+        }
+        self.stream.read_exact(&mut vec![0; length]).await.unwrap();
+        status.unwrap()
+    }
+}
+
+/// Asks for a list so many times, over a few connections at a steady pace, and counts the answers.
+async fn lists(address: &str, requests: u64) -> u64 {
+    let request = format!("GET /v1/meters/ HTTP/1.1\r\nHost: 127.0.0.1\r\n{CALLERS}\r\n\r\n");
+    let mut clients = JoinSet::new();
+    for _ in 0..4 {
+        let (address, request) = (address.to_owned(), request.clone());
+        clients.spawn(async move {
+            let mut kept = Kept { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) };
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            let mut answered = 0;
+            for _ in 0..requests / 4 {
+                pace.tick().await;
+                answered += u64::from(kept.ask(&request).await == 200);
+            }
+            answered
+        });
+    }
+    clients.join_all().await.into_iter().sum()
+}
+
+/// The times that ingest requests take while `beside` goes on, from the shortest to the longest.
+async fn ingest_times(doors: &Doors, beside: impl Future<Output = u64>) -> (Vec<Duration>, u64) {
+    let body = r#"{"events":[{"name":"api_usage","external_customer_id":"c","metadata":{"units":1}}]}"#;
+    let request = format!(
+        "POST /v1/events/ingest HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut kept = Kept { stream: BufReader::new(UnixStream::connect(doors.home.socket()).await.unwrap()) };
+    let (mut times, mut beside) = (Vec::new(), std::pin::pin!(beside));
+    let mut pace = tokio::time::interval(Duration::from_millis(2));
+    loop {
+        let one = async {
+            pace.tick().await;
+            let begun = Instant::now();
+            assert_eq!(kept.ask(&request).await, 200);
+            begun.elapsed()
+        };
+        let mut one = std::pin::pin!(one);
+        tokio::select! {
+            time = &mut one => times.push(time),
+            answered = &mut beside => {
+                times.push(one.await);
+                times.sort_unstable();
+                return (times, answered);
+            }
+        }
+    }
+}
+
+/// What forwarding costs those who send events: the same requests are made of Polar directly and through sledge, in turns.
+/// The long form: `SLEDGE_FORWARDED=10000 cargo test --test it -- --nocapture forwarded_requests_beside_ingest`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forwarded_requests_beside_ingest_are_all_answered_and_so_is_ingest() {
+    const ROUNDS: u64 = 5;
+    let requests: u64 = std::env::var("SLEDGE_FORWARDED").map_or(200, |number| number.parse().unwrap());
+    let trap = Trap::set().await;
+    let polar = Recorder::start(trap.address).await;
+    let doors = Doors::open(&format!("http://{}", polar.address), &[]).await;
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
+    for _ in 0..ROUNDS {
+        let (times, answered) =
+            ingest_times(&doors, lists(&polar.address.to_string(), requests / ROUNDS)).await;
+        assert_eq!(answered, requests / ROUNDS);
+        without.push(p99(&times));
+        let (times, answered) = ingest_times(&doors, lists(&doors.http, requests / ROUNDS)).await;
+        assert_eq!(answered, requests / ROUNDS);
+        with.push(p99(&times));
+    }
+    let scrape = doors.sledge.scrape().await;
+    let forwarded = scrape.get("sledge_forwarded_requests_total{outcome=\"success\"}").unwrap_or_default();
+    assert!((forwarded - requests as f64).abs() < 0.5, "{forwarded} of {requests} were forwarded");
+    without.sort_unstable();
+    with.sort_unstable();
+    let (without, with) = (without[without.len() / 2], with[with.len() / 2]);
+    println!(
+        "{requests} forwarded requests; ingest p99, medians of {ROUNDS} rounds: {without:?} beside requests that go to Polar directly, \
+         {with:?} beside the same ones through sledge, a ratio of {:.2}",
+        with.as_secs_f64() / without.as_secs_f64()
+    );
 }

@@ -24,6 +24,7 @@ mod listeners;
 mod one_command;
 mod outages;
 mod parity;
+mod pending;
 mod races;
 mod readme;
 mod recorder;
