@@ -119,7 +119,7 @@ impl Daemon {
             delivery_latch,
         );
         let onward = forwarding(&config, &metrics, delivery.handle())?;
-        let (listeners, addresses) = sockets.listeners(&admission, tokens, onward);
+        let (listeners, addresses) = sockets.listeners(&admission, tokens, onward, journal.pending_units());
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
         let changes = Changes {
             admission,

@@ -15,6 +15,7 @@ use super::tasks::{Task, Tasks};
 use crate::admin::ListenerStatus;
 use crate::config::Config;
 use crate::intake::{Admission, DatagramListener, ForeignTokens, LoopbackListener, Onward, StreamListener};
+use crate::journal::PendingUnits;
 
 /// Bound sockets that nobody reads yet.
 #[derive(Debug)]
@@ -87,12 +88,13 @@ impl BoundSockets {
         admission: &Admission,
         tokens: Option<Arc<ForeignTokens>>,
         onward: Option<Onward>,
+        pending: Option<PendingUnits>,
     ) -> (Listeners, Addresses) {
         let stream = StreamListener::new(self.stream, admission.clone());
         let datagram = self.datagram.map(|socket| DatagramListener::new(socket, admission.clone()));
         let http = self.http.map(|socket| LoopbackListener::new(socket, admission.clone()));
         let listeners = Listeners {
-            stream: stream.noticing(tokens.clone()).handing(onward.clone()),
+            stream: stream.noticing(tokens.clone()).handing(onward.clone()).telling(pending),
             datagram,
             http: http.map(|listener| listener.noticing(tokens).handing(onward)),
         };

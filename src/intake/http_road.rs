@@ -13,6 +13,8 @@ pub(super) enum Road {
     Events,
     /// One grant.
     Grant,
+    /// A question for what a customer has pending.
+    Pending,
     /// Anything else of Polar's.
     Polar,
 }
@@ -23,6 +25,7 @@ impl Road {
         match Route::of_path(uri.path()) {
             Route::Ingest => Self::Events.by(Method::POST, method),
             Route::Grants => Self::Grant.by(Method::POST, method),
+            Route::Pending => Self::Pending.by(Method::GET, method),
             Route::Polar => Ok(Self::Polar),
             Route::Refused => {
                 let detail = "this spelling of the path is ambiguous: send it without dot segments, backslashes or \

@@ -18,8 +18,10 @@ use super::foreign_tokens::ForeignTokens;
 use super::http_road::{Road, is_something_else, refuse_proxying};
 use super::loopback_guard::{LoopbackGuard, Suspicion};
 use super::onward::{Onward, Streamed};
+use super::pending_question;
 use super::settings::Settings;
 use crate::event::{Form, IdSource};
+use crate::journal::PendingUnits;
 use crate::metrics::Listener;
 use crate::protocol::{BodyFault, Fault, FaultCode, HttpReply, Refusals, read_ingest_body};
 
@@ -41,6 +43,8 @@ pub(super) struct HttpSide {
     pub(super) tokens: Option<Arc<ForeignTokens>>,
     /// The way to Polar for everything that is not intake, where there is one.
     pub(super) onward: Option<Onward>,
+    /// What customers have pending, where it is counted and told.
+    pub(super) pending: Option<PendingUnits>,
     /// The bodies being received, over all connections: a permit is a byte.
     bodies: Semaphore,
 }
@@ -49,7 +53,7 @@ impl HttpSide {
     /// That of a listener which only its own users can reach.
     pub(super) fn new(listener: Listener, admission: Admission) -> Self {
         let bodies = Semaphore::new(admission.settings().bodies_bytes_max.min(Semaphore::MAX_PERMITS));
-        Self { listener, admission, guard: None, tokens: None, onward: None, bodies }
+        Self { listener, admission, guard: None, tokens: None, onward: None, pending: None, bodies }
     }
 }
 
@@ -95,6 +99,7 @@ impl HttpService {
         let reply = match road {
             Road::Events => self.ingest(&self.receive(body).await?.body).await?,
             Road::Grant => self.grant(&self.receive(body).await?.body).await?,
+            Road::Pending => pending_question::answer(parts.uri.query(), self.side.pending.as_ref())?,
             Road::Polar => {
                 let body = body.map_err(io::Error::other).boxed_unsync();
                 return self.hand_on(Request::from_parts(parts, body)).await;
@@ -119,6 +124,9 @@ impl HttpService {
         let road = Road::of(&parts.method, &parts.uri)?;
         if road == Road::Polar {
             self.guarded(|guard| guard.check_onward(&parts.headers, has_body))?;
+            return Ok(road);
+        }
+        if road == Road::Pending {
             return Ok(road);
         }
         if road == Road::Grant && self.side.guard.is_some() && !self.settings.http_grants {

@@ -16,6 +16,7 @@ mod loopback_listener;
 mod ndjson_acks;
 mod ndjson_connection;
 mod onward;
+mod pending_question;
 mod refusal;
 mod replayed;
 mod settings;

@@ -16,6 +16,7 @@ use super::ndjson_acks::write_all;
 use super::ndjson_connection::end_writing;
 use super::onward::Onward;
 use super::{http_connection, ndjson_connection};
+use crate::journal::PendingUnits;
 use crate::metrics::Listener;
 use crate::protocol::{Acks, Fault, Frames, Speech};
 
@@ -40,6 +41,13 @@ impl StreamListener {
     #[must_use]
     pub fn noticing(mut self, tokens: Option<Arc<ForeignTokens>>) -> Self {
         self.side.tokens = tokens;
+        self
+    }
+
+    /// Tells what customers have pending, where that is counted.
+    #[must_use]
+    pub fn telling(mut self, pending: Option<PendingUnits>) -> Self {
+        self.side.pending = pending;
         self
     }
 

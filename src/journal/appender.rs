@@ -154,7 +154,8 @@ impl Appender {
                 Command::KeepRefused(..)
                 | Command::Settle(_)
                 | Command::Read { .. }
-                | Command::Letters(_) => {
+                | Command::Letters(_)
+                | Command::Survey(_) => {
                     unreachable!("the inbox hands back what was put in")
                 }
             },

@@ -23,6 +23,8 @@ use super::shared::Shared;
 use super::source::Source;
 use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
+use super::survey::SurveyStep;
+use super::units_watch::UnitsWatch;
 use crate::clock::Clock;
 use crate::event::{IdSource, Lane, PerLane, UnixMillis};
 use crate::metrics::Metrics;
@@ -53,6 +55,8 @@ pub(super) struct Committer<S: Store> {
     pub(super) measured: Measured,
     pub(super) janitor: Janitor<S>,
     pub(super) high_water: HighWater,
+    /// Counts what customers have pending, where that is asked for.
+    pub(super) units: Option<UnitsWatch>,
 }
 
 /// When the space was last measured, and what was written since.
@@ -78,6 +82,7 @@ struct Group {
     appended: Vec<Waiting>,
     reads: Vec<Command>,
     orders: Vec<LetterOrder>,
+    survey: Vec<SurveyStep>,
 }
 
 /// An append to be answered.
@@ -183,6 +188,9 @@ impl<S: Store> Committer<S> {
             let shared = Arc::clone(&self.shared);
             self.carry_out(order).inspect_err(|error| shared.fail(error.clone().into()))?;
         }
+        for step in group.survey {
+            self.survey(step)?;
+        }
         self.tidy()?;
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
@@ -211,6 +219,7 @@ impl<S: Store> Committer<S> {
             appended: Vec::new(),
             reads: Vec::new(),
             orders: Vec::new(),
+            survey: Vec::new(),
         };
         for command in commands {
             match command {
@@ -225,6 +234,7 @@ impl<S: Store> Committer<S> {
                 Command::Settle(settlement) => gather_settlement(&mut group, settlement),
                 Command::Read { .. } => group.reads.push(command),
                 Command::Letters(order) => group.orders.push(order),
+                Command::Survey(step) => group.survey.push(step),
             }
         }
         group
@@ -294,9 +304,15 @@ impl<S: Store> Committer<S> {
     fn enter(&mut self, group: &Group) {
         for waiting in &group.appended {
             self.ledger.accepted(&waiting.append);
+            if let Some(units) = &self.units {
+                Lane::ALL.into_iter().for_each(|lane| units.added(&waiting.append.events[lane]));
+            }
         }
         for settlement in &group.settled {
             self.ledger.settled(settlement);
+            if let Some(units) = &mut self.units {
+                units.settled(settlement);
+            }
             self.ledger.letters_kept(&settlement.dead);
         }
         self.ledger.letters_kept(&group.kept);
@@ -337,7 +353,11 @@ impl<S: Store> Committer<S> {
                 self.publish_unread();
                 drop(answer.send(blocks));
             }
-            Command::Append { .. } | Command::KeepRefused(..) | Command::Settle(_) | Command::Letters(_) => {}
+            Command::Append { .. }
+            | Command::KeepRefused(..)
+            | Command::Settle(_)
+            | Command::Letters(_)
+            | Command::Survey(_) => {}
         }
         Ok(())
     }

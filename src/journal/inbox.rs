@@ -12,6 +12,7 @@ use super::error::AppendError;
 use super::letter_order::LetterOrder;
 use super::open_volume::StoredBlock;
 use super::settlement::Settlement;
+use super::survey::SurveyStep;
 use crate::event::Lane;
 
 /// What the writer is asked to do.
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Read { lane: Lane, events_max: usize, bytes_max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
     /// Look after dead letters.
     Letters(LetterOrder),
+    /// Count what was pending at the start.
+    Survey(SurveyStep),
 }
 
 impl Command {
@@ -41,7 +44,7 @@ impl Command {
             Self::KeepRefused(letters, _) => letters.iter().map(|letter| letter.event.len()).sum(),
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
             Self::Letters(order) => order.bytes(),
-            Self::Read { .. } => 0,
+            Self::Read { .. } | Self::Survey(_) => 0,
         }
     }
 }

@@ -23,13 +23,16 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::pending_units::PendingUnits;
 use super::row::{Row, RowLimits};
 use super::settings::Settings;
 use super::shared::Shared;
 use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
+use super::survey::{self, volumes_of};
 use super::system::give_large_buffers_back;
+use super::units_watch::UnitsWatch;
 use crate::clock::Clock;
 use crate::event::{IdSource, PerLane};
 use crate::lock_file::{LockError, LockFile};
@@ -43,6 +46,7 @@ const DEAD_VOLUMES: u64 = 16;
 pub struct Journal {
     pub(super) shared: Arc<Shared>,
     consumer: Option<Consumer>,
+    pending_units: Option<PendingUnits>,
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
     alarms: Vec<String>,
@@ -146,6 +150,11 @@ impl Journal {
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
         ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));
+        let pending_units =
+            (settings.pending_customers_max > 0).then(|| PendingUnits::new(settings.pending_customers_max));
+        let begun = PerLane { grants: lanes.grants.next_seq(), usage: lanes.usage.next_seq() };
+        let units = pending_units.clone().map(|units| UnitsWatch::new(units, begun));
+        let found = PerLane { grants: volumes_of(&lanes.grants), usage: volumes_of(&lanes.usage) };
         let handed_out = clock.clone();
         let mut committer = Committer {
             shared: Arc::clone(&shared),
@@ -160,6 +169,7 @@ impl Journal {
             measured: super::committer::Measured::default(),
             janitor,
             high_water,
+            units,
         };
         committer.begin()?;
         let (ending, ended) = oneshot::channel();
@@ -172,8 +182,11 @@ impl Journal {
             drop(lock);
             drop(ending);
         })?;
+        if pending_units.is_some() {
+            survey::start(store, &shared, found)?;
+        }
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, clock: handed_out })
+        Ok(Self { shared, consumer, pending_units, ended, writer: Some(writer), alarms, clock: handed_out })
     }
 
     /// What a person should know of how the journal was found, in sentences; empty when all was well.
@@ -197,6 +210,12 @@ impl Journal {
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(Arc::clone(&self.shared), self.clock.clone())
+    }
+
+    /// What customers have pending, where that is counted.
+    #[must_use]
+    pub fn pending_units(&self) -> Option<PendingUnits> {
+        self.pending_units.clone()
     }
 
     /// A view of the figures.

@@ -13,6 +13,7 @@ mod consumer;
 mod dead_letter;
 mod dead_letters;
 mod dead_limit;
+mod decimal;
 mod error;
 mod frame;
 mod high_water;
@@ -27,6 +28,7 @@ mod letters_tests;
 #[cfg(test)]
 mod memory_store;
 mod open_volume;
+mod pending_units;
 mod requeue;
 mod row;
 mod salvage;
@@ -39,9 +41,11 @@ mod sled_store;
 mod source;
 mod space;
 mod store;
+mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
+mod units_watch;
 mod visit;
 mod volume_index;
 #[cfg(test)]
@@ -56,9 +60,10 @@ pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
 pub use journal::Journal;
+pub use pending_units::{Pending, PendingEvents, PendingUnits};
 pub use requeue::RetryRefused;
 pub use settings::Settings;
-pub use settlement::{Amount, SettledBlock, Settlement};
+pub use settlement::{Amount, SettledBlock, SettledRun, Settlement};
 pub use source::Source;
 #[cfg(test)]
 pub(crate) use writer_by_hand::WriterByHand;

@@ -107,7 +107,7 @@ impl WriterByHand {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
                     Command::KeepRefused(letters, _) => arrived.letters.push(letters),
-                    Command::Settle(_) | Command::Read { .. } | Command::Letters(_) => {}
+                    Command::Settle(_) | Command::Read { .. } | Command::Letters(_) | Command::Survey(_) => {}
                 }
             }
         }

@@ -197,6 +197,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         access: OneField(|config| Field::Text(&mut config.log.filter)),
     },
     number(
+        "pending_customers_max",
+        "SLEDGE_PENDING_CUSTOMERS_MAX",
+        Unit::Count,
+        (0, 10_000_000),
+        Restart,
+        "Customers whose pending units are counted, for GET /sledge/v1/pending on the socket; 0 for none, which costs nothing. A customer with one meter takes some 500 bytes.",
+        |config| Field::Size(&mut config.journal.pending_customers_max),
+    ),
+    number(
         "drain_deadline_seconds",
         "SLEDGE_DRAIN_DEADLINE_SECONDS",
         Unit::Seconds,
