@@ -20,6 +20,25 @@ pub(super) fn source(
     environment: Option<Environment>,
     surroundings: &Surroundings,
 ) -> Result<TokenSource, Fault> {
+    let found = source_if_any(file, surroundings)?;
+    let may_do_without = environment == Some(Environment::Custom) || surroundings.is_blank();
+    if found != TokenSource::None || may_do_without {
+        return Ok(found);
+    }
+    Err(Fault::new(
+        "token",
+        &Origin::Default,
+        "no token was given",
+        "set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an organization access token of Polar (scope \
+         events:write); to try sledge without an account, run: sledge dev",
+    ))
+}
+
+/// The same for whoever can go on without one.
+pub(super) fn source_if_any(
+    file: Option<Given<PathBuf>>,
+    surroundings: &Surroundings,
+) -> Result<TokenSource, Fault> {
     if let Some(Given { value: path, origin }) = file {
         if path.as_os_str().is_empty() || path.is_dir() {
             let problem = format!("{:?} is not a file", path.display().to_string());
@@ -31,22 +50,9 @@ pub(super) fn source(
     if let Some(path) = credential.filter(|path| path.exists()) {
         return Ok(TokenSource::File(path));
     }
-    match surroundings.variable(VARIABLE) {
-        Some(text) => {
-            let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
-            token
-                .map(TokenSource::Fixed)
-                .map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))
-        }
-        None if environment == Some(Environment::Custom) || surroundings.is_blank() => Ok(TokenSource::None),
-        None => Err(Fault::new(
-            "token",
-            &Origin::Default,
-            "no token was given",
-            "set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an organization access token of Polar (scope \
-             events:write); to try sledge without an account, run: sledge dev",
-        )),
-    }
+    let Some(text) = surroundings.variable(VARIABLE) else { return Ok(TokenSource::None) };
+    let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
+    token.map(TokenSource::Fixed).map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))
 }
 
 #[cfg(test)]

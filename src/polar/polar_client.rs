@@ -114,7 +114,7 @@ impl Ingest for PolarClient {
     }
 }
 
-fn http_client(settings: &Settings) -> Result<Client, SetupError> {
+pub(super) fn http_client(settings: &Settings) -> Result<Client, SetupError> {
     // A second installation fails because there is a provider already, which is all that is wanted.
     drop(rustls::crypto::ring::default_provider().install_default());
     let mut headers = HeaderMap::new();
@@ -163,7 +163,7 @@ async fn read_reply(mut response: Response, date: Option<u64>) -> Reply {
 }
 
 /// What a failed exchange means for the next one. Only the kinds of the chain's errors are looked at.
-fn classify(error: &reqwest::Error) -> Unreachable {
+pub(super) fn classify(error: &reqwest::Error) -> Unreachable {
     let (timed_out, connecting) = (error.is_timeout(), error.is_connect());
     let kind = chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     if chain(error).any(is_tls) {
