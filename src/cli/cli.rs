@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
+use super::balance::{BalanceArgs, balance};
 use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::config::{ConfigCommand, config};
 use super::dead_letters::{DeadLettersArgs, dead_letters};
@@ -14,6 +15,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
 use super::journal::{JournalArgs, journal};
+use super::polar::{PolarCommand, polar};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -42,6 +44,8 @@ enum Command {
     Simulate(SimulateArgs),
     Send(SendArgs),
     Grant(GrantArgs),
+    Balance(BalanceArgs),
+    Polar(PolarCommand),
     Status(StatusArgs),
     DeadLetters(DeadLettersArgs),
     Config(ConfigCommand),
@@ -99,6 +103,8 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
         Command::Send(_)
         | Command::Grant(_)
+        | Command::Balance(_)
+        | Command::Polar(_)
         | Command::Status(_)
         | Command::DeadLetters(_)
         | Command::Config(_)
@@ -115,7 +121,9 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Dev(args) => Box::pin(dev(args, no_color, voice)).await,
         Command::Simulate(args) => simulate(args, no_color, voice).await,
         Command::Send(args) => send(args, voice).await,
-        Command::Grant(args) => grant(args, voice).await,
+        Command::Grant(args) => Box::pin(grant(args, voice)).await,
+        Command::Balance(args) => Box::pin(balance(args, voice)).await,
+        Command::Polar(command) => Box::pin(polar(command, voice)).await,
         Command::Status(args) => status(args, voice).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),

@@ -98,7 +98,7 @@ impl Config {
         let target =
             target::target(url, environment, surroundings).map_err(|found| keep.0.extend(found)).ok();
         let token = keep
-            .given(raw.path("token_file"), |given| token::source_if_any(given, surroundings))
+            .given(raw.path("token_file"), |given| token::callers(given, surroundings))
             .unwrap_or_default();
         let Some((url, origin)) = target else { return Err(Faults::in_order(faults)) };
         let polar = polar::Settings::new(url, token);

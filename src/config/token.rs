@@ -34,8 +34,19 @@ pub(super) fn source(
     ))
 }
 
-/// The same for whoever can go on without one.
-pub(super) fn source_if_any(
+/// The token of whoever types a command. What the configuration's file names is the daemon's, which may do less: the
+/// caller's own variable outweighs it.
+pub(super) fn callers(
+    file: Option<Given<PathBuf>>,
+    surroundings: &Surroundings,
+) -> Result<TokenSource, Fault> {
+    let is_daemons = |given: &Given<PathBuf>| matches!(given.origin, Origin::File(_));
+    let has_own = surroundings.variable(VARIABLE).is_some();
+    source_if_any(file.filter(|given| !(has_own && is_daemons(given))), surroundings)
+}
+
+/// The strongest source that is there, or none.
+fn source_if_any(
     file: Option<Given<PathBuf>>,
     surroundings: &Surroundings,
 ) -> Result<TokenSource, Fault> {
@@ -65,6 +76,19 @@ mod tests {
     }
 
     const PRODUCTION: Option<Environment> = Some(Environment::Production);
+
+    #[test]
+    fn a_callers_variable_outweighs_the_daemons_file_and_what_was_named_outweighs_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let place = crate::config::Place { file: std::sync::Arc::new("sledge.toml".into()), line: 1, column: 1 };
+        let in_file = || Some(Given { value: file.clone(), origin: Origin::File(place.clone()) });
+        let own = surroundings(&[(VARIABLE, "polar_oat_own")]);
+        assert!(matches!(callers(in_file(), &own), Ok(TokenSource::Fixed(_))));
+        assert_eq!(callers(in_file(), &surroundings(&[])), Ok(TokenSource::File(file.clone())));
+        assert_eq!(callers(Some(Given::by_flag(file.clone())), &own), Ok(TokenSource::File(file)));
+        assert_eq!(callers(None, &surroundings(&[])), Ok(TokenSource::None));
+    }
 
     #[test]
     fn the_named_file_outweighs_the_credential_and_that_the_variable() {

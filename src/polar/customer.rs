@@ -49,6 +49,8 @@ pub enum CustomerKey {
 /// A customer's standing on a meter.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct CustomerMeter {
+    /// The customer.
+    pub customer: Customer,
     /// The meter.
     pub meter: Meter,
     /// What was used, less what was granted as negative usage.
