@@ -44,8 +44,7 @@ pub(super) async fn balance(args: BalanceArgs, voice: &mut Voice) -> Result<Exit
     let (api, key) = (args.polar.api()?, args.customer.key());
     let meters = api.customer_meters(&key).await?;
     let customer = customer(&api, &key, &meters).await;
-    let pending =
-        pending(&args.socket.path(), &key, customer.as_ref().ok().and_then(Option::as_ref)).await;
+    let pending = pending(&args.socket.path(), &key, customer.as_ref().ok().and_then(Option::as_ref)).await;
     if args.json {
         voice.say(&as_json(args.customer.as_typed(), &meters, &pending).to_string())?;
     } else {
@@ -90,7 +89,9 @@ fn lines(meters: &[CustomerMeter], pending: &Result<Pending, String>, voice: &Vo
             units(meter.consumed_units)
         ));
         for (of, property) in pending.iter().flat_map(|pending| &pending.pending).flat_map(properties) {
-            if takes(&meter.meter, of, property) && let Some(sum) = of.sums.get(property) {
+            if takes(&meter.meter, of, property)
+                && let Some(sum) = of.sums.get(property)
+            {
                 lines.push(format!("  pending here, not in it: {}", of.in_words(property, sum)));
                 shown.push((of.event.as_str(), property));
             }
@@ -102,7 +103,9 @@ fn lines(meters: &[CustomerMeter], pending: &Result<Pending, String>, voice: &Vo
     match pending {
         Ok(pending) => {
             let rest = pending.pending.iter().flat_map(properties);
-            for (of, property) in rest.filter(|(of, property)| !shown.contains(&(of.event.as_str(), property))) {
+            for (of, property) in
+                rest.filter(|(of, property)| !shown.contains(&(of.event.as_str(), property)))
+            {
                 if let Some(sum) = of.sums.get(property) {
                     lines.push(format!("pending here, on no meter above: {}", of.in_words(property, sum)));
                 }
@@ -128,8 +131,7 @@ fn properties(of: &PendingOf) -> impl Iterator<Item = (&PendingOf, &str)> {
 /// Whether a meter sums this property of these events, by their name. What else its filter asks of each of them is not
 /// known here; then they are not shown as its.
 fn takes(meter: &Meter, of: &PendingOf, property: &str) -> bool {
-    let is_summed =
-        meter.aggregation.func == Func::Sum && meter.aggregation.property() == Some(property);
+    let is_summed = meter.aggregation.func == Func::Sum && meter.aggregation.property() == Some(property);
     let metadata = Map::from_iter([(property.to_owned(), Value::from(1))]);
     let event = Measured { name: of.event.clone(), timestamp: None, metadata };
     is_summed && meter.filter.judge(&event) == Verdict::Counts

@@ -62,9 +62,10 @@ pub(super) async fn pending(
     match status {
         StatusCode::OK => serde_json::from_slice(&body)
             .map_err(|_| format!("what answers at {} is not this version of sledge", socket.display())),
-        StatusCode::NOT_FOUND => Err(
-            "sledge keeps no account of it here; start it with pending_customers_max above 0 to have one".to_owned(),
-        ),
+        StatusCode::NOT_FOUND => {
+            Err("sledge keeps no account of it here; start it with pending_customers_max above 0 to have one"
+                .to_owned())
+        }
         status => Err(format!("sledge answered {status}")),
     }
 }

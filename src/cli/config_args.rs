@@ -35,7 +35,9 @@ fn about_polar(key: &str) -> bool {
 }
 
 fn flagged(is_wanted: IsWanted) -> impl Iterator<Item = (&'static Setting, Flag)> {
-    settings().filter(move |setting| is_wanted(setting.key)).filter_map(|setting| Some((setting, setting.flag?)))
+    settings()
+        .filter(move |setting| is_wanted(setting.key))
+        .filter_map(|setting| Some((setting, setting.flag?)))
 }
 
 /// The meaning as help has it: sentences without the last stop, and the default.

@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn units_are_whole_where_they_can_be() {
-        for (number, text) in [(10.0, "10"), (-1.0, "-1"), (-0.0, "0"), (2.5, "2.5"), (1e15, "1000000000000000")] {
+        for (number, text) in
+            [(10.0, "10"), (-1.0, "-1"), (-0.0, "0"), (2.5, "2.5"), (1e15, "1000000000000000")]
+        {
             assert_eq!(units(number), text);
         }
     }

@@ -116,7 +116,9 @@ impl GrantArgs {
             }
             Checked::DoesNot(problem) => Err(Failure::new(
                 Exit::Finding,
-                format!("not granted, for it would change no balance: {problem}\nto grant it all the same, add --no-check"),
+                format!(
+                    "not granted, for it would change no balance: {problem}\nto grant it all the same, add --no-check"
+                ),
             )),
         }
     }

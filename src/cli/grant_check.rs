@@ -90,7 +90,10 @@ mod tests {
         };
         let sum = serde_json::json!({"func": "sum", "property": "units"});
         let count = serde_json::json!({"func": "count"});
-        Meters { meters: vec![meter("API Calls", "api_usage", sum), meter("Logins", "login", count)], are_all }
+        Meters {
+            meters: vec![meter("API Calls", "api_usage", sum), meter("Logins", "login", count)],
+            are_all,
+        }
     }
 
     fn problem(event: &str, property: &str) -> String {
@@ -109,7 +112,10 @@ mod tests {
         assert!(told.contains("as a count: only a Sum"), "{told}");
         let told = problem("api-usage", "units");
         assert!(told.contains("API Calls: sum of units where name = \"api_usage\""), "{told}");
-        assert!(told.ends_with("  sledge polar meter create api-usage --event api-usage --property units"), "{told}");
+        assert!(
+            told.ends_with("  sledge polar meter create api-usage --event api-usage --property units"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -168,7 +168,8 @@ impl Config {
 
 /// Whether a setting says how Polar is reached.
 fn is_about_polar(key: &str) -> bool {
-    matches!(key, "config" | "environment" | "polar_url" | "token_file" | "token") || key.starts_with("polar.")
+    matches!(key, "config" | "environment" | "polar_url" | "token_file" | "token")
+        || key.starts_with("polar.")
 }
 
 /// Paths, addresses and the token: what is found out together, before there is anything to set fields in. Where one of
@@ -290,7 +291,8 @@ mod tests {
     #[test]
     fn for_polar_alone_no_other_setting_is_looked_at_and_no_token_is_missed() {
         let surroundings = Surroundings::made_up(&[("SLEDGE_ADMIN", "localhost")], &[], false);
-        let mut raw = RawConfig::default().with_flag("environment", "sandbox").with_flag("polar.version", "2027-01");
+        let mut raw =
+            RawConfig::default().with_flag("environment", "sandbox").with_flag("polar.version", "2027-01");
         raw.add_variables(&surroundings);
         assert!(Config::new(raw.clone(), &surroundings).is_err());
         let polar = Config::polar(raw.clone(), &surroundings).unwrap();

@@ -46,10 +46,7 @@ pub(super) fn callers(
 }
 
 /// The strongest source that is there, or none.
-fn source_if_any(
-    file: Option<Given<PathBuf>>,
-    surroundings: &Surroundings,
-) -> Result<TokenSource, Fault> {
+fn source_if_any(file: Option<Given<PathBuf>>, surroundings: &Surroundings) -> Result<TokenSource, Fault> {
     if let Some(Given { value: path, origin }) = file {
         if path.as_os_str().is_empty() || path.is_dir() {
             let problem = format!("{:?} is not a file", path.display().to_string());
@@ -81,7 +78,8 @@ mod tests {
     fn a_callers_variable_outweighs_the_daemons_file_and_what_was_named_outweighs_both() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
-        let place = crate::config::Place { file: std::sync::Arc::new("sledge.toml".into()), line: 1, column: 1 };
+        let place =
+            crate::config::Place { file: std::sync::Arc::new("sledge.toml".into()), line: 1, column: 1 };
         let in_file = || Some(Given { value: file.clone(), origin: Origin::File(place.clone()) });
         let own = surroundings(&[(VARIABLE, "polar_oat_own")]);
         assert!(matches!(callers(in_file(), &own), Ok(TokenSource::Fixed(_))));

@@ -211,9 +211,7 @@ impl Api {
             401 => Err(ApiError::Unauthorized(environment)),
             403 if head.is_json => Err(ApiError::Forbidden { scopes: head.scopes.clone() }),
             404 if body.starts_with(br#"{"error":"ResourceNotFound""#) => Err(ApiError::NotFound),
-            404 => {
-                Err(ApiError::WrongAddress { address: self.address(), version: self.version.clone() })
-            }
+            404 => Err(ApiError::WrongAddress { address: self.address(), version: self.version.clone() }),
             422 => match serde_json::from_slice::<ValidationReply>(body) {
                 Ok(reply) => Err(ApiError::Refused(first_fault(&reply))),
                 Err(_) => Err(not_polar()),

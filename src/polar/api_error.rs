@@ -17,7 +17,10 @@ pub enum ApiError {
     #[error("Polar ({}) does not know the token: it is wrong, expired, or of the other environment", .0.as_str())]
     Unauthorized(Environment),
     /// 403
-    #[error("the token lacks the scope {}; make one that has it in Polar's dashboard, in the settings of your organization", one_of(scopes))]
+    #[error(
+        "the token lacks the scope {}; make one that has it in Polar's dashboard, in the settings of your organization",
+        one_of(scopes)
+    )]
     Forbidden {
         /// Any one of these would do.
         scopes: Vec<String>,
@@ -26,7 +29,9 @@ pub enum ApiError {
     #[error("Polar does not know it")]
     NotFound,
     /// 404 for everything: the address or the version.
-    #[error("nothing at {address} answers as Polar does; check --polar-url (it ends before /v1) and the version {version}")]
+    #[error(
+        "nothing at {address} answers as Polar does; check --polar-url (it ends before /v1) and the version {version}"
+    )]
     WrongAddress {
         /// Where it was asked.
         address: String,
@@ -49,7 +54,9 @@ pub enum ApiError {
         status: u16,
     },
     /// An answer that can't be Polar's, a redirect included.
-    #[error("what answers at {address} is not Polar (status {status}): a proxy, a login page, or a wrong --polar-url")]
+    #[error(
+        "what answers at {address} is not Polar (status {status}): a proxy, a login page, or a wrong --polar-url"
+    )]
     NotPolar {
         /// Where it was asked.
         address: String,
@@ -67,7 +74,11 @@ pub enum ApiError {
 }
 
 fn one_of(scopes: &[String]) -> String {
-    if scopes.is_empty() { "that this takes".to_owned() } else { scopes.join(" (or ") + &")".repeat(scopes.len() - 1) }
+    if scopes.is_empty() {
+        "that this takes".to_owned()
+    } else {
+        scopes.join(" (or ") + &")".repeat(scopes.len() - 1)
+    }
 }
 
 /// The scopes that a `WWW-Authenticate` of a 403 names.

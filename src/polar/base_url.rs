@@ -143,7 +143,10 @@ mod tests {
     fn an_id_in_a_path_stays_one_segment_whatever_is_in_it() {
         let base = BaseUrl::parse("http://127.0.0.1:9000/polar/").unwrap();
         let customer = base.endpoint(&["v1", "customers", "external", "a/b?c#d e%2F.."]);
-        assert_eq!(customer.as_str(), "http://127.0.0.1:9000/polar/v1/customers/external/a%2Fb%3Fc%23d%20e%252F..");
+        assert_eq!(
+            customer.as_str(),
+            "http://127.0.0.1:9000/polar/v1/customers/external/a%2Fb%3Fc%23d%20e%252F.."
+        );
         assert_eq!(base.endpoint(&["v1", "meters", ""]).path(), "/polar/v1/meters/");
     }
 

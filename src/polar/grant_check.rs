@@ -97,7 +97,8 @@ mod tests {
             json!({"property": "units", "operator": "gt", "value": 0}),
         ];
         let positive = meter("positive", json!({"conjunction": "and", "clauses": conditions}), sum("units"));
-        let ordered = json!({"conjunction": "and", "clauses": [{"property": "name", "operator": "gt", "value": "a"}]});
+        let ordered =
+            json!({"conjunction": "and", "clauses": [{"property": "name", "operator": "gt", "value": "a"}]});
         let unclear = meter("unclear", ordered, sum("units"));
         let check = |meters: &[Meter]| format!("{:?}", GrantCheck::of(meters, "api_usage", "units"));
         assert!(check(std::slice::from_ref(&count)).starts_with("NotSum"));

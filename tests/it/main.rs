@@ -15,6 +15,7 @@ mod dev_process;
 mod durability;
 mod fake_polar;
 mod first_minute;
+mod guide;
 mod isolation;
 mod listeners;
 mod one_command;

@@ -80,7 +80,8 @@ async fn every_endpoint_wants_a_scope_of_its_own_and_names_those_that_would_do()
     .await;
     assert_eq!(polar.ingest(&batch("a", 1)).await.status, 200);
     assert_eq!(polar.get("/v1/events/").await.status, 200, "whoever may write events may list them");
-    let meter = r#"{"name":"API Calls","filter":{"conjunction":"and","clauses":[]},"aggregation":{"func":"count"}}"#;
+    let meter =
+        r#"{"name":"API Calls","filter":{"conjunction":"and","clauses":[]},"aggregation":{"func":"count"}}"#;
     for (answer, missing) in [
         (polar.get("/v1/meters/").await, "meters:read meters:write"),
         (polar.post("/v1/meters/", meter).await, "meters:write"),
@@ -88,7 +89,11 @@ async fn every_endpoint_wants_a_scope_of_its_own_and_names_those_that_would_do()
         (polar.post("/v1/customers/", r#"{"email":"a@example.com"}"#).await, "customers:write"),
         (polar.get("/v1/customer-meters/").await, "customer_meters:read"),
     ] {
-        assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("insufficient_scope")), "{answer:?}");
+        assert_eq!(
+            (answer.status, &answer.json()["error"]),
+            (403, &json!("insufficient_scope")),
+            "{answer:?}"
+        );
         let challenge = answer.header("www-authenticate").unwrap();
         assert!(challenge.contains(&format!(r#"scope="{missing}""#)), "{challenge}");
     }
@@ -98,7 +103,11 @@ async fn every_endpoint_wants_a_scope_of_its_own_and_names_those_that_would_do()
 async fn a_token_of_another_organization_is_as_good_and_finds_nothing_of_this_one() {
     let polar = Polar::start().await;
     let other = polar.simulator.another_organization(vec!["polar_oat_other".to_owned()]);
-    let customer = NewCustomer { email: "a@example.com".to_owned(), name: None, external_id: Some("user_123".to_owned()) };
+    let customer = NewCustomer {
+        email: "a@example.com".to_owned(),
+        name: None,
+        external_id: Some("user_123".to_owned()),
+    };
     let id = polar.simulator.create_customer(customer).unwrap();
     let with = |token: &'static str| [("Authorization", token), JSON];
     let theirs = with("Bearer polar_oat_other");
