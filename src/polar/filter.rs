@@ -119,19 +119,16 @@ impl Filter {
             return Verdict::Counts;
         }
         // What decides alone decides whatever the others say, unclear ones included.
-        let decisive = match self.conjunction {
-            Conjunction::And => Verdict::Passed,
-            Conjunction::Or => Verdict::Counts,
+        let (decisive, mut verdict) = match self.conjunction {
+            Conjunction::And => (Verdict::Passed, Verdict::Counts),
+            Conjunction::Or => (Verdict::Counts, Verdict::Passed),
         };
-        let mut verdict = match self.conjunction {
-            Conjunction::And => Verdict::Counts,
-            Conjunction::Or => Verdict::Passed,
-        };
-        for clause in &self.clauses {
-            match clause.judge(event) {
-                decided if decided == decisive => return decided,
-                unclear @ Verdict::Unclear(_) => verdict = unclear,
-                Verdict::Counts | Verdict::Passed => {}
+        for judged in self.clauses.iter().map(|clause| clause.judge(event)) {
+            if judged == decisive {
+                return decisive;
+            }
+            if let Verdict::Unclear(_) = judged {
+                verdict = judged;
             }
         }
         verdict
