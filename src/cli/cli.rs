@@ -11,6 +11,7 @@ use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::config::{ConfigCommand, config};
 use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::dev::{DevArgs, dev};
+use super::doctor::{DoctorArgs, doctor};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
@@ -47,6 +48,7 @@ enum Command {
     Balance(BalanceArgs),
     Polar(PolarCommand),
     Status(StatusArgs),
+    Doctor(DoctorArgs),
     DeadLetters(DeadLettersArgs),
     Config(ConfigCommand),
     Journal(JournalArgs),
@@ -106,6 +108,7 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         | Command::Balance(_)
         | Command::Polar(_)
         | Command::Status(_)
+        | Command::Doctor(_)
         | Command::DeadLetters(_)
         | Command::Config(_)
         | Command::Journal(_)
@@ -125,6 +128,7 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Balance(args) => Box::pin(balance(args, voice)).await,
         Command::Polar(command) => Box::pin(polar(command, voice)).await,
         Command::Status(args) => status(args, voice).await,
+        Command::Doctor(args) => Box::pin(doctor(args, voice)).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
         Command::Journal(args) => journal(args, voice),
@@ -160,6 +164,8 @@ mod tests {
             &["grant", "10", "--event", "e", "--property", "p"],
             &["grant", "1", "--customer", "c", "--event", "e", "--property", "p", "--id", "i", "--once", "k"],
             &["balance"],
+            &["doctor", "--event", "api_usage"],
+            &["doctor", "--gid", "5"],
             &["balance", "--customer", "c", "--customer-id", "d"],
             &["polar", "customer", "show"],
             &["send", "api_usage"],
@@ -202,6 +208,7 @@ mod tests {
             "config show --json --config sledge.toml",
             "config default",
             "status --json",
+            "doctor --uid 1000 --gid 997 --event api_usage --property units",
             "simulate",
             "dev --data-dir ./data",
         ] {

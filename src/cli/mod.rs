@@ -17,6 +17,7 @@ mod dead_letters_look;
 mod dead_letters_transfer;
 mod dev;
 mod dev_feed;
+mod doctor;
 mod event_lines;
 mod event_text;
 mod exit;

@@ -9,6 +9,7 @@ use super::fault::Faults;
 use super::origin::Origin;
 use super::raw_config::{CONFIG_VARIABLE, RawConfig};
 use super::surroundings::Surroundings;
+use super::token;
 use crate::polar;
 
 /// Flags, the variables of the process, and the file.
@@ -43,6 +44,12 @@ impl Sources {
     pub fn polar(&self) -> Result<polar::Settings, Faults> {
         let surroundings = Surroundings::of_process();
         Config::polar(self.raw(&surroundings), &surroundings)
+    }
+
+    /// The token of whoever asks: their variable alone.
+    #[must_use]
+    pub fn own_token() -> polar::TokenSource {
+        token::by_variable(&Surroundings::of_process()).unwrap_or_default()
     }
 
     fn read_in(&self, surroundings: &Surroundings) -> Result<Config, Faults> {

@@ -58,6 +58,11 @@ fn source_if_any(file: Option<Given<PathBuf>>, surroundings: &Surroundings) -> R
     if let Some(path) = credential.filter(|path| path.exists()) {
         return Ok(TokenSource::File(path));
     }
+    by_variable(surroundings)
+}
+
+/// The one that the variable holds, or none.
+pub(super) fn by_variable(surroundings: &Surroundings) -> Result<TokenSource, Fault> {
     let Some(text) = surroundings.variable(VARIABLE) else { return Ok(TokenSource::None) };
     let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
     token.map(TokenSource::Fixed).map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))

@@ -29,6 +29,7 @@ mod open_volume;
 mod requeue;
 mod row;
 mod salvage;
+mod sample;
 mod settings;
 mod settlement;
 mod shared;
@@ -52,6 +53,7 @@ pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retrie
 pub use error::{AppendError, JournalError, OpenError};
 pub use journal::Journal;
 pub use requeue::RetryRefused;
+pub use sample::{quarantined, sample};
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 #[cfg(test)]

@@ -52,6 +52,14 @@ impl Credentials {
         credentials
     }
 
+    /// Whether there is a token that could be used, where one was named.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(source: &TokenSource) -> Result<(), TokenError> {
+        Self::read(source).map(drop)
+    }
+
     /// The token that is there now, for whoever needs it once.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod configuration;
 mod dead_letters;
 mod delivery;
 mod dev_process;
+mod doctor;
 mod durability;
 mod fake_polar;
 mod first_minute;
