@@ -25,7 +25,7 @@ enum Verb {
 /// Makes a customer, before any purchase.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  sledge polar customer create --email user@example.com --name 'John Doe' --external-id user_123
+  sledge polar customer create --email user@example.com --name John --external-id user_123
 
 The token needs the scope customers:write.
 In the dashboard: Customers, then the plus sign.

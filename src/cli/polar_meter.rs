@@ -29,7 +29,7 @@ enum Verb {
 /// be repeated.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  sledge polar meter create 'API Calls' --event api_usage --property units
+  sledge polar meter create Calls --event api_usage --property units
   sledge polar meter create Tokens --event llm_call --property tokens --environment sandbox
 
 The token needs the scope meters:write.

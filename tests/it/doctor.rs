@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run, sledge};
 use crate::readme::{assert_as_shown, blocks};
-use crate::sledge_process::{Home, PATIENCE, SledgeProcess, http};
+use crate::sledge_process::{Home, SledgeProcess, http};
 use crate::tool;
 
 const TOKEN: &str = "polar_oat_test";
