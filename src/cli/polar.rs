@@ -91,6 +91,7 @@ impl From<ApiError> for Failure {
             | ApiError::NoToken(_)
             | ApiError::Unauthorized(_)
             | ApiError::Forbidden { .. }
+            | ApiError::ProxyLogin
             | ApiError::WrongAddress { .. } => Exit::Configuration,
             ApiError::NotFound | ApiError::Refused(_) => Exit::Finding,
             ApiError::RateLimited { .. } | ApiError::Server { .. } => Exit::Temporary,

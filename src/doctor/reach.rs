@@ -8,6 +8,7 @@ use super::finding::{Code, Finding};
 use crate::clock::Clock;
 use crate::polar::{
     Answer, Api, BaseUrl, Environment, Ingest, POLAR_VERSION, PolarClient, Reply, Settings, TokenSource,
+    Unreachable,
 };
 
 const NO_EVENTS: &[u8] = br#"{"events":[]}"#;
@@ -193,7 +194,12 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
             format!("what answers at {address} is not Polar (status {status})"),
             "let this machine reach Polar directly, without a proxy or login page that answers in its place; check --polar-url".to_owned(),
         ),
-        Reply::Invalid(_) | Reply::TooLarge => found(
+        Reply::ProxyLogin => found(
+            Code::ProxyInTheWay,
+            format!("a proxy on the way to {address} wants a user and a password (407)"),
+            "put them in a file of their own and name it in polar.proxy_credentials_file".to_owned(),
+        ),
+        Reply::Invalid(_) | Reply::TooLarge | Reply::LengthRequired => found(
             Code::ProxyInTheWay,
             format!("{address} refuses an empty list of events, which Polar does not"),
             "check --polar-url, and what lies between here and Polar".to_owned(),
@@ -202,6 +208,11 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
             Code::PolarUnreachable,
             format!("Polar at {address} answers {status}"),
             "nothing, if it passes: sledge tries again by itself; look at Polar's status page".to_owned(),
+        ),
+        Reply::Unreachable(Unreachable::Proxy) => found(
+            Code::ProxyInTheWay,
+            format!("the proxy of polar.proxy does not connect to {address}"),
+            "check polar.proxy, and that the proxy allows CONNECT to that address".to_owned(),
         ),
         Reply::Unreachable(reason) => found(
             Code::PolarUnreachable,
@@ -282,7 +293,10 @@ mod tests {
             (Reply::NotFound, Code::PolarAddressWrong),
             (Reply::Redirect { status: 302 }, Code::ProxyInTheWay),
             (Reply::Unproven { status: 200 }, Code::ProxyInTheWay),
-            (Reply::Refused { status: 407 }, Code::ProxyInTheWay),
+            (Reply::Refused { status: 405 }, Code::ProxyInTheWay),
+            (Reply::ProxyLogin, Code::ProxyInTheWay),
+            (Reply::Unreachable(Unreachable::Proxy), Code::ProxyInTheWay),
+            (Reply::Unreachable(Unreachable::Dns), Code::PolarUnreachable),
             (Reply::ServerError { status: 502, retry_after: None }, Code::PolarUnreachable),
         ] {
             assert_eq!(codes(&seen(reply.clone())), [code], "{reply:?}");

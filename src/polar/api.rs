@@ -12,12 +12,12 @@ use super::base_url::{BaseUrl, Environment};
 use super::credentials::{Credentials, TokenSource};
 use super::customer::{Customer, CustomerKey, CustomerMeter, NewCustomer, Page};
 use super::error::SetupError;
+use super::http_client::http_client;
 use super::meter::{Meter, NewMeter};
-use super::polar_client::{classify, http_client};
-use super::reply::Unreachable;
 use super::retry_after::retry_after;
 use super::settings::Settings;
 use super::token::Token;
+use super::unreachable::{Obstacle, Unreachable};
 use super::wire::ValidationReply;
 
 /// An answer is a page of a hundred objects at most.
@@ -54,7 +54,9 @@ impl Api {
     /// # Errors
     /// When the settings can't work, the token's file holds none, or the system's certificates can't be loaded.
     pub fn new(settings: &Settings) -> Result<Self, ApiError> {
-        settings.check()?;
+        if let Some(fault) = settings.faults().into_iter().next() {
+            return Err(fault.into());
+        }
         let token = Credentials::read(&settings.token).map_err(SetupError::from)?;
         let stands_in = settings.token == TokenSource::None
             && settings.base_url.environment() == Environment::Custom
@@ -196,8 +198,10 @@ impl Api {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let unreachable = |error: &reqwest::Error| self.unreachable(classify(error));
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let response = request.send().await.map_err(|error| match Obstacle::before_an_answer(&error) {
+            Obstacle::ProxyLogin => ApiError::ProxyLogin,
+            Obstacle::Unreachable(reason) => self.unreachable(reason),
+        })?;
         let head = Head::of(&response);
         let body = whole_body(response).await.map_err(|reason| self.unreachable(reason))?;
         self.read(&head, &body)
@@ -212,6 +216,7 @@ impl Api {
             403 if head.is_json => Err(ApiError::Forbidden { scopes: head.scopes.clone() }),
             404 if body.starts_with(br#"{"error":"ResourceNotFound""#) => Err(ApiError::NotFound),
             404 => Err(ApiError::WrongAddress { address: self.address(), version: self.version.clone() }),
+            407 => Err(ApiError::ProxyLogin),
             422 => match serde_json::from_slice::<ValidationReply>(body) {
                 Ok(reply) => Err(ApiError::Refused(first_fault(&reply))),
                 Err(_) => Err(not_polar()),
@@ -255,7 +260,7 @@ impl Head {
 
 async fn whole_body(mut response: Response) -> Result<BytesMut, Unreachable> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| classify(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| Unreachable::within_an_answer(&error))? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
             return Err(Unreachable::Garbage);
         }

@@ -2,7 +2,7 @@
 
 use super::base_url::Environment;
 use super::error::SetupError;
-use super::reply::Unreachable;
+use super::unreachable::Unreachable;
 
 /// Why there is no answer that could be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum ApiError {
         /// The `Polar-Version` that was sent.
         version: String,
     },
+    /// 407
+    #[error("the proxy on the way wants a user and a password; put them in polar.proxy_credentials_file")]
+    ProxyLogin,
     /// 422
     #[error("Polar refused it: {0}")]
     Refused(String),

@@ -6,19 +6,23 @@
 
 mod api;
 mod api_error;
+mod authorities;
 mod base_url;
 mod credentials;
 mod customer;
 mod error;
 mod filter;
 mod grant_check;
+mod http_client;
 mod ingest;
 mod meter;
 mod polar_client;
+mod proxy_login;
 mod reply;
 mod retry_after;
 mod settings;
 mod token;
+mod unreachable;
 mod wire;
 
 pub use api::{Api, Meters};
@@ -32,9 +36,10 @@ pub use grant_check::GrantCheck;
 pub use ingest::Ingest;
 pub use meter::{Aggregation, Func, Meter, NewMeter};
 pub use polar_client::PolarClient;
-pub use reply::{Answer, Reply, Unreachable};
+pub use reply::{Answer, Reply};
 pub use settings::Settings;
 pub use token::Token;
+pub use unreachable::{TlsFault, Unreachable};
 pub use wire::{
     EVENTS_PER_REQUEST_MAX, Fault, INGEST_PATH, IngestReply, LocPart, POLAR_VERSION, REQUEST_BYTES_MAX,
     ValidationReply,

@@ -274,7 +274,7 @@ async fn whatever_answers_in_polars_place_is_found() {
         body: Some("<html>Please log in</html>".to_owned()),
         ..Scripted::default()
     };
-    for status in [200, 302, 405] {
+    for status in [200, 302, 405, 407] {
         polar.simulator.script([page(status)]);
         assert_finds(doctor(&Home::new(), &polar.url()), &[Code::ProxyInTheWay]).await;
     }
