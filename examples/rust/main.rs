@@ -1,5 +1,7 @@
 //! A program in Rust, by the crate's own client: `cargo run --example rust`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what came of it")]
+
 use std::error::Error;
 use std::path::PathBuf;
 

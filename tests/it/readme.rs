@@ -49,7 +49,7 @@ fn is_as_shown(line: &str, shown: &str) -> bool {
 }
 
 /// Every line is as shown, one by one.
-fn assert_as_shown(said: &[&str], shown: &str, of: &str) {
+pub(crate) fn assert_as_shown(said: &[&str], shown: &str, of: &str) {
     let shown: Vec<&str> = shown.lines().collect();
     let fits =
         said.len() == shown.len() && said.iter().zip(&shown).all(|(said, shown)| is_as_shown(said, shown));

@@ -15,7 +15,7 @@ use sledge::simulator::{Change, Scripted};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::examples::{are_installed, folder};
+use crate::examples::{are_installed, examples};
 use crate::fake_polar::FakePolar;
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
@@ -116,12 +116,12 @@ impl Caller {
     /// Starts the program of an SDK: itself, and the versions it says it runs with.
     async fn start(sdk: &Sdk) -> (Self, String) {
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdks");
-        let installed = folder(sdk.installed);
+        let installed = examples(sdk.installed);
         let mut command = if sdk.name.starts_with("npm") {
             let mut command = Command::new("node");
             command.arg(programs.join(format!("{}.cjs", sdk.name)));
             let modules: Vec<PathBuf> =
-                [installed, folder("")].iter().map(|folder| folder.join("node_modules")).collect();
+                [installed, examples("")].iter().map(|folder| folder.join("node_modules")).collect();
             command.env("NODE_PATH", std::env::join_paths(modules).unwrap());
             command
         } else {
