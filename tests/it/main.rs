@@ -27,6 +27,7 @@ mod sdks;
 mod senders;
 mod simulator;
 mod sledge_process;
+mod socket_rights;
 mod survival;
 mod tidy;
 mod tool;
