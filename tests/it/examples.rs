@@ -3,6 +3,7 @@
 //! Go, PHP and Ruby: `SLEDGE_LANGUAGES=1 cargo test --test it -- --nocapture examples`.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use tokio::process::Command;
 
 use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run};
-use crate::readme::assert_as_shown;
+use crate::readme::{assert_as_shown, blocks, readme};
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 use crate::tool;
 
@@ -89,15 +90,20 @@ pub(crate) fn are_installed() -> bool {
     tool::is_there(examples("install").to_str().unwrap(), &["--check"])
 }
 
+/// Where a Node program outside the examples finds what is installed in one of their folders.
+pub(crate) fn node_path(folder: &str) -> OsString {
+    std::env::join_paths([examples(folder).join("node_modules"), examples("node_modules")]).unwrap()
+}
+
 /// A sledge with its loopback address, and its Polar.
-struct Running {
-    polar: FakePolar,
+pub(crate) struct Running {
+    pub(crate) polar: FakePolar,
     sledge: SledgeProcess,
     home: Home,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (polar, home) = (FakePolar::start().await, Home::new());
         let mut command = home.run_command(&polar.url());
         command.args(["--http", "127.0.0.1:0"]);
@@ -105,12 +111,20 @@ impl Running {
         Self { polar, sledge, home }
     }
 
-    /// Runs a program that finds this sledge.
-    async fn run(&self, program: impl AsRef<Path>, words: &[&str]) -> Ended {
+    /// Its loopback address, as `HOST:PORT`.
+    pub(crate) async fn http(&self) -> String {
+        self.sledge.listener("http").await
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home.socket()
+    }
+
+    /// Runs a program that finds this sledge, and Node packages as in a folder of the examples.
+    pub(crate) async fn run(&self, folder: &str, program: impl AsRef<Path>, words: &[&str]) -> Ended {
         let mut command = Command::new(program.as_ref());
-        command.args(words).current_dir(examples(""));
-        command.env("SLEDGE_SOCKET", self.home.socket());
-        command.env("SLEDGE_HTTP", self.sledge.listener("http").await);
+        command.args(words).current_dir(examples("")).env("NODE_PATH", node_path(folder));
+        command.env("SLEDGE_SOCKET", self.socket()).env("SLEDGE_HTTP", self.http().await);
         command.env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_app").env("PYTHONDONTWRITEBYTECODE", "1");
         run(command, "").await
     }
@@ -123,9 +137,9 @@ impl Running {
                 [program, words @ ..] => {
                     let program =
                         if program.contains('/') { examples(program) } else { PathBuf::from(program) };
-                    self.run(program, &[words, &[*file]].concat()).await
+                    self.run("", program, &[words, &[*file]].concat()).await
                 }
-                [] => self.run(examples(file), &[]).await,
+                [] => self.run("", examples(file), &[]).await,
             };
             assert_eq!(ended.code, Some(0), "{file}: {ended:?}");
             assert_as_shown(&ended.out.lines().collect::<Vec<_>>(), says, file);
@@ -152,7 +166,7 @@ async fn the_example_in_rust_sends_its_events() {
         return tool::go_without("cargo test, without --test it, builds the example in Rust");
     }
     let running = Running::start().await;
-    let ended = running.run(binary, &[]).await;
+    let ended = running.run("", binary, &[]).await;
     assert_eq!((ended.code, ended.out.as_str()), (Some(0), "rust-0\nrust-1\nrust-2\n"), "{ended:?}");
     running.polar.has_events(3, PATIENCE).await;
 }
@@ -163,6 +177,24 @@ async fn the_examples_in_go_php_and_ruby_send_their_events_where_that_is_asked_f
         return;
     }
     Running::start().await.run_all(LONG_FORM).await;
+}
+
+/// The README opens with what this prints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readme_opens_with_what_before_and_after_print() {
+    if !are_installed() {
+        return;
+    }
+    let mut command = Command::new(examples("before-after/run.mjs"));
+    command.env("SLEDGE_BIN", env!("CARGO_BIN_EXE_sledge"));
+    let ended = run(command, "").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let readme = readme();
+    let mut blocks = blocks(&readme).into_iter();
+    let (_, command) = blocks.next().unwrap();
+    assert!(command.ends_with("examples/before-after/run.mjs"), "{command}");
+    let (_, shown) = blocks.next().unwrap();
+    assert_eq!(ended.out.trim_end(), shown, "the README shows what is not so");
 }
 
 /// Every file of the examples, without what was installed.

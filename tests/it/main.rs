@@ -24,6 +24,7 @@ mod races;
 mod readme;
 mod run_command;
 mod sdks;
+mod sdks_page;
 mod senders;
 mod simulator;
 mod sledge_process;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use sledge::simulator::{Change, Scripted};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::examples::{are_installed, examples};
+use crate::examples::{are_installed, examples, node_path};
 use crate::fake_polar::FakePolar;
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
@@ -116,16 +116,13 @@ impl Caller {
     /// Starts the program of an SDK: itself, and the versions it says it runs with.
     async fn start(sdk: &Sdk) -> (Self, String) {
         let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdks");
-        let installed = examples(sdk.installed);
         let mut command = if sdk.name.starts_with("npm") {
             let mut command = Command::new("node");
             command.arg(programs.join(format!("{}.cjs", sdk.name)));
-            let modules: Vec<PathBuf> =
-                [installed, examples("")].iter().map(|folder| folder.join("node_modules")).collect();
-            command.env("NODE_PATH", std::env::join_paths(modules).unwrap());
+            command.env("NODE_PATH", node_path(sdk.installed));
             command
         } else {
-            let mut command = Command::new(installed.join(".venv/bin/python"));
+            let mut command = Command::new(examples(sdk.installed).join(".venv/bin/python"));
             command.arg(programs.join(format!("{}.py", sdk.name))).env("PYTHONDONTWRITEBYTECODE", "1");
             command
         };
