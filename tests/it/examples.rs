@@ -74,10 +74,6 @@ const OTHERS: &[&str] = &[
     "before-after/before.mjs",
     "before-after/after.mjs",
     "before-after/run.mjs",
-    "guide/tsconfig.json",
-    "guide/sdk-0/by-id.ts",
-    "guide/sdk-0/by-external-id.ts",
-    "guide/sdk-1/by-external-id.ts",
 ];
 
 /// A folder or file of the examples.
