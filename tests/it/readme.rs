@@ -17,7 +17,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
+pub(crate) fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
 }
 
