@@ -42,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
+    ("doctor", &["admin", "client", "clock", "config", "journal", "polar"]),
     (
         "cli",
         &[
@@ -50,6 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "daemon",
+            "doctor",
             "event",
             "health",
             "journal",
