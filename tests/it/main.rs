@@ -8,9 +8,11 @@
 )]
 
 mod certificates;
+mod chaos;
 mod command_line;
 mod configuration;
 mod connect_proxy;
+mod core_dumps;
 mod dead_letters;
 mod delivery;
 mod dev_process;
@@ -23,14 +25,17 @@ mod one_command;
 mod outages;
 mod races;
 mod readme;
+mod reckoning;
 mod run_command;
 mod senders;
+mod simulate_process;
 mod simulator;
 mod sledge_process;
 mod socket_rights;
 mod survival;
 mod tidy;
 mod tls_front;
+mod token;
 mod tool;
 mod trace;
 mod way_to_polar;
