@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -21,7 +22,16 @@ fn with_cores(command: &Command, home: &Home) -> Command {
 }
 
 fn crash(id: u32, signal: Signal) {
-    kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal).unwrap();
+    // One that is gone already can't be crashed again.
+    drop(kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal));
+}
+
+/// Sends the signal again and again: the first SIGSEGV only ends Rust's own look at it.
+async fn crash_for_good(id: u32, signal: Signal) {
+    loop {
+        crash(id, signal);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Whether a process without protection leaves a core here, so that the test can tell the difference.
@@ -55,8 +65,11 @@ async fn a_crash_leaves_no_core() {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", sledge.id())).unwrap();
         let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
         assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..], ["0", "0", "bytes"], "{core}");
-        crash(sledge.id(), signal);
-        let (status, _, _) = sledge.end().await;
+        let id = sledge.id();
+        let (status, _, _) = tokio::select! {
+            ended = sledge.end() => ended,
+            () = crash_for_good(id, signal) => unreachable!("it goes on until the process is gone"),
+        };
         assert_eq!(status.signal(), Some(signal.as_raw()), "it crashed");
         assert!(!status.core_dumped(), "{signal:?} left a core");
     }

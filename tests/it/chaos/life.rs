@@ -123,9 +123,19 @@ impl Stage {
                 command.env("SLEDGE_POLAR_PROXY", self.proxy.url());
                 command
             }
-            // A label may have 63 characters, so that no resolver needs to be asked.
-            Way::NoAddress => self.command(&format!("https://{}.invalid", "x".repeat(64))),
-            Way::NoRoute => self.command(&deaf.url),
+            Way::NoAddress => {
+                let mut command = self.command("https://polar.invalid");
+                // Where no resolver is at hand its silence must end before the attempt to connect does.
+                command.env("RES_OPTIONS", "timeout:1 attempts:1");
+                command.env("SLEDGE_POLAR_REQUEST_TIMEOUT_SECONDS", "60");
+                command.env("SLEDGE_POLAR_CONNECT_TIMEOUT_SECONDS", "60");
+                command
+            }
+            Way::NoRoute => {
+                let mut command = self.command(&deaf.url);
+                command.env("SLEDGE_POLAR_REQUEST_TIMEOUT_SECONDS", "60");
+                command
+            }
         };
         let sledge = SledgeProcess::start(command, self.home.socket()).await;
         let status: serde_json::Value = serde_json::from_str(&sledge.get("/status").await.1).unwrap();
@@ -146,7 +156,7 @@ impl Stage {
                 let pause = batches / (incidents.len() as u64 + 1);
                 for incident in incidents {
                     self.until_batches(&sledge, pause).await;
-                    self.befall(&sledge, incident).await;
+                    self.befall(&sledge, way, incident).await;
                 }
                 self.until_batches(&sledge, pause).await;
             }
@@ -180,12 +190,17 @@ impl Stage {
         incidents
     }
 
-    async fn befall(&mut self, sledge: &SledgeProcess, incident: Incident) {
+    async fn befall(&mut self, sledge: &SledgeProcess, way: Way, incident: Incident) {
         match incident {
             Incident::HangUp => hang_up(sledge),
             Incident::Outage => {
                 self.front.go_away().await;
-                self.until_outcome(sledge, "connection_refused", Row::ConnectionRefused).await;
+                // Through a proxy it is the proxy that is refused.
+                let (outcome, row) = match way {
+                    Way::Proxied => ("proxy", Row::ProxyHangsUp),
+                    _ => ("connection_refused", Row::ConnectionRefused),
+                };
+                self.until_outcome(sledge, outcome, row).await;
                 self.front.come_back();
             }
             Incident::ClockBehind => {

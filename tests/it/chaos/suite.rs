@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sledge::polar::Reply;
 use sledge::simulator::{AlsoRefuse, Change, RefusedAs, RefusedField};
@@ -95,13 +95,14 @@ async fn stage(seed: u64) -> Stage {
 
 /// A storm of so many batches, and then fair weather until nothing is owed. Returns how many batches there were.
 async fn storm(stage: &mut Stage, batches: u64, ways: impl Iterator<Item = Way>) -> u64 {
-    let deaf = Deaf::new().await;
+    let (deaf, begun) = (Deaf::new().await, Instant::now());
     let mut senders = Senders::to(&stage.home.socket(), PACE);
     senders.acked_lines(1).acked_lines(8).unacked_lines().http();
     stage.promises = Arc::clone(&senders.promises);
     let doors = OtherDoors::start(&stage.promises, stage.datagrams(), Arc::clone(&stage.loopback), PACE);
     for way in ways {
         stage.live(way, batches.min(BATCHES_OF_A_LIFE), &deaf).await;
+        println!("{way:?}: {} of {batches} batches, {:?}", stage.front.shared.batches(), begun.elapsed());
         if stage.front.shared.batches() >= batches {
             break;
         }
