@@ -138,10 +138,7 @@ impl Stage {
             }
         };
         let sledge = SledgeProcess::start(command, self.home.socket()).await;
-        let status: serde_json::Value = serde_json::from_str(&sledge.get("/status").await.1).unwrap();
-        let listeners = status["listeners"].as_array().unwrap();
-        let http = listeners.iter().find(|listener| listener["name"] == "http").unwrap();
-        http["address"].as_str().unwrap().clone_into(&mut self.loopback.lock().unwrap());
+        *self.loopback.lock().unwrap() = sledge.listener("http").await;
         sledge
     }
 
