@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -22,8 +23,8 @@ fn with_cores(command: &Command, home: &Home) -> Command {
 }
 
 fn crash(id: u32, signal: Signal) {
-    // One that is gone already can't be crashed again.
-    drop(kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal));
+    let sent = kill_process(Pid::from_raw(i32::try_from(id).unwrap()).unwrap(), signal);
+    assert!(matches!(sent, Ok(()) | Err(Errno::SRCH)), "{sent:?}");
 }
 
 /// Sends the signal again and again: the first SIGSEGV only ends Rust's own look at it.
