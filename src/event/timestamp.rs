@@ -102,13 +102,10 @@ fn read(value: Value<'_>) -> Result<i128, Rejection> {
 }
 
 /// Polar's library tells milliseconds from seconds by the whole part, which at the watershed is not yet over it.
-const WATERSHED_SECONDS: i64 = 20_000_000_000;
-
 fn from_float(number: f64) -> Result<DateTime, speedate::ParseError> {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-    let watershed = WATERSHED_SECONDS as f64;
-    if number.floor() == watershed {
-        return DateTime::from_timestamp_with_config(WATERSHED_SECONDS, 0, &POLAR_READS);
+    const WATERSHED_SECONDS: f64 = 20_000_000_000.0;
+    if number.floor() == WATERSHED_SECONDS {
+        return DateTime::from_timestamp_with_config(20_000_000_000, 0, &POLAR_READS);
     }
     DateTime::from_float_with_config(number, &POLAR_READS)
 }
