@@ -85,27 +85,21 @@ fn push_numbers<'a>(object: Value<'a>, within: Option<&str>, numbers: &mut Vec<(
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<(CustomerRef, String, Vec<(String, String)>)> {
-        let units = Units::read(text.as_bytes())?;
-        let numbers = units.numbers.into_iter().map(|(path, number)| (path, number.to_owned())).collect();
-        Some((units.customer, units.name.into_owned(), numbers))
-    }
-
     #[test]
     fn numbers_come_with_their_own_characters_and_texts_are_no_numbers() {
-        let (customer, name, numbers) = read(
-            r#"{"name":"api_\u0075sage","external_customer_id":"c","metadata":{"units":-1.50e1,"text":"5","yes":true,"units":2,"_cost":{"amount":0.3,"currency":"usd"},"_llm":{"total_tokens":7}}}"#,
-        )
-        .unwrap();
-        assert_eq!((customer, name.as_str()), (CustomerRef::External("c".to_owned()), "api_usage"));
+        let text = r#"{"name":"api_\u0075sage","external_customer_id":"c","metadata":{"units":-1.50e1,"text":"5","yes":true,"units":2,"_cost":{"amount":0.3,"currency":"usd"},"_llm":{"total_tokens":7}}}"#;
+        let units = Units::read(text.as_bytes()).unwrap();
+        assert_eq!(units.customer, CustomerRef::External("c".to_owned()));
+        assert_eq!(units.name, "api_usage");
         let expected = [("_cost.amount", "0.3"), ("_llm.total_tokens", "7"), ("units", "2")];
-        assert_eq!(numbers, expected.map(|(path, number)| (path.to_owned(), number.to_owned())));
+        assert_eq!(units.numbers, expected.map(|(path, number)| (path.to_owned(), number)));
     }
 
     #[test]
     fn of_two_ids_the_applications_counts_and_polars_is_one_however_it_is_spelled() {
         let id = "9f1c2d3e-4b5a-4c6d-8e7f-0a1b2c3d4e5f";
-        let with = |ids: &str| read(&format!(r#"{{"name":"a",{ids}}}"#)).unwrap().0;
+        let read = |text: String| Units::read(text.as_bytes()).map(|units| units.customer);
+        let with = |ids: &str| read(format!(r#"{{"name":"a",{ids}}}"#)).unwrap();
         assert_eq!(
             with(&format!(r#""customer_id":"{id}","external_customer_id":"c""#)),
             CustomerRef::External("c".to_owned())
@@ -121,6 +115,6 @@ mod tests {
             assert_eq!(with(&format!(r#""customer_id":"{spelling}""#)), polar);
         }
         assert_eq!(with(&format!(r#""customer_id":"{id}","external_customer_id":null"#)), polar);
-        assert_eq!(read(r#"{"name":"a"}"#), None);
+        assert_eq!(read(r#"{"name":"a"}"#.to_owned()), None);
     }
 }

@@ -154,15 +154,6 @@ impl SledgeProcess {
         &self.admin
     }
 
-    /// Where this listener is, as the status tells: `socket`, `datagram` or `http`.
-    pub(crate) async fn listener(&self, name: &str) -> String {
-        let (_, status) = self.get("/status").await;
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-        let listeners = status["listeners"].as_array().unwrap();
-        let found = listeners.iter().find(|listener| listener["name"] == name).unwrap();
-        found["address"].as_str().unwrap().to_owned()
-    }
-
     pub(crate) async fn connect(&self) -> UnixStream {
         UnixStream::connect(&self.socket).await.unwrap()
     }
