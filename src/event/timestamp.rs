@@ -138,7 +138,7 @@ pub(super) fn stamp(now: UnixMillis) -> [u8; STAMP_BYTES] {
     text
 }
 
-/// A time as [`stamp`] writes it, for people and programs.
+/// A time as events are stamped with it, for people and programs.
 #[must_use]
 pub fn rfc3339(time: UnixMillis) -> String {
     String::from_utf8_lossy(&stamp(time)).into_owned()
