@@ -74,7 +74,11 @@ impl SledStore {
         let began = Instant::now();
         loop {
             match config.open() {
-                Ok(db) => return Ok(SledVolume { id, db, _garbage: Garbage }),
+                Ok(db) => {
+                    // sled never syncs it; half of it on disk after a power cut would pass for a damaged volume.
+                    File::open(path.join("conf"))?.sync_all()?;
+                    return Ok(SledVolume { id, db, _garbage: Garbage });
+                }
                 // The folder is ours alone: it is our own last use of the volume, not quite let go by sled's threads.
                 Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);

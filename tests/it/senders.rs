@@ -30,6 +30,7 @@ pub(crate) struct Senders {
     socket: PathBuf,
     started: u64,
     pace: Duration,
+    noise_chars: usize,
 }
 
 impl Senders {
@@ -42,17 +43,25 @@ impl Senders {
             socket: socket.to_owned(),
             started: 0,
             pace,
+            noise_chars: 0,
         }
+    }
+
+    /// Those added from now on send events that carry so much text that no compression makes smaller.
+    pub(crate) fn with_noise(&mut self, chars: usize) -> &mut Self {
+        self.noise_chars = chars;
+        self
     }
 
     /// An app that speaks NDJSON with acks, `window` events at a time.
     pub(crate) fn acked_lines(&mut self, window: usize) -> &mut Self {
         let (name, socket, promises, stop, pace) = self.parts("line");
+        let noise_chars = self.noise_chars;
         self.tasks.spawn(async move {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
                 // A connection that broke broke its promises' way too: what was not acked is simply not promised.
-                drop(acked_lines(&socket, &name, &mut number, window, &promises, &stop, pace).await);
+                drop(acked_lines(&socket, &name, &mut number, window, noise_chars, &promises, &stop, pace).await);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
@@ -102,18 +111,31 @@ impl Senders {
 }
 
 /// A line with an id of the app's own, which says its number again in the metadata so that doubles show under any id.
-fn line(id: &str, number: u64) -> String {
+/// Every tenth is a grant.
+fn line(id: &str, number: u64, noise_chars: usize) -> String {
+    let units = if number.is_multiple_of(10) { -1 } else { 1 };
+    let noise: String = (0..noise_chars).map(|_| fastrand::alphanumeric()).collect();
+    let noise: String = noise
+        .as_bytes()
+        .chunks(NOISE_CHARS_MAX)
+        .enumerate()
+        .map(|(at, chars)| format!(",\"noise{at}\":\"{}\"", str::from_utf8(chars).unwrap()))
+        .collect();
     format!(
-        "{{\"name\":\"api_usage\",\"external_customer_id\":\"user_{}\",\"external_id\":\"{id}\",\"metadata\":{{\"units\":1,\"what\":\"{id}\"}}}}\n",
+        "{{\"name\":\"api_usage\",\"external_customer_id\":\"user_{}\",\"external_id\":\"{id}\",\"metadata\":{{\"units\":{units},\"what\":\"{id}\"{noise}}}}}\n",
         number % 50
     )
 }
+
+/// What Polar allows in one value of an event's metadata.
+const NOISE_CHARS_MAX: usize = 500;
 
 async fn acked_lines(
     socket: &Path,
     name: &str,
     number: &mut u64,
     window: usize,
+    noise_chars: usize,
     promises: &Promises,
     stop: &AtomicBool,
     pace: Duration,
@@ -124,7 +146,7 @@ async fn acked_lines(
     let mut acks = BufReader::new(reader).lines();
     while !stop.load(Ordering::Relaxed) {
         let ids: Vec<String> = (0..window).map(|at| format!("{name}-{}", *number + at as u64)).collect();
-        let lines: String = ids.iter().map(|id| line(id, *number)).collect();
+        let lines: String = (*number..).zip(&ids).map(|(number, id)| line(id, number, noise_chars)).collect();
         *number += window as u64;
         let sent = Instant::now();
         writer.write_all(lines.as_bytes()).await?;
@@ -178,8 +200,9 @@ async fn http_requests(
     let mut stream = UnixStream::connect(socket).await?;
     while !stop.load(Ordering::Relaxed) {
         let ids: Vec<String> = (0..10).map(|at| format!("{name}-{}", *number + at)).collect();
+        let lines = (*number..).zip(&ids).map(|(number, id)| line(id, number, 0));
+        let events: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
         *number += 10;
-        let events: Vec<String> = ids.iter().map(|id| line(id, *number).trim_end().to_owned()).collect();
         let body = format!("{{\"events\":[{}]}}", events.join(","));
         let request = format!(
             "POST /v1/events/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

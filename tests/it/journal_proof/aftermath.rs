@@ -1,0 +1,61 @@
+//! What a journal still has after the harm: opened as a start opens it, and read to its end.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use sledge::clock::Clock;
+use sledge::event::Lane;
+use sledge::journal::{Journal, OpenError, Settings};
+use sledge::metrics::Metrics;
+
+/// The events of a journal.
+#[derive(Debug, Default)]
+pub(crate) struct Aftermath {
+    /// The ids of those that are still owed.
+    pub(crate) pending: BTreeSet<String>,
+    /// The ids of those given up.
+    pub(crate) dead: BTreeSet<String>,
+    /// What a person was told of how the journal was found.
+    pub(crate) alarms: Vec<String>,
+}
+
+impl Aftermath {
+    /// Opens the journal in `folder`, reads all of it, and closes it.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub(crate) async fn of(folder: &Path) -> Result<Self, OpenError> {
+        let settings = Settings { ballast_bytes: 0, ..Settings::in_folder(folder.to_owned()) };
+        let mut journal = Journal::open(&settings, Clock::system(), Metrics::new().unwrap())?;
+        let mut found = Self { alarms: journal.alarms().to_vec(), ..Self::default() };
+        let mut consumer = journal.take_consumer().unwrap();
+        for lane in Lane::ALL {
+            loop {
+                let blocks = consumer.read(lane, 10_000, 16 << 20).await.unwrap();
+                if blocks.is_empty() {
+                    break;
+                }
+                for block in &blocks {
+                    found.pending.extend((0..block.len()).map(|at| id_of(block.event(at).unwrap())));
+                }
+            }
+        }
+        let letters = journal.dead_letters().read(0, usize::MAX).await.unwrap();
+        found.dead.extend(letters.iter().map(|kept| id_of(kept.letter.event.as_bytes())));
+        drop(consumer);
+        journal.close().await.unwrap();
+        Ok(found)
+    }
+
+    /// Those of `ids` that are neither owed nor given up any more.
+    pub(crate) fn lacks<'i>(&self, ids: impl IntoIterator<Item = &'i String>) -> Vec<&'i String> {
+        ids.into_iter().filter(|id| !self.pending.contains(*id) && !self.dead.contains(*id)).collect()
+    }
+}
+
+fn id_of(event: &[u8]) -> String {
+    const ID: &[u8] = b"\"external_id\":\"";
+    let begin = memchr::memmem::find(event, ID).expect("every event has an id") + ID.len();
+    let len = memchr::memchr(b'"', &event[begin..]).unwrap();
+    String::from_utf8(event[begin..begin + len].to_vec()).unwrap()
+}

@@ -1,0 +1,8 @@
+//! An acknowledged event is never lost, whatever becomes of the process, the disk or the power: one file for each harm,
+//! with controls in which the harm is seen to be done.
+
+mod aftermath;
+mod disk_shim;
+mod platter;
+mod power_cut;
+mod recording;
