@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sledge::clock::Clock;
 use sledge::event::Lane;
-use sledge::journal::{Journal, OpenError, Settings};
+use sledge::journal::{Journal, Settings};
 use sledge::metrics::Metrics;
 
 /// The events of a journal.
@@ -23,15 +23,18 @@ impl Aftermath {
     /// Opens the journal in `folder`, reads all of it, and closes it.
     ///
     /// # Errors
-    /// When it does not open.
-    pub(crate) async fn of(folder: &Path) -> Result<Self, OpenError> {
+    /// When it does not open, or can't be read to its end.
+    pub(crate) async fn of(folder: &Path) -> Result<Self, String> {
         let settings = Settings { ballast_bytes: 0, ..Settings::in_folder(folder.to_owned()) };
-        let mut journal = Journal::open(&settings, Clock::system(), Metrics::new().unwrap())?;
+        let opened = Journal::open(&settings, Clock::system(), Metrics::new().unwrap());
+        let mut journal = opened.map_err(|error| error.to_string())?;
         let mut found = Self { alarms: journal.alarms().to_vec(), ..Self::default() };
         let mut consumer = journal.take_consumer().unwrap();
         for lane in Lane::ALL {
             loop {
-                let blocks = consumer.read(lane, 10_000, 16 << 20).await.unwrap();
+                let Ok(blocks) = consumer.read(lane, 10_000, 16 << 20).await else {
+                    return Err(format!("it ended while it was read: {:?}", journal.ended().await));
+                };
                 if blocks.is_empty() {
                     break;
                 }

@@ -2,7 +2,9 @@
 //! with controls in which the harm is seen to be done.
 
 mod aftermath;
+mod crash_images;
 mod disk_shim;
+mod loop_disk;
 mod platter;
 mod power_cut;
 mod recording;

@@ -36,7 +36,7 @@ impl Life {
         let place = Home::in_memory();
         let disk = place.path().join("disk");
         Platter::at(&self.recording, instant).lay_out(fate, &self.root, &disk);
-        let found = Aftermath::of(&disk.join("journal")).await.map_err(|error| error.to_string())?;
+        let found = Aftermath::of(&disk.join("journal")).await?;
         if !found.alarms.is_empty() {
             return Err(format!("a cut is no damage: {:?}", found.alarms));
         }
