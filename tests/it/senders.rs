@@ -61,7 +61,10 @@ impl Senders {
             let mut number = 0;
             while !stop.load(Ordering::Relaxed) {
                 // A connection that broke broke its promises' way too: what was not acked is simply not promised.
-                drop(acked_lines(&socket, &name, &mut number, window, noise_chars, &promises, &stop, pace).await);
+                drop(
+                    acked_lines(&socket, &name, &mut number, window, noise_chars, &promises, &stop, pace)
+                        .await,
+                );
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });

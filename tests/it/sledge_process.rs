@@ -84,7 +84,9 @@ pub(crate) struct SledgeProcess {
 impl SledgeProcess {
     pub(crate) async fn start(command: Command, socket: PathBuf) -> Self {
         let started = Self::try_start(command, socket).await;
-        started.unwrap_or_else(|(status, said)| panic!("sledge ended before it was ready, with {status}:\n{said}"))
+        started.unwrap_or_else(|(status, said)| {
+            panic!("sledge ended before it was ready, with {status}:\n{said}")
+        })
     }
 
     /// Starts sledge and waits until it is ready.

@@ -148,7 +148,11 @@ async fn crash_images_of_a_working_sledge_lack_no_acknowledged_event() {
             let gone = findings.seen.difference(&findings.last).count();
             println!(
                 "{} images, {} of them started, {} events acknowledged, {} volumes seen, {gone} gone again: {} with a fault",
-                findings.images, findings.started, findings.acked, findings.seen.len(), findings.faults.len()
+                findings.images,
+                findings.started,
+                findings.acked,
+                findings.seen.len(),
+                findings.faults.len()
             );
             assert!(findings.faults.is_empty(), "{}", findings.faults.join("\n"));
             assert!(findings.seen.len() > 3, "no volume was full");

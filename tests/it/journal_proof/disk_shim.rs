@@ -22,7 +22,11 @@ pub(crate) enum Trouble {
     /// Syncs are answered, and not done.
     NoSync,
     /// The n-th operation, from 1, fails with this errno (0: takes half of what it is given), and with `on` all after it.
-    Failing { nth: usize, errno: i32, on: bool },
+    Failing {
+        nth: usize,
+        errno: i32,
+        on: bool,
+    },
 }
 
 impl DiskShim {
@@ -50,7 +54,10 @@ impl DiskShim {
 
     /// Puts the library under this command of `home`'s; what happens is written down under `name`.
     pub(crate) fn under(&self, mut command: Command, home: &Home, name: &str, trouble: Trouble) -> Command {
-        command.env("LD_PRELOAD", self.library()).env("SHIM_ROOT", root_of(home)).env("SHIM_LOG", self.log(name));
+        command
+            .env("LD_PRELOAD", self.library())
+            .env("SHIM_ROOT", root_of(home))
+            .env("SHIM_LOG", self.log(name));
         match trouble {
             Trouble::None => {}
             Trouble::NoSync => {
@@ -72,7 +79,7 @@ impl DiskShim {
     }
 }
 
-/// The folder that the library looks at: a sledge's data, without links in its path.
+/// The folder that the library looks at: a sledge's journal, without links in its path.
 pub(crate) fn root_of(home: &Home) -> PathBuf {
-    home.path().canonicalize().unwrap().join("data")
+    home.path().canonicalize().unwrap().join("data/journal")
 }

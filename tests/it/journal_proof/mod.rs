@@ -5,6 +5,7 @@ mod aftermath;
 mod crash_images;
 mod disk_shim;
 mod loop_disk;
+mod nth_io;
 mod platter;
 mod power_cut;
 mod recording;

@@ -88,7 +88,8 @@ impl<'r> Platter<'r> {
         for (at, happened) in recording.happened[..instant].iter().enumerate() {
             match happened {
                 Happened::Write { file, .. } | Happened::Truncate { file, .. } => {
-                    let change = Change { happened: at, what: happened, is_durable: false, is_forgotten: false };
+                    let change =
+                        Change { happened: at, what: happened, is_durable: false, is_forgotten: false };
                     platter.files.entry(*file).or_default().push(change);
                 }
                 Happened::Create { .. }
@@ -282,11 +283,8 @@ mod tests {
 
     #[test]
     fn a_renamed_folder_keeps_its_files_once_its_parent_is_synced() {
-        let mut happened = vec![
-            Happened::Folder { path: "/r/v".into() },
-            create("/r/v/db", 0),
-            write(0, 0, b"x"),
-        ];
+        let mut happened =
+            vec![Happened::Folder { path: "/r/v".into() }, create("/r/v/db", 0), write(0, 0, b"x")];
         happened.extend(sync(1, Synced::File(0), true));
         happened.push(Happened::Rename { from: "/r/v".into(), to: "/r/w".into() });
         assert_eq!(laid_out(happened.clone(), &mut Fate::AllLost), BTreeMap::new());

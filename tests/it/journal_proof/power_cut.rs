@@ -36,7 +36,7 @@ impl Life {
         let place = Home::in_memory();
         let disk = place.path().join("disk");
         Platter::at(&self.recording, instant).lay_out(fate, &self.root, &disk);
-        let found = Aftermath::of(&disk.join("journal")).await?;
+        let found = Aftermath::of(&disk).await?;
         if !found.alarms.is_empty() {
             return Err(format!("a cut is no damage: {:?}", found.alarms));
         }
@@ -47,9 +47,7 @@ impl Life {
 
     /// An instant at which something had been acknowledged.
     fn instant(&self, rng: &mut fastrand::Rng) -> usize {
-        let is_ack = |happened: &Happened| {
-            matches!(happened, Happened::Sent { data } if data.starts_with(b"{\"ok\":true"))
-        };
+        let is_ack = |happened: &Happened| matches!(happened, Happened::Sent { data } if data.starts_with(b"{\"ok\":true"));
         let first = self.recording.happened.iter().position(is_ack).unwrap();
         rng.usize(first + 1..=self.recording.happened.len())
     }
@@ -59,7 +57,8 @@ impl Life {
     }
 
     fn folders_named(&self, begin: &str) -> usize {
-        let is_named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin));
+        let is_named =
+            |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(begin));
         self.count(|happened| match happened {
             Happened::Folder { path } => is_named(path),
             Happened::Rename { to, .. } => is_named(to),
@@ -113,11 +112,16 @@ async fn live(shim: &DiskShim, name: &str, trouble: Trouble, polar_takes: bool) 
 fn assert_nothing_escaped(life: &Life, trouble: Trouble) {
     let place = tempfile::tempdir().unwrap();
     let disk = place.path().join("disk");
-    Platter::at(&life.recording, life.recording.happened.len()).lay_out(&mut Fate::AllKept, &life.root, &disk);
+    Platter::at(&life.recording, life.recording.happened.len()).lay_out(
+        &mut Fate::AllKept,
+        &life.root,
+        &disk,
+    );
     let (recorded, real) = (files_below(&disk), files_below(&life.root));
     assert_eq!(recorded, real, "{trouble:?}: other files are there than were recorded");
     for name in real {
-        let (recorded, real) = (fs::read(disk.join(&name)).unwrap(), fs::read(life.root.join(&name)).unwrap());
+        let (recorded, real) =
+            (fs::read(disk.join(&name)).unwrap(), fs::read(life.root.join(&name)).unwrap());
         assert!(recorded == real, "{trouble:?}: {} holds other bytes than were recorded", name.display());
     }
 }
@@ -169,7 +173,10 @@ async fn a_power_cut_that_drops_tears_and_reorders_what_was_not_synced_loses_no_
             }
         }
     }
-    println!("{cuts} power cuts with unsynced writes dropped, torn and reordered: {} with a fault", faults.len());
+    println!(
+        "{cuts} power cuts with unsynced writes dropped, torn and reordered: {} with a fault",
+        faults.len()
+    );
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 

@@ -39,15 +39,8 @@ pub(crate) struct Failure {
 }
 
 /// The operations that can be made to fail, by the kinds of `disk_shim.c`.
-const OPERATIONS: [(u8, &str); 7] = [
-    (1, "create"),
-    (2, "mkdir"),
-    (3, "write"),
-    (4, "truncate"),
-    (5, "rename"),
-    (6, "remove"),
-    (7, "sync"),
-];
+const OPERATIONS: [(u8, &str); 7] =
+    [(1, "create"), (2, "mkdir"), (3, "write"), (4, "truncate"), (5, "rename"), (6, "remove"), (7, "sync")];
 
 /// All that happened.
 #[derive(Debug, Default)]
@@ -78,9 +71,7 @@ impl Recording {
                 2 => Happened::Folder { path },
                 3 => Happened::Write { file: files.number(inode), at, data: data.to_vec() },
                 4 => Happened::Truncate { file: files.number(inode), len: at },
-                5 => {
-                    Happened::Rename { from: path, to: PathBuf::from(str::from_utf8(data).unwrap()) }
-                }
+                5 => Happened::Rename { from: path, to: PathBuf::from(str::from_utf8(data).unwrap()) },
                 6 => Happened::Remove { path },
                 7 => Happened::SyncBegun { sync: at },
                 8 => {
@@ -177,7 +168,11 @@ impl Told {
             let Some(len) = memchr::memchr(b'"', &data[begin..]) else { return };
             let id = str::from_utf8(&data[begin..begin + len]).unwrap().to_owned();
             let is_ack = data[..at].ends_with(ACK);
-            if is_ack { self.acked.insert(id) } else { self.sent_to_polar.insert(id) };
+            if is_ack {
+                self.acked.insert(id)
+            } else {
+                self.sent_to_polar.insert(id)
+            };
             from = begin + len;
         }
     }
