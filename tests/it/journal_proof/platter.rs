@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::recording::{FileNumber, Happened, Recording, Synced};
 
-const SECTOR_BYTES: usize = 512;
+const SECTOR_BYTES: u64 = 512;
 
 /// How the disk treats what no sync has covered.
 #[derive(Clone, Debug)]
@@ -195,7 +195,7 @@ fn lay(file: &fs::File, change: &Happened, kept: Kept, fate: &mut Fate) {
             let mut at = *at;
             let mut rest = data.as_slice();
             while !rest.is_empty() {
-                let to_edge = SECTOR_BYTES - (at as usize % SECTOR_BYTES);
+                let to_edge = usize::try_from(SECTOR_BYTES - at % SECTOR_BYTES).unwrap();
                 let (sector, after) = rest.split_at(to_edge.min(rest.len()));
                 if fate.of_sector() {
                     file.write_all_at(sector, at).unwrap();
@@ -294,10 +294,11 @@ mod tests {
 
     #[test]
     fn an_unsynced_write_is_torn_at_sectors() {
+        const SEVENS: usize = 2_048;
         let happened = || {
             let mut happened = vec![create("/r/a", 0)];
             happened.extend(sync_folder(1));
-            happened.push(write(0, 256, &[7; 4 * SECTOR_BYTES]));
+            happened.push(write(0, 256, &[7; SEVENS]));
             happened
         };
         let mut seen_torn = false;
@@ -305,7 +306,7 @@ mod tests {
             let mut fate = Fate::AnyWay(fastrand::Rng::with_seed(seed));
             let laid = laid_out(happened(), &mut fate).remove("a").unwrap();
             let sevens = laid.iter().filter(|byte| **byte == 7).count();
-            seen_torn |= sevens > 0 && sevens < 4 * SECTOR_BYTES;
+            seen_torn |= sevens > 0 && sevens < SEVENS;
         }
         assert!(seen_torn);
     }
