@@ -11,6 +11,8 @@ pub mod config;
 pub mod daemon;
 pub mod delivery;
 pub mod event;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod health;
 pub mod intake;
 pub mod journal;

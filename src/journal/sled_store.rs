@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::frame::RowName;
@@ -29,6 +31,8 @@ pub(super) const QUARANTINE: &str = "quarantine";
 #[derive(Debug)]
 pub(super) struct SledStore {
     folder: PathBuf,
+    /// Whether the disk failed while a volume was closed: none is opened any more.
+    failed: Arc<AtomicBool>,
 }
 
 impl SledStore {
@@ -50,7 +54,7 @@ impl SledStore {
                 }
             }
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), failed: Arc::default() })
     }
 
     fn row_folder(&self, row: RowName) -> PathBuf {
@@ -74,11 +78,15 @@ impl SledStore {
             .flush_every_ms(None);
         let began = Instant::now();
         loop {
+            if self.failed.load(Ordering::SeqCst) {
+                return Err(StoreError::Io("the disk failed when a volume was closed".to_owned()));
+            }
             match config.open() {
                 Ok(db) => {
                     // sled never syncs it; half of it on disk after a power cut would pass for a damaged volume.
                     File::open(path.join("conf"))?.sync_all()?;
-                    return Ok(SledVolume { id, path, db: Some(db), _garbage: Garbage });
+                    let failed = Arc::clone(&self.failed);
+                    return Ok(SledVolume { id, path, db: Some(db), failed, _garbage: Garbage });
                 }
                 // The folder is ours alone: it is our own last use of the volume, not quite let go by sled's threads.
                 Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
@@ -230,6 +238,8 @@ pub(super) struct SledVolume {
     path: PathBuf,
     /// There until the volume is dropped.
     db: Option<sled::Db>,
+    /// The store's.
+    failed: Arc<AtomicBool>,
     /// After the database: dropped in this order.
     _garbage: Garbage,
 }
@@ -254,7 +264,9 @@ impl Drop for SledVolume {
         let Some(db) = self.db.take() else { return };
         if let Err(error) = synced {
             tracing::error!(volume = %self.id, %error, "a volume could not be synced when it was closed");
-            // Never let go, so that sled does not try it once more. The process is about to end.
+            // Never let go, so that sled does not try it once more. All that counts had been synced before, but the
+            // volume can't be opened again in this life.
+            self.failed.store(true, Ordering::SeqCst);
             std::mem::forget(db);
         } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
             tracing::error!(volume = %self.id, "sled panicked when a volume was closed; all of it had been synced");

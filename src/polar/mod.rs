@@ -7,6 +7,8 @@ mod authorities;
 mod base_url;
 mod credentials;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod http_client;
 mod ingest;
 mod polar_client;

@@ -26,6 +26,7 @@ pub(crate) struct Promises {
 pub(crate) struct Senders {
     pub(crate) promises: Arc<Promises>,
     stop: Arc<AtomicBool>,
+    pause: Arc<AtomicBool>,
     tasks: JoinSet<()>,
     socket: PathBuf,
     started: u64,
@@ -39,6 +40,7 @@ impl Senders {
         Self {
             promises: Arc::default(),
             stop: Arc::default(),
+            pause: Arc::default(),
             tasks: JoinSet::new(),
             socket: socket.to_owned(),
             started: 0,
@@ -90,6 +92,11 @@ impl Senders {
         self
     }
 
+    /// Lets all senders rest after what they have just sent, or go on.
+    pub(crate) fn pause(&self, rests: bool) {
+        self.pause.store(rests, Ordering::Relaxed);
+    }
+
     /// Stops all senders once their last answers are in.
     pub(crate) async fn stop(mut self) -> Arc<Promises> {
         self.stop.store(true, Ordering::Relaxed);
@@ -106,6 +113,7 @@ impl Senders {
             socket: self.socket.clone(),
             promises: Arc::clone(&self.promises),
             stop: Arc::clone(&self.stop),
+            pause: Arc::clone(&self.pause),
             pace: self.pace,
             noise_chars: self.noise_chars,
             number: 0,
@@ -119,6 +127,7 @@ struct App {
     socket: PathBuf,
     promises: Arc<Promises>,
     stop: Arc<AtomicBool>,
+    pause: Arc<AtomicBool>,
     pace: Duration,
     noise_chars: usize,
     /// Of its next event.
@@ -148,6 +157,13 @@ const NOISE_CHARS_MAX: usize = 500;
 impl App {
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
+    }
+
+    async fn rest(&self) {
+        tokio::time::sleep(self.pace).await;
+        while self.pause.load(Ordering::Relaxed) && self.goes_on() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// The next `count` events: their ids and their lines.
@@ -180,7 +196,7 @@ impl App {
                 }
             }
             self.promises.waits.lock().unwrap().push((sent, sent.elapsed()));
-            tokio::time::sleep(self.pace).await;
+            self.rest().await;
         }
         Ok(())
     }
@@ -198,7 +214,7 @@ impl App {
             self.number += 20;
             stream.write_all(lines.as_bytes()).await?;
             self.promises.unacked_sent.fetch_add(20, Ordering::Relaxed);
-            tokio::time::sleep(self.pace).await;
+            self.rest().await;
         }
         Ok(())
     }
@@ -229,7 +245,7 @@ impl App {
                 return Ok(());
             }
             self.promises.waits.lock().unwrap().push((sent, sent.elapsed()));
-            tokio::time::sleep(self.pace).await;
+            self.rest().await;
         }
         Ok(())
     }

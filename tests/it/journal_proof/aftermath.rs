@@ -1,6 +1,7 @@
 //! What a journal still has after the harm: opened as a start opens it, and read to its end.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use sledge::clock::Clock;
@@ -15,8 +16,8 @@ pub(crate) struct Aftermath {
     pub(crate) pending: BTreeSet<String>,
     /// The ids of those given up.
     pub(crate) dead: BTreeSet<String>,
-    /// What a person was told of how the journal was found.
-    pub(crate) alarms: Vec<String>,
+    /// Whether a volume was put into quarantine and made anew of what lay in it.
+    pub(crate) salvaged: bool,
 }
 
 impl Aftermath {
@@ -28,7 +29,7 @@ impl Aftermath {
         let settings = Settings { ballast_bytes: 0, ..Settings::in_folder(folder.to_owned()) };
         let opened = Journal::open(&settings, Clock::system(), Metrics::new().unwrap());
         let mut journal = opened.map_err(|error| error.to_string())?;
-        let mut found = Self { alarms: journal.alarms().to_vec(), ..Self::default() };
+        let mut found = Self::default();
         let mut consumer = journal.take_consumer().unwrap();
         for lane in Lane::ALL {
             loop {
@@ -47,7 +48,13 @@ impl Aftermath {
         found.dead.extend(letters.iter().map(|kept| id_of(kept.letter.event.as_bytes())));
         drop(consumer);
         journal.close().await.unwrap();
+        found.salvaged = Self::has_quarantine(folder);
         Ok(found)
+    }
+
+    /// Whether a volume of this journal lies in quarantine.
+    pub(crate) fn has_quarantine(folder: &Path) -> bool {
+        fs::read_dir(folder.join("quarantine")).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// Those of `ids` that are neither owed nor given up any more.

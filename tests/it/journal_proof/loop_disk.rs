@@ -38,7 +38,8 @@ impl Drop for Mounted {
         let begun = Instant::now();
         while let Err(error) = run(Command::new("umount").arg(&self.place)) {
             if begun.elapsed() > PATIENCE {
-                println!("{} stays mounted: {error}", self.place.display());
+                println!("{} is still in use: {error}", self.place.display());
+                drop(run(Command::new("umount").arg("--lazy").arg(&self.place)));
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -49,7 +50,8 @@ impl Drop for Mounted {
 /// Makes an ext4 of this size in a file that takes only what is written to it.
 pub(crate) fn make_ext4(image: &Path, bytes: u64) {
     File::create(image).unwrap().set_len(bytes).unwrap();
-    run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(image)).unwrap();
+    // Without room that only root may use: who runs the tests does not matter then.
+    run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(image)).unwrap();
 }
 
 /// Room for images, in memory where the system offers that.
@@ -75,6 +77,39 @@ pub(crate) fn can_mount() -> bool {
             tool::say_skipped(&format!("no file can be mounted here: {error}"));
             false
         }
+    }
+}
+
+/// A file system of a fixed size: an ext4 where files can be mounted, else one in memory.
+#[derive(Debug)]
+pub(crate) struct SmallDisk {
+    // Unmounted before its folder goes.
+    mounted: Mounted,
+    _folder: TempDir,
+}
+
+impl SmallDisk {
+    /// A disk of this size mounted in `place`; `None`, said aloud, where nothing can be mounted.
+    pub(crate) fn mount(bytes: u64, place: &Path) -> Option<Self> {
+        let folder = folder_for_images();
+        if can_mount() {
+            let image = folder.path().join("small.img");
+            make_ext4(&image, bytes);
+            return Some(Self { mounted: Mounted::of(&image, place).unwrap(), _folder: folder });
+        }
+        std::fs::create_dir_all(place).unwrap();
+        let size = format!("size={bytes}");
+        match run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(place)) {
+            Ok(()) => Some(Self { mounted: Mounted { place: place.to_owned() }, _folder: folder }),
+            Err(error) => {
+                tool::say_skipped(&format!("no disk of a fixed size can be had here: {error}"));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn place(&self) -> &Path {
+        self.mounted.place()
     }
 }
 

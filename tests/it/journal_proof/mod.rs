@@ -4,6 +4,8 @@
 mod aftermath;
 mod crash_images;
 mod disk_shim;
+mod frozen;
+mod full_disk;
 mod loop_disk;
 mod nth_io;
 mod platter;
