@@ -8,7 +8,7 @@ use super::frame::RowName;
 use super::store::{Entry, Store, StoreError, Volume, VolumeId};
 
 /// Volumes in memory. Clones share the disk; each is of the life it was made in, and dies with the power.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct MemoryStore {
     disk: Arc<Mutex<Disk>>,
     epoch: u64,
@@ -17,12 +17,6 @@ pub(super) struct MemoryStore {
 impl Clone for MemoryStore {
     fn clone(&self) -> Self {
         Self { epoch: self.lock().epoch, disk: Arc::clone(&self.disk) }
-    }
-}
-
-impl Default for MemoryStore {
-    fn default() -> Self {
-        Self { disk: Arc::default(), epoch: 0 }
     }
 }
 
