@@ -161,7 +161,13 @@ impl Doctor {
         if report.has(Code::TokenMissing) {
             return report.not_made("Polar", "there is no token");
         }
-        let token = TokenSeen::look(&config.polar.token);
+        let token = TokenSeen::look(&config.polar.token, &config.data_dir);
+        if token.is_for_others() {
+            return report.not_made(
+                "token, and Polar",
+                "this user may not read the token; run it as the user sledge runs as",
+            );
+        }
         report.made("token", token::judge(&token));
         if !token.is_usable() {
             return report.not_made("Polar", "there is no token");
@@ -174,28 +180,44 @@ impl Doctor {
         let limit = config.delivery.requests_per_minute;
         report.made("budget", running::judge_budget(&seen.reply, running, limit));
         if !seen.is_reached() {
-            report.not_made("organization", "Polar does not answer to the token");
             return report.not_made("meters", "Polar does not answer to the token");
         }
-        let organizations =
-            Organizations::look(&config.polar, &self.caller, self.wishes.organization.as_deref()).await;
-        report.either("organization", match &organizations {
-            Organizations { daemons: None, .. } => Err("the token's organization shows nothing that would tell which it is".to_owned()),
-            Organizations { meant: None, .. } => Err("nothing says which organization is meant; name it with --organization, or set POLAR_ACCESS_TOKEN to a token of it".to_owned()),
-            known => Ok(reach::judge_organizations(known)),
-        });
+        if self.wishes.organization.is_some() || !self.is_callers_the_daemons(&config.polar) {
+            self.organizations(&config.polar, report).await;
+        }
         sent.extend(self.wishes.grant.iter().map(|(event, property)| Sent::grant(event, property)));
         let meters = self.meters(&config.polar).await;
         report.either("meters", meters.map(|all| meters::judge(&all, &sent)));
     }
 
+    /// Whether whoever asks has no token of their own.
+    fn is_callers_the_daemons(&self, polar: &Settings) -> bool {
+        self.caller == TokenSource::None || self.caller == polar.token
+    }
+
+    async fn organizations(&self, polar: &Settings, report: &mut Report) {
+        let organizations =
+            Organizations::look(polar, &self.caller, self.wishes.organization.as_deref()).await;
+        report.either(
+            "organization",
+            match &organizations {
+                Organizations { daemons: None, .. } => {
+                    Err("the token's organization shows nothing that would tell which it is".to_owned())
+                }
+                Organizations { meant: None, .. } => {
+                    Err("the organization of your own token shows nothing that would tell which it is"
+                        .to_owned())
+                }
+                known => Ok(reach::judge_organizations(known)),
+            },
+        );
+    }
+
     /// The meters, by whichever token may see them.
     async fn meters(&self, polar: &Settings) -> Result<Meters, String> {
         let mut why = String::new();
-        for token in [&self.caller, &polar.token] {
-            if *token == TokenSource::None && polar.token != TokenSource::None {
-                continue;
-            }
+        let own = Some(&self.caller).filter(|_| !self.is_callers_the_daemons(polar));
+        for token in own.into_iter().chain([&polar.token]) {
             let settings = Settings { token: token.clone(), ..within_patience(polar) };
             let api = Api::new(&settings).map_err(|error| error.to_string())?;
             match api.meters().await {

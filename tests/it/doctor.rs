@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sledge::doctor::Code;
-use sledge::simulator::{Aggregation, Change, NewMeter, RateLimit, Scripted};
-use tokio::net::TcpStream;
+use sledge::simulator::{Aggregation, Change, NewMeter, RateLimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run, sledge};
@@ -261,22 +263,34 @@ async fn a_version_that_polar_does_not_know_is_told_from_a_wrong_address() {
     assert_finds(doctor(&Home::new(), &elsewhere), &[Code::PolarAddressWrong]).await;
 }
 
+/// Something that answers every request with a page of its own, as a login page or a proxy does.
+async fn page(status: u16) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = "<html>Please log in</html>";
+    let answer = format!(
+        "HTTP/1.1 {status} Page\r\ncontent-type: text/html\r\nlocation: http://login.example/\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            // Whoever hangs up early gets no page.
+            if stream.read(&mut head).await.is_ok() {
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        }
+    });
+    (url, serving)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_answers_in_polars_place_is_found() {
-    let polar = FakePolar::start().await;
-    let page = |status: u16| Scripted {
-        status: Some(status),
-        headers: [
-            ("content-type".to_owned(), "text/html".to_owned()),
-            ("location".to_owned(), "http://login.example/".to_owned()),
-        ]
-        .into(),
-        body: Some("<html>Please log in</html>".to_owned()),
-        ..Scripted::default()
-    };
-    for status in [200, 302, 405, 407] {
-        polar.simulator.script([page(status)]);
-        assert_finds(doctor(&Home::new(), &polar.url()), &[Code::ProxyInTheWay]).await;
+    for status in [200, 302, 403, 405, 407, 511] {
+        let (url, _serving) = page(status).await;
+        let expected = if status == 511 { Code::PolarUnreachable } else { Code::ProxyInTheWay };
+        assert_finds(doctor(&Home::new(), &url), &[expected]).await;
     }
 }
 
