@@ -97,23 +97,28 @@ impl Doctor {
         let mut report = Report::default();
         let Some(config) = self.configuration(&mut report) else { return report };
         let running = Running::look(&config).await;
-        self.socket(&config, &mut report);
         let at_admin_address = Running::at_admin_address(&config).await;
         let owners = Owners::look(&config, at_admin_address.as_ref());
         report.made("one daemon", running::judge_owners(&owners, &config));
-        match &running {
-            Some(running) => report.made("daemon", running::judge(running)),
-            None if owners.journal.is_some() => report.not_made(
-                "daemon",
-                format!(
-                    "{} can't be asked: run this as the user sledge runs as",
-                    config.admin_socket.display()
-                ),
-            ),
-            None => report.not_made("daemon", "no sledge runs here"),
-        }
+        self.socket(&config, owners.socket.is_some(), &mut report);
+        // One that can't be asked may run: its journal is not read as if nobody wrote to it.
+        let may_run = !matches!(running, Ok(None)) || owners.journal.is_some();
+        let running = match running {
+            Ok(Some(running)) => {
+                report.made("daemon", running::judge(&running));
+                Some(running)
+            }
+            Ok(None) => {
+                report.not_made("daemon", "no sledge runs here");
+                None
+            }
+            Err(why) => {
+                report.not_made("daemon", why);
+                None
+            }
+        };
         disks(&config, &mut report).await;
-        let sent = kept(&config, running.is_some() || owners.journal.is_some(), &mut report).await;
+        let sent = kept(&config, may_run, &mut report).await;
         self.polar(&config, running.as_ref(), sent, &mut report).await;
         report
     }
@@ -137,13 +142,13 @@ impl Doctor {
         }
     }
 
-    fn socket(&self, config: &Config, report: &mut Report) {
+    fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {
         let user = self.wishes.uid.map(|uid| User::of(uid, &self.wishes.gids));
         let seen = SocketSeen::look(&config.socket, user);
         match &seen.answers {
             Answers::NotKnown(why) if seen.way_not_seen().is_some() => report.not_made("socket", why.clone()),
             Answers::Somebody | Answers::Nobody | Answers::NotThere | Answers::NotKnown(_) => {
-                report.made("socket", socket::judge(&seen));
+                report.made("socket", socket::judge(&seen, is_served));
             }
         }
         if let Some(why) = seen.way_not_seen() {
@@ -245,9 +250,9 @@ async fn disks(config: &Config, report: &mut Report) {
 }
 
 /// Looks into the journal; the events that lie in it.
-async fn kept(config: &Config, is_running: bool, report: &mut Report) -> Vec<Sent> {
+async fn kept(config: &Config, may_run: bool, report: &mut Report) -> Vec<Sent> {
     let folder = config.journal.folder.clone();
-    let look = tokio::task::spawn_blocking(move || JournalSeen::look(&folder, is_running));
+    let look = tokio::task::spawn_blocking(move || JournalSeen::look(&folder, may_run));
     match tokio::time::timeout(JOURNAL_PATIENCE, look).await {
         Ok(Ok(Ok(seen))) => {
             report.made("journal", journal::judge(&seen));

@@ -397,6 +397,13 @@ async fn a_socket_that_a_dead_sledge_left_is_found_and_told_as_the_page_has_it()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_whose_file_was_removed_under_a_living_sledge_is_found() {
+    let (polar, home, _sledge) = with_sent(api_calls(), &USE).await;
+    fs::remove_file(home.socket()).unwrap();
+    assert_finds(doctor(&home, &polar.url()), &[Code::SocketMissing]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_in_memory_is_found() {
     if !Path::new("/dev/shm").is_dir() {
         return;
@@ -407,26 +414,33 @@ async fn a_journal_in_memory_is_found() {
     assert_finds(doctor(&home, &polar.url()), &[Code::JournalInMemory]).await;
 }
 
+/// `sledge doctor` in a mount namespace of its own, after this was done there.
+fn doctor_after_mounting(home: &Home, polar: &FakePolar, mount: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let mount = format!("{mount} && exec \"$@\"");
+    command.args(["--mount", "sh", "-ec", &mount, "sh", env!("CARGO_BIN_EXE_sledge")]);
+    command.args(words(home, &polar.url())).env_clear();
+    command.env("POLAR_ACCESS_TOKEN", TOKEN).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    command
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_in_an_empty_dir_is_found() {
+async fn a_journal_in_an_empty_dir_or_in_a_containers_layer_is_found() {
     if !tool::is_there("unshare", &["--mount", "true"]) {
         return;
     }
     let polar = FakePolar::start().await;
     let home = Home::new();
-    let volume = home.path().join("pods/1f/volumes/kubernetes.io~empty-dir/data");
-    fs::create_dir_all(&volume).unwrap();
-    fs::create_dir(home.path().join("data")).unwrap();
-    let mounted = format!(
-        "mount --bind '{}' '{}' && exec \"$@\"",
-        volume.display(),
-        home.path().join("data").display()
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-ec", &mounted, "sh", env!("CARGO_BIN_EXE_sledge")]);
-    command.args(words(&home, &polar.url())).env_clear();
-    command.env("POLAR_ACCESS_TOKEN", TOKEN).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
-    assert_finds(command, &[Code::JournalInEmptyDir]).await;
+    let at = |path: &str| home.path().join(path).display().to_string();
+    let volume = at("pods/1f/volumes/kubernetes.io~empty-dir/data");
+    for folder in [&volume, &at("data"), &at("lower"), &at("upper"), &at("work")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let bind = format!("mount --bind '{volume}' '{}'", at("data"));
+    assert_finds(doctor_after_mounting(&home, &polar, &bind), &[Code::JournalInEmptyDir]).await;
+    let layers = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let overlay = format!("mount -t overlay overlay -o '{layers}' '{}'", at("data"));
+    assert_finds(doctor_after_mounting(&home, &polar, &overlay), &[Code::JournalInContainer]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
