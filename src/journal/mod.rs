@@ -16,6 +16,8 @@ mod dead_limit;
 mod decimal;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod high_water;
 mod inbox;
 mod janitor;
@@ -27,6 +29,8 @@ mod letter_order;
 mod letters_tests;
 #[cfg(test)]
 mod memory_store;
+#[cfg(test)]
+mod model_tests;
 mod open_volume;
 mod pending_units;
 mod requeue;
@@ -49,7 +53,8 @@ mod tests;
 mod units_watch;
 mod visit;
 mod volume_index;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]
 mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
@@ -67,5 +72,5 @@ pub use sample::{quarantined, sample};
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, SettledRun, Settlement};
 pub use source::Source;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use writer_by_hand::WriterByHand;

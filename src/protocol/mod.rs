@@ -5,6 +5,8 @@ mod acks;
 mod fault;
 mod fault_code;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod hello;
 mod http_reply;
 mod ingest_body;

@@ -25,6 +25,7 @@ mod first_minute;
 mod forward;
 mod guide;
 mod isolation;
+mod journal_proof;
 mod listeners;
 mod one_command;
 mod outages;
