@@ -24,7 +24,9 @@ use super::resend::Resend;
 use super::retry_policy::RetryPolicy;
 use super::set_aside::{Early, SetAside};
 use super::settings::Settings;
+use super::size_limit::SizeLimit;
 use super::unsettled::Unsettled;
+use super::weather::Weather;
 use crate::clock::Clock;
 use crate::event::{Lane, UnixMillis};
 use crate::health::{Latch, State};
@@ -56,12 +58,20 @@ pub struct Delivery<J, P> {
     pub(super) unsettled: Unsettled,
     pub(super) gate: Gate,
     pub(super) budget: Budget,
+    pub(super) size: SizeLimit,
+    pub(super) weather: Weather,
     pub(super) skew: ClockSkew,
     pub(super) tally: Tally,
     pub(super) token_changed: Option<Instant>,
     pub(super) draining: Option<Draining>,
     /// Requests that were sent while it was unknown whether Polar works.
     pub(super) probes: u64,
+    /// Those of fresh events among them, since Polar last took events.
+    pub(super) fresh_probes: u32,
+    /// Suspected batches that failed one after the other, with no other answer between.
+    pub(super) failed_pieces: u32,
+    /// Requests since the last one with a suspected batch.
+    pub(super) others_in_turn: u32,
     latch: Latch,
     handle: DeliveryHandle,
     token_fault: Option<TokenError>,
@@ -115,6 +125,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             RetryPolicy { interval: settings.retry_interval, interval_max: settings.retry_interval_max };
         Self {
             batcher: Batcher::new(settings.batch_events_max, settings.batch_bytes_max),
+            size: SizeLimit::new(settings.batch_events_max, settings.batch_bytes_max),
+            weather: Weather::default(),
             gate: Gate::new(policy, settings.slow_probe),
             budget: Budget::new(settings.requests_per_minute, Instant::now()),
             tally: Tally { begun: clock.now(), ..Tally::default() },
@@ -127,6 +139,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             token_changed: None,
             draining: None,
             probes: 0,
+            fresh_probes: 0,
+            failed_pieces: 0,
+            others_in_turn: 0,
             handle: DeliveryHandle::default(),
             token_fault: None,
             token_looked_for: Instant::now(),
@@ -188,7 +203,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let settings = settings.within_polars_limits();
         self.policy =
             RetryPolicy { interval: settings.retry_interval, interval_max: settings.retry_interval_max };
-        self.batcher.limit_to(settings.batch_events_max, settings.batch_bytes_max);
+        self.size.limit_to(settings.batch_events_max, settings.batch_bytes_max);
         self.gate.change_pace(self.policy, settings.slow_probe);
         self.budget.limit_to(settings.requests_per_minute, Instant::now());
         self.settings = settings;
@@ -204,6 +219,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         loop {
             let now = Instant::now();
+            let (events_max, bytes_max) = self.size.now(now);
+            self.batcher.limit_to(events_max, bytes_max);
             self.release_due(now);
             self.top_up(now).await?;
             match self.departure(now, in_flight.len()) {
@@ -274,7 +291,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// only other events can tell then whether it is to blame itself, and it must not keep them out for ever.
     fn wants(&self, lane: Lane) -> bool {
         let is_all_suspect =
-            self.batcher.is_empty() && !self.resend.is_empty() && self.resend.are_all_suspects();
+            self.batcher.is_empty() && !self.resend.is_empty() && self.resend.have_all_failed();
         let reserve = if is_all_suspect { self.settings.batch_bytes_max } else { 0 };
         !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane) + reserve
     }
@@ -343,7 +360,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// Tells the latch and the metrics how delivery is doing, when that has changed.
     fn report(&mut self) {
-        self.metrics.budget(self.budget.rate().unwrap_or(f64::INFINITY));
+        self.metrics.budget(self.budget.rate(Instant::now()).unwrap_or(f64::INFINITY));
         let mut holds: HashSet<HoldReason> = self.gate.held().into_iter().collect();
         if self.polar.lacks_token() {
             holds.insert(HoldReason::NoToken);

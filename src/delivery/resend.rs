@@ -13,6 +13,27 @@ const LONE_FAILURES_MAX: usize = 4;
 const FAILURES_MIN: u32 = 6;
 const FAILURES_OF_A_PIECE_MIN: u32 = 3;
 
+/// Which batches are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those that are suspected of their failures.
+    Suspected,
+    /// All others.
+    Unsuspected,
+    /// Those of the others that carry grants.
+    UnsuspectedGrants,
+}
+
+impl Kind {
+    fn includes(self, batch: &Batch) -> bool {
+        match self {
+            Self::Suspected => batch.history.is_piece,
+            Self::Unsuspected => !batch.history.is_piece,
+            Self::UnsuspectedGrants => !batch.history.is_piece && batch.has_grants(),
+        }
+    }
+}
+
 /// The batches that wait to be sent again, in the order they came to wait.
 #[derive(Debug, Default)]
 pub(super) struct Resend {
@@ -51,16 +72,27 @@ impl Resend {
         self.batches.iter().any(|batch| batch.history.mismatches > 1)
     }
 
-    /// Whether each of them failed in a way that may be its own fault, so that none is a good probe.
-    pub(super) fn are_all_suspects(&self) -> bool {
-        self.batches.iter().all(|batch| batch.history.failures > 0)
+    /// How many of them are not suspected of their failures.
+    pub(super) fn unsuspected(&self) -> usize {
+        self.batches.iter().filter(|batch| Kind::Unsuspected.includes(batch)).count()
     }
 
-    /// The first batch whose time has come, one with grants before all others.
-    pub(super) fn take_ready(&mut self, now: Instant, only_with_grants: bool) -> Option<Batch> {
-        let ready = |batch: &Batch| batch.history.not_before.is_none_or(|instant| instant <= now);
-        let with_grants = self.batches.iter().position(|batch| ready(batch) && batch.has_grants());
-        let any = || if only_with_grants { None } else { self.batches.iter().position(ready) };
+    /// Whether each of them failed in a way that may be its own fault, so that none is a good probe. What is suspected
+    /// is none in any case.
+    pub(super) fn have_all_failed(&self) -> bool {
+        self.batches.iter().all(|batch| batch.history.is_piece || batch.history.failures > 0)
+    }
+
+    /// Whether the time of such a batch has come.
+    pub(super) fn has_ready(&self, now: Instant, kind: Kind) -> bool {
+        self.batches.iter().any(|batch| batch.is_ready(now) && kind.includes(batch))
+    }
+
+    /// The first batch of this kind whose time has come, one with grants before all others.
+    pub(super) fn take_ready(&mut self, now: Instant, kind: Kind) -> Option<Batch> {
+        let is_meant = |batch: &Batch| batch.is_ready(now) && kind.includes(batch);
+        let with_grants = self.batches.iter().position(|batch| is_meant(batch) && batch.has_grants());
+        let any = || self.batches.iter().position(is_meant);
         self.batches.remove(with_grants.or_else(any)?)
     }
 
@@ -105,6 +137,10 @@ impl Batch {
         self.history.failures.saturating_add(more) >= enough
     }
 
+    fn is_ready(&self, now: Instant) -> bool {
+        self.history.not_before.is_none_or(|instant| instant <= now)
+    }
+
     /// From when it may serve as a probe.
     fn probe_from(&self) -> Option<Instant> {
         self.history.not_before.filter(|_| self.history.mismatches > 1)
@@ -132,9 +168,10 @@ mod tests {
         resend.push(batch(Lane::Usage, 1, 1));
         resend.push(waiting);
         resend.push(batch(Lane::Grants, 9, 1));
-        assert_eq!(resend.take_ready(now, true).unwrap().runs()[0].block.id().seq, 9);
-        assert!(resend.take_ready(now, true).is_none());
-        assert!(!resend.take_ready(now, false).unwrap().has_grants());
+        assert_eq!(resend.take_ready(now, Kind::Unsuspected).unwrap().runs()[0].block.id().seq, 9);
+        assert!(!resend.has_ready(now, Kind::UnsuspectedGrants));
+        assert!(!resend.take_ready(now, Kind::Unsuspected).unwrap().has_grants());
+        assert!(resend.take_ready(now, Kind::Unsuspected).is_none());
         assert_eq!(resend.next_at(now, false), Some(now + Duration::from_secs(1)));
         assert_eq!(resend.next_at(now, true), Some(now));
     }
