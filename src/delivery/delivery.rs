@@ -372,12 +372,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
             self.token_fault.as_ref().map_or(words.clone(), |fault| format!("{words} ({fault})"))
         });
-        let trouble = explained.or_else(|| {
-            let (fault, failures) = self.gate.failing()?;
-            Some(format!(
-                "Polar does not take events: {fault} ({failures} in a row); they are kept, and sent once it does"
-            ))
-        });
+        let trouble = explained.or_else(|| self.describe_failures());
         let news = Some((trouble, holds));
         if news == self.reported {
             return;
@@ -389,6 +384,23 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.latch.set(trouble.clone().map_or(State::Ready, State::Degraded));
         }
         self.reported = news;
+    }
+
+    /// What fails now and what becomes of the events, when something does.
+    fn describe_failures(&self) -> Option<String> {
+        let suspected = self.resend.suspected_events();
+        match (self.gate.failing(), suspected) {
+            (None, 0) => None,
+            (Some((fault, failures)), 0) => Some(format!(
+                "Polar does not take events: {fault} ({failures} in a row); they are kept, and sent once it does"
+            )),
+            (Some((fault, failures)), _) => Some(format!(
+                "Polar does not take events: {fault} ({failures} in a row); {suspected} of them fail in requests of their own too, but none is given up before Polar takes others, which alone would show that it works"
+            )),
+            (None, _) => Some(format!(
+                "Polar takes events but fails requests with some of these {suspected}: they are sent in ever smaller requests, and what keeps failing alone becomes a dead letter"
+            )),
+        }
     }
 
     /// Whether Polar takes nothing at present, for a reason that won't pass in moments.

@@ -77,6 +77,12 @@ impl Resend {
         self.batches.iter().filter(|batch| Kind::Unsuspected.includes(batch)).count()
     }
 
+    /// Events of the suspected batches that failed as they are.
+    pub(super) fn suspected_events(&self) -> usize {
+        let failed = |batch: &&Batch| batch.history.is_piece && batch.history.failures > 0;
+        self.batches.iter().filter(failed).map(Batch::len).sum()
+    }
+
     /// Whether each of them failed in a way that may be its own fault, so that none is a good probe. What is suspected
     /// is none in any case.
     pub(super) fn have_all_failed(&self) -> bool {

@@ -8,5 +8,6 @@ mod house;
 mod memory_journal;
 mod model;
 mod outages;
+mod poison;
 mod refusals;
 mod reloads;

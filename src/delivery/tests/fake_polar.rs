@@ -56,6 +56,10 @@ pub(super) struct World {
     pub(super) early: HashMap<String, Instant>,
     /// More events than this are too many bytes.
     pub(super) events_max: Option<usize>,
+    /// More events than this match too many meters: 500.
+    pub(super) matches_max: Option<usize>,
+    /// Until then half of all requests are answered 500, drawn by this chance.
+    pub(super) half_down: Option<(Instant, fastrand::Rng)>,
     /// How far Polar's clock is behind the daemon's, and the daemon's base: both to write `Date`.
     pub(super) date: Option<(Instant, u64)>,
     pub(super) lacks_token: bool,
@@ -137,6 +141,12 @@ impl World {
         if self.refuses_token {
             return Reply::Unauthorized;
         }
+        if let Some((until, chance)) = &mut self.half_down
+            && Instant::now() < *until
+            && chance.bool()
+        {
+            return Reply::ServerError { status: 500, retry_after: None };
+        }
         if self.events_max.is_some_and(|max| names.len() > max) {
             return Reply::TooLarge;
         }
@@ -165,7 +175,7 @@ impl World {
             }
             return invalid(detail);
         }
-        if !named_in(&self.poison).is_empty() {
+        if !named_in(&self.poison).is_empty() || self.matches_max.is_some_and(|max| names.len() > max) {
             return Reply::ServerError { status: 500, retry_after: None };
         }
         let unknown = named_in(&self.unknown_customer);

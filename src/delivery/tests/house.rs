@@ -11,7 +11,7 @@ use super::fake_polar::FakePolar;
 use super::memory_journal::MemoryJournal;
 use crate::clock::Clock;
 use crate::delivery::{Delivery, Drained, Settings};
-use crate::event::UnixMillis;
+use crate::event::{Lane, UnixMillis};
 use crate::health::{Health, State};
 use crate::journal::JournalError;
 use crate::metrics::Metrics;
@@ -91,6 +91,14 @@ impl House {
             Duration::from_secs(1)
         })
         .await
+    }
+
+    /// Appends one good event after the other, as a service does, until nothing is owed.
+    pub(super) async fn settled_beside_a_trickle(&self, pace: Duration) {
+        while self.journal.with(|books| books.pending) > 0 {
+            self.journal.append_many(Lane::Usage, NOON, 1, 1);
+            after(pace).await;
+        }
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

@@ -151,13 +151,13 @@ async fn a_poison_in_the_only_batch_there_is_does_not_keep_the_rest_back() {
                 assert!(house.begun.elapsed() < HOUR, "{poisons} poisons took {:?}", house.begun.elapsed());
                 house.journal.append_many(Lane::Usage, NOON, 1, 1);
                 after(HOUR).await;
-                house.journal.append_many(Lane::Usage, NOON, 1, 1);
-                house.journal.pending_at_most(0).await;
+                assert_eq!(house.journal.with(|books| books.dead.len()), 0, "one delivery is no proof");
+                house.settled_beside_a_trickle(MINUTE).await;
                 MINUTE
             })
             .await;
         assert_eq!(house.journal.with(|books| books.dead.len()), poison.len());
-        assert_eq!(house.inserted().len(), 1_002 - poison.len());
+        assert!(house.inserted().len() > 1_001 - poison.len());
     }
 }
 
@@ -170,12 +170,11 @@ async fn an_event_alone_that_fails_is_kept_until_another_one_proves_that_polar_w
         .run(async {
             after(24 * HOUR).await;
             assert_eq!(house.journal.with(|books| books.pending), 1, "a day of failures alone is no proof");
-            house.journal.append_many(Lane::Usage, NOON, 1, 1);
-            house.journal.pending_at_most(0).await;
+            house.settled_beside_a_trickle(MINUTE).await;
             MINUTE
         })
         .await;
-    assert_eq!(house.inserted(), ["u1"]);
+    assert!(!house.inserted().contains(&"u0".to_owned()) && house.inserted().len() >= 4);
     assert_eq!(house.journal.with(|books| books.dead[0].reason), DeadReason::Poison);
 }
 
