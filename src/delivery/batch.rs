@@ -171,6 +171,11 @@ impl Batch {
         self.runs.iter().any(is_restored)
     }
 
+    /// The seq of its first event.
+    pub(super) fn oldest_seq(&self) -> u64 {
+        self.runs.first().map_or(0, |run| run.block.id().seq + u64::from(run.positions.start))
+    }
+
     /// The body of its request, in bytes.
     #[must_use]
     pub fn body_bytes(&self) -> usize {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::batch::Batch;
+use super::clock_skew::{due_again, seconds_ahead};
 use super::consume::Consume;
 use super::delivery::{Answered, Delivery};
 use super::findings::Findings;
@@ -28,7 +29,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let reply = answer.reply;
         self.metrics.polar_request(reply.label(), answer.took);
         if let Some(date) = answer.date {
-            self.metrics.clock_skew(self.skew.observe(date, self.clock.now()));
+            self.metrics.clock_skew(seconds_ahead(date, self.clock.now()));
+            // What stands between here and Polar has a clock of its own.
+            if matches!(reply, Reply::Accepted(_) | Reply::Invalid(_)) {
+                self.clock.sync_to(date);
+            }
         }
         self.unsettled.answered(&batch, reply.status().unwrap_or(0), self.clock.now());
         if matches!(reply, Reply::Unauthorized | Reply::Forbidden) && self.has_newer_token(sent) {
@@ -92,6 +97,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         match Sign::of(reply) {
             Sign::Alive => {
                 self.fresh_probes = 0;
+                self.token_worked = true;
                 if let Some(trouble) = self.gate.proven(now) {
                     tracing::info!("Polar takes events again (it had been: {trouble})");
                 }
@@ -113,8 +119,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             Sign::Barred(reason) => {
                 if self.gate.hold(reason, now) {
-                    let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
-                    tracing::error!("delivery is held, events are kept: {words}");
+                    tracing::error!("delivery is held, events are kept: {}", self.explain(reason));
                 }
             }
         }
@@ -132,8 +137,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             Retry::WithTheOthers => self.resend.push(batch),
             Retry::Suspected { blamed } => {
+                let is_trial = batch.history.is_trial(self.tally.confirmed);
                 batch.history.failed(self.tally.confirmed, blamed);
-                let wait = self.policy.wait(batch.history.failures, None, &mut self.rng);
+                // Alone, it is tried for what that proves: nothing, until others were delivered in between.
+                let failures = match (batch.len(), is_trial) {
+                    (1, true) => batch.history.trials + 1,
+                    (1, false) => u32::MAX,
+                    _ => batch.history.failures,
+                };
+                let wait = self.policy.wait(failures, None, &mut self.rng);
                 batch.history.not_before = Some(now + wait);
                 self.resend.push(batch);
             }
@@ -180,10 +192,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     fn wait_for_time(&mut self, mut batch: Batch) {
-        self.skew.refused();
         let blocks = batch.runs().iter().map(|run| &run.block);
         let latest = blocks.map(|block| block.due().max(block.accepted())).max().unwrap_or(0);
-        let due = self.skew.due_again(latest, self.clock.now(), batch.history.early);
+        let due = due_again(latest, self.clock.polars_now(), batch.history.early);
         if batch.history.early == 0 {
             tracing::warn!(
                 events = batch.len(),

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::batcher::Batcher;
 use super::budget::Budget;
-use super::clock_skew::ClockSkew;
 use super::consume::Consume;
 use super::departure::Departure;
 use super::drained::{DrainEnd, Drained};
@@ -60,9 +59,10 @@ pub struct Delivery<J, P> {
     pub(super) budget: Budget,
     pub(super) size: SizeLimit,
     pub(super) weather: Weather,
-    pub(super) skew: ClockSkew,
     pub(super) tally: Tally,
     pub(super) token_changed: Option<Instant>,
+    /// Whether Polar has ever taken the token in use.
+    pub(super) token_worked: bool,
     pub(super) draining: Option<Draining>,
     /// Requests that were sent while it was unknown whether Polar works.
     pub(super) probes: u64,
@@ -135,8 +135,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             resend: Resend::default(),
             set_aside: SetAside::default(),
             unsettled: Unsettled::default(),
-            skew: ClockSkew::default(),
             token_changed: None,
+            token_worked: false,
             draining: None,
             probes: 0,
             fresh_probes: 0,
@@ -269,17 +269,16 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     fn admit(&mut self, block: Block, now: Instant) {
         self.unsettled.add(&block);
-        let due = self.skew.due(&block);
         let block = Arc::new(block);
-        if due > self.clock.now() {
-            self.set_aside.put(due, Early::Fresh(block));
+        if block.due() > self.clock.polars_now() {
+            self.set_aside.put(block.due(), Early::Fresh(block));
         } else {
             self.batcher.push(block, now);
         }
     }
 
     fn release_due(&mut self, now: Instant) {
-        while let Some(early) = self.set_aside.take_due(self.clock.now()) {
+        while let Some(early) = self.set_aside.take_due(self.clock.polars_now()) {
             match early {
                 Early::Fresh(block) => self.batcher.push(block, now),
                 Early::Refused(batch) => self.resend.push(batch),
@@ -321,7 +320,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let due = self
             .set_aside
             .next_due()
-            .map(|due| now + Duration::from_millis(due.saturating_sub(self.clock.now()).max(1)).min(GLANCE));
+            .map(|due| now + Duration::from_millis(due.saturating_sub(self.clock.polars_now()).max(1)).min(GLANCE));
         let glance = glances.then(|| now + GLANCE);
         let deadline = self.draining.map(|draining| draining.deadline);
         [departure, due, glance, deadline].into_iter().flatten().min()
@@ -343,7 +342,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             TokenChange::Changed => {
                 tracing::info!("another token was put in place; trying it");
                 self.token_changed = Some(now);
+                self.token_worked = false;
                 self.token_fault = None;
+                self.gate.warm_up();
             }
             TokenChange::Unusable(fault) => {
                 if self.token_fault.as_ref() != Some(&fault) {
@@ -369,7 +370,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             holds.insert(HoldReason::AnswerMismatch);
         }
         let explained = HoldReason::ALL.into_iter().find(|reason| holds.contains(reason)).map(|reason| {
-            let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
+            let words = self.explain(reason);
             self.token_fault.as_ref().map_or(words.clone(), |fault| format!("{words} ({fault})"))
         });
         let trouble = explained.or_else(|| self.describe_failures());
@@ -384,6 +385,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.latch.set(trouble.clone().map_or(State::Ready, State::Degraded));
         }
         self.reported = news;
+    }
+
+    /// Why delivery is held and what a person does about it, in one sentence.
+    pub(super) fn explain(&self, reason: HoldReason) -> String {
+        reason.explain(self.polar.environment(), &self.polar.token_fix(), self.token_worked)
     }
 
     /// What fails now and what becomes of the events, when something does.
@@ -418,7 +424,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Departure::At(instant) => *instant > draining.deadline,
             Departure::Leave(_) | Departure::AfterAnAnswer => false,
             Departure::Nothing => {
-                let due = self.set_aside.next_due().unwrap_or(0).saturating_sub(self.clock.now());
+                let due = self.set_aside.next_due().unwrap_or(0).saturating_sub(self.clock.polars_now());
                 now + Duration::from_millis(due) > draining.deadline
             }
         };

@@ -125,6 +125,13 @@ impl Gate {
         news
     }
 
+    /// Another token is used from now on: while Polar does not know it, one request goes first.
+    pub(super) fn warm_up(&mut self) {
+        if self.way == Way::Proven {
+            self.way = Way::Unproven;
+        }
+    }
+
     /// Whatever was in the way may be mended: one request goes and finds out.
     pub(super) fn probe_now(&mut self, now: Instant) {
         match &mut self.way {
@@ -169,6 +176,9 @@ mod tests {
         assert_eq!(gate.opening(now, true), Opening::Open);
         assert_eq!(gate.opening(now + FORGOTTEN_AFTER, false), Opening::Open);
         assert_eq!(gate.opening(now + FORGOTTEN_AFTER, true), Opening::Probe);
+        gate.proven(now);
+        gate.warm_up();
+        assert_eq!(gate.opening(now, true), Opening::Probe, "Polar does not know another token yet");
     }
 
     #[test]

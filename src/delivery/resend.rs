@@ -94,12 +94,12 @@ impl Resend {
         self.batches.iter().any(|batch| batch.is_ready(now) && kind.includes(batch))
     }
 
-    /// The first batch of this kind whose time has come, one with grants before all others.
+    /// The oldest batch of this kind whose time has come, one with grants before all others.
     pub(super) fn take_ready(&mut self, now: Instant, kind: Kind) -> Option<Batch> {
         let is_meant = |batch: &Batch| batch.is_ready(now) && kind.includes(batch);
-        let with_grants = self.batches.iter().position(|batch| is_meant(batch) && batch.has_grants());
-        let any = || self.batches.iter().position(is_meant);
-        self.batches.remove(with_grants.or_else(any)?)
+        let meant = self.batches.iter().enumerate().filter(|(_, batch)| is_meant(batch));
+        let oldest = meant.min_by_key(|(_, batch)| (!batch.has_grants(), batch.oldest_seq()))?.0;
+        self.batches.remove(oldest)
     }
 
     /// The batch that was not tried for the longest time: probes take turns, so that a poisoned batch can't make Polar

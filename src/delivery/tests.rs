@@ -1,5 +1,6 @@
 //! The loop against a Polar and a journal in memory, in paused time.
 
+mod clock_jumps;
 mod drains;
 mod fake_polar;
 pub(super) mod fixture;
@@ -11,3 +12,4 @@ mod outages;
 mod poison;
 mod refusals;
 mod reloads;
+mod sharing;

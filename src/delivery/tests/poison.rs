@@ -39,13 +39,13 @@ fn any_of_a_thousand(count: usize) -> HashSet<String> {
 }
 
 /// What `docs/delivery.md` promises of the requests that carry any of `events` events with `poisons` silent poisons:
-/// three for the whole, two for each cut on the way to each of them, and the trials of each alone.
+/// three for the whole, three for each cut on the way to each of them, and ten with each alone.
 fn requests_at_most(poisons: usize, events: usize) -> usize {
     if poisons == 0 {
         return 1;
     }
     let cuts = poisons * (usize::try_from((events / poisons).ilog2()).unwrap() + 2);
-    3 + 2 * cuts.min(events - 1) + 8 * poisons
+    3 + 3 * cuts.min(events - 1) + 10 * poisons
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,10 @@
 //! Delivery between the real journal and Polar's simulator, over real sockets.
 
+mod answers;
+mod hold;
 mod house;
+mod odd_polar;
+mod poison;
 
 use std::time::Duration;
 
