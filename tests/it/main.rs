@@ -7,8 +7,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod certificates;
 mod command_line;
 mod configuration;
+mod connect_proxy;
 mod dead_letters;
 mod delivery;
 mod dev_process;
@@ -28,5 +30,8 @@ mod sledge_process;
 mod socket_rights;
 mod survival;
 mod tidy;
+mod tls_front;
 mod tool;
 mod trace;
+mod way_to_polar;
+mod wiretap;
