@@ -146,7 +146,8 @@ mod tests {
         let drained = (outage * 1_000..).step_by(100).find(|millis| pending_at(*millis) == 0).unwrap();
         let mut checked = 0;
         for millis in (0..drained).step_by(15_000) {
-            let estimate = outlook.look(begun + Duration::from_millis(millis), &accounts(pending_at(millis), 0));
+            let estimate =
+                outlook.look(begun + Duration::from_millis(millis), &accounts(pending_at(millis), 0));
             if millis >= outage * 1_000 + 120_000 {
                 let wanted = Duration::from_millis(drained - millis).as_secs_f64();
                 let found = estimate.to_drain.unwrap();

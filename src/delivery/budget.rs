@@ -136,7 +136,8 @@ impl Budget {
         if is_the_same {
             return;
         }
-        let recovery = retry_after.unwrap_or(WINDOW).clamp(Duration::from_secs(1), WINDOW) * WAITS_UNTIL_RECOVERED;
+        let recovery =
+            retry_after.unwrap_or(WINDOW).clamp(Duration::from_secs(1), WINDOW) * WAITS_UNTIL_RECOVERED;
         let sent = f64::from(self.sent.total(now, WINDOW_SECONDS)) - 1.0;
         let pace = f64::from(self.sent.total(now, PACE_SECONDS)) * 60.0 / PACE_SECONDS as f64;
         let rate = self.rate(now);
@@ -156,7 +157,9 @@ impl Budget {
     /// to their part of the budget otherwise. The rest is for full batches, and for whatever else the organization does.
     pub fn linger(&mut self, least: Duration, now: Instant) -> Duration {
         match self.part_of_small_batches(now) {
-            Some(part) if f64::from(self.sent.total(now, WINDOW_SECONDS)) >= part => least.max(WINDOW.div_f64(part)),
+            Some(part) if f64::from(self.sent.total(now, WINDOW_SECONDS)) >= part => {
+                least.max(WINDOW.div_f64(part))
+            }
             Some(_) | None => least,
         }
     }
@@ -171,7 +174,8 @@ impl Budget {
     fn part_of_small_batches(&mut self, now: Instant) -> Option<f64> {
         let rate = self.rate(now)?;
         let learned = self.lesson.map(|_| rate * 0.75);
-        let part = [self.ceiling.map(|ceiling| ceiling / 4.0), learned].into_iter().flatten().reduce(f64::min);
+        let part =
+            [self.ceiling.map(|ceiling| ceiling / 4.0), learned].into_iter().flatten().reduce(f64::min);
         Some(part.unwrap_or(rate))
     }
 
@@ -338,8 +342,7 @@ mod tests {
         budget.refused(begun + WINDOW, None);
         let rate = budget.rate(begun + WINDOW).unwrap();
         assert!(rate > bottom, "in flight together, or finding out whether the minute is over: refused once");
-        let minutes: Vec<f64> =
-            (0..40).map_while(|minute| budget.rate(begun + WINDOW * minute)).collect();
+        let minutes: Vec<f64> = (0..40).map_while(|minute| budget.rate(begun + WINDOW * minute)).collect();
         assert!(minutes.is_sorted());
         assert!((minutes[10] - 201.0).abs() < 1e-6, "{minutes:?}");
         assert!(minutes[5] > 190.0 && minutes[14] < 240.0, "long near what was refused: {minutes:?}");

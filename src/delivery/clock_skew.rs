@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn the_half_second_that_date_hides_is_allowed_for() {
-        for (date, received, ahead) in [(10_000, 10_500, 0.0), (10_000, 20_500, 10.0), (20_000, 10_500, -10.0)] {
+        for (date, received, ahead) in
+            [(10_000, 10_500, 0.0), (10_000, 20_500, 10.0), (20_000, 10_500, -10.0)]
+        {
             assert!((seconds_ahead(date, received) - ahead).abs() < 1e-9);
         }
     }
@@ -44,7 +46,11 @@ mod tests {
         assert_eq!(due_again(5_000, 4_000, 0), 6_000);
         assert_eq!(due_again(5_000, 8_000, 1), 10_000);
         assert_eq!(due_again(5_000, 8_000, 99), 40_000);
-        assert_eq!(due_again(3_600_000, 0, 0), 61_000, "a clock set wrong holds nothing back for an hour at once");
+        assert_eq!(
+            due_again(3_600_000, 0, 0),
+            61_000,
+            "a clock set wrong holds nothing back for an hour at once"
+        );
         assert_eq!(due_again(3_600_000, 61_000, 1), 183_000);
     }
 }

@@ -98,7 +98,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Sign::Alive => {
                 self.fresh_probes = 0;
                 self.token_worked = true;
-                if let Some(trouble) = self.gate.proven(now) {
+                if let Some(trouble) = self.gate.proven(sent, now) {
                     tracing::info!("Polar takes events again (it had been: {trouble})");
                 }
             }

@@ -317,10 +317,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Departure::Leave(_) | Departure::AfterAnAnswer | Departure::Nothing => None,
         };
         let glances = self.is_held_up_by_a_person() || !self.set_aside.is_empty() || !self.wants_blocks();
-        let due = self
-            .set_aside
-            .next_due()
-            .map(|due| now + Duration::from_millis(due.saturating_sub(self.clock.polars_now()).max(1)).min(GLANCE));
+        let due = self.set_aside.next_due().map(|due| {
+            now + Duration::from_millis(due.saturating_sub(self.clock.polars_now()).max(1)).min(GLANCE)
+        });
         let glance = glances.then(|| now + GLANCE);
         let deadline = self.draining.map(|draining| draining.deadline);
         [departure, due, glance, deadline].into_iter().flatten().min()
@@ -344,7 +343,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 self.token_changed = Some(now);
                 self.token_worked = false;
                 self.token_fault = None;
-                self.gate.warm_up();
+                self.gate.warm_up(now);
             }
             TokenChange::Unusable(fault) => {
                 if self.token_fault.as_ref() != Some(&fault) {

@@ -97,7 +97,10 @@ mod tests {
         };
         let never = told(Environment::Production, false);
         assert!(never.contains("looks like a sandbox token against production"), "{never}");
-        assert!(never.contains("--environment sandbox") && never.ends_with("put a valid one in /token"), "{never}");
+        assert!(
+            never.contains("--environment sandbox") && never.ends_with("put a valid one in /token"),
+            "{never}"
+        );
         let other_way = told(Environment::Sandbox, false);
         assert!(other_way.contains("looks like a production token against the sandbox"), "{other_way}");
         let expired = told(Environment::Production, true);

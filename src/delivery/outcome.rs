@@ -162,8 +162,9 @@ impl Outcome {
                 reason: DeadReason::TooLarge,
                 code: "413".to_owned(),
                 field: None,
-                message: "Polar answered 413 to this event alone, while it took other events: it is too large"
-                    .to_owned(),
+                message:
+                    "Polar answered 413 to this event alone, while it took other events: it is too large"
+                        .to_owned(),
             }),
             Reply::ProxyLogin => Self::Hold(HoldReason::ProxyLogin),
             // Every request has its length when it leaves, so none of its events is to blame.

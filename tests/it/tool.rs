@@ -22,12 +22,23 @@ pub(crate) fn is_there(program: &str, probe: &[&str]) -> bool {
         Err(error) => format!("{program} can't be run ({error})"),
     };
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{problem}: .ci/run installs what the tests need");
+    say_skipped(&problem);
+    false
+}
+
+/// Says past the test harness's capture that this test proves nothing here.
+pub(crate) fn say_skipped(problem: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     writeln!(std::io::stdout().lock(), "\n!!! SKIPPED: {test} proves nothing, because {problem}").unwrap();
-    false
 }
 
 /// strace, and the right to use it.
 pub(crate) fn strace_is_there() -> bool {
     is_there("strace", &["-f", "-o", "/dev/null", "true"])
+}
+
+/// A campaign's size or seed from the environment.
+pub(crate) fn number_from(variable: &str, otherwise: usize) -> usize {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number"));
+    std::env::var(variable).map_or(otherwise, number)
 }

@@ -57,7 +57,10 @@ async fn a_clock_set_by_an_hour_delays_nothing_that_is_stamped_here() {
                 for number in 0..3 {
                     let appended = Instant::now();
                     let name = house.append_stamped_here(&format!("after{number}"));
-                    assert!(house.arrival_of(&name).await - appended < 2 * Duration::from_secs(1), "{set_by}");
+                    assert!(
+                        house.arrival_of(&name).await - appended < 2 * Duration::from_secs(1),
+                        "{set_by}"
+                    );
                 }
                 house.set_clock_by(0).await;
                 let appended = Instant::now();
@@ -87,7 +90,10 @@ async fn a_future_timestamp_waits_for_polars_clock_however_ours_is_set() {
                 after(Duration::from_secs(1)).await;
                 house.set_clock_by(set_by).await;
                 let waited = house.arrival_of(&later).await - house.begun;
-                assert!(waited >= Duration::from_secs(90) && waited < Duration::from_secs(93), "{set_by}: {waited:?}");
+                assert!(
+                    waited >= Duration::from_secs(90) && waited < Duration::from_secs(93),
+                    "{set_by}: {waited:?}"
+                );
                 MINUTE
             })
             .await;

@@ -66,7 +66,10 @@ async fn three_hours_without_the_scope_lose_nothing_and_end_with_another_token()
                 after(MINUTE).await;
             }
             let trouble = house.trouble().unwrap();
-            assert!(house.is_held("forbidden") && trouble.contains("lacks the scope events:write"), "{trouble}");
+            assert!(
+                house.is_held("forbidden") && trouble.contains("lacks the scope events:write"),
+                "{trouble}"
+            );
             assert_eq!(house.journal.with(|books| (books.pending, books.dead.len())), (180 * 51, 0));
             let requests = house.polar.seen().len();
             assert!((300..=420).contains(&requests), "{requests} slow probes in three hours");
@@ -83,8 +86,7 @@ async fn three_hours_without_the_scope_lose_nothing_and_end_with_another_token()
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_replaced_under_load_is_tried_by_one_request_before_the_others() {
-    let house =
-        House::with(FakePolar::living(World { latency: Duration::from_secs(1), ..World::default() }));
+    let house = House::with(FakePolar::living(World { latency: Duration::from_secs(1), ..World::default() }));
     house.journal.append_many(Lane::Usage, NOON, 60_000, 500);
     let delivery = house.delivery(1);
     let handle = delivery.handle();

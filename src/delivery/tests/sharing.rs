@@ -76,7 +76,8 @@ async fn share(batch_events_max: usize, events: usize) {
     };
     let minutes = windows.lock().unwrap().minutes.clone();
     let settled = &minutes[LEARNING_MINUTES..MINUTES];
-    let (all, refused) = settled.iter().fold((0, 0), |(all, refused), minute| (all + minute.0, refused + minute.1));
+    let (all, refused) =
+        settled.iter().fold((0, 0), |(all, refused), minute| (all + minute.0, refused + minute.1));
     let lag_most = lived.iter().map(|lived| lived.lag_most).max().unwrap();
     let requests: Vec<usize> = lived.iter().map(|lived| lived.requests).collect();
     println!(

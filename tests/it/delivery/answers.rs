@@ -44,7 +44,9 @@ fn oddities() -> Vec<(&'static str, Oddity)> {
     let fault = |loc: &str, msg: &str| {
         Oddity::answer(
             "422 Unprocessable Content",
-            &format!(r#"{{"error":"RequestValidationError","detail":[{{"type":"t","loc":{loc},"msg":"{msg}"}}]}}"#),
+            &format!(
+                r#"{{"error":"RequestValidationError","detail":[{{"type":"t","loc":{loc},"msg":"{msg}"}}]}}"#
+            ),
         )
     };
     let early = "Value error, Timestamp must be in the past.";
@@ -141,13 +143,21 @@ fn row_of(reply: &Reply) -> Row {
         (Sign::Barred(reason), _) => format!("held: `{}`", reason.as_str()),
         (Sign::Down { .. }, _) => "not taking events".to_owned(),
         (Sign::Limited { .. }, _) => "a warning in the log".to_owned(),
-        (Sign::Alive, Outcome::Isolate(findings)) if !findings.refused.is_empty() => "the dead letters".to_owned(),
+        (Sign::Alive, Outcome::Isolate(findings)) if !findings.refused.is_empty() => {
+            "the dead letters".to_owned()
+        }
         (Sign::Alive, _) if mismatched => {
             format!("held: `{}` from the second time on", HoldReason::AnswerMismatch.as_str())
         }
         (Sign::Alive, _) => "nothing".to_owned(),
     };
-    Row { outcome: reply.label().to_owned(), events: events.to_owned(), next: next.to_owned(), alone: alone(reply), seen }
+    Row {
+        outcome: reply.label().to_owned(),
+        events: events.to_owned(),
+        next: next.to_owned(),
+        alone: alone(reply),
+        seen,
+    }
 }
 
 /// What becomes of an event that gets this reply alone every time, with others delivered in between.
@@ -198,7 +208,8 @@ async fn ask(polar: &OddPolar) -> Reply {
 async fn each_row_of_the_page_is_what_delivery_makes_of_that_answer() {
     let mut page = rows();
     for (answer, oddity) in oddities() {
-        let written = page.remove(answer).unwrap_or_else(|| panic!("docs/delivery.md has no row for: {answer}"));
+        let written =
+            page.remove(answer).unwrap_or_else(|| panic!("docs/delivery.md has no row for: {answer}"));
         let polar = OddPolar::start(oddity.clone()).await;
         let reply = ask(&polar).await;
         if matches!(oddity, Oddity::NoSuchName) && reply.label() != "dns" {

@@ -41,7 +41,10 @@ async fn a_token_without_the_scope_is_told_everywhere_alike_and_loses_nothing() 
     assert_eq!(looked["held"], serde_json::json!(["forbidden"]));
     let parts = looked["parts"].as_array().unwrap();
     let told = parts.iter().find(|part| part["part"] == "delivery").unwrap()["reason"].as_str().unwrap();
-    assert!(ready.contains(told) && told.contains(words) && told.contains("it is picked up by itself"), "{told}");
+    assert!(
+        ready.contains(told) && told.contains(words) && told.contains("it is picked up by itself"),
+        "{told}"
+    );
     let scrape = sledge.scrape().await;
     assert!(scrape.sum("sledge_events_delivered_total") < 0.5 && scrape.sum("sledge_pending_events") > 0.5);
 

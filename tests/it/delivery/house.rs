@@ -97,6 +97,11 @@ impl House {
         }
     }
 
+    /// Events that are owed to Polar now.
+    pub(crate) async fn pending(&self) -> u64 {
+        self.journal.lock().await.accounts().read().pending_total()
+    }
+
     /// Delivers until Polar has inserted so many events, then drains.
     pub(crate) async fn deliver_until(&self, inserted: u64, within: Duration) -> (Drained, Accounts) {
         self.deliver(async {

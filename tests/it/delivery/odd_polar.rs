@@ -114,7 +114,14 @@ impl OddPolar {
                 odd.url = "https://polar.invalid".to_owned();
                 odd.proxy = Some(ConnectProxy::start(Manner::HangUp).await);
             }
-            _ => {
+            Oddity::ClearTextForTls
+            | Oddity::Answer(_)
+            | Oddity::Hang
+            | Oddity::Drip
+            | Oddity::ResetUnread
+            | Oddity::ResetRead
+            | Oddity::CutBody
+            | Oddity::NoHttp => {
                 if matches!(oddity, Oddity::ClearTextForTls) {
                     odd.url = format!("https://{address}");
                 }

@@ -33,11 +33,7 @@ async fn live(refused_as: RefusedAs, bad: usize) -> u64 {
     let mut house = House::new().await;
     house.settings.retry_interval = Duration::from_millis(5);
     house.settings.retry_interval_max = Duration::from_millis(100);
-    let rule = AlsoRefuse {
-        field: RefusedField::ExternalId,
-        containing: "cursed".to_owned(),
-        refused_as,
-    };
+    let rule = AlsoRefuse { field: RefusedField::ExternalId, containing: "cursed".to_owned(), refused_as };
     house.simulator.change(Change { also_refuse: Some(vec![rule]), ..Change::default() });
     house.append(Lane::Usage, thousand(bad)).await;
     let trickle = async {
@@ -58,7 +54,10 @@ async fn live(refused_as: RefusedAs, bad: usize) -> u64 {
     let state = house.simulator.state();
     assert_eq!(state.events_inserted, (EVENTS - bad + trickled) as u64);
     assert_eq!(state.external_ids_in_two_requests_at_once, 0);
-    println!("{refused_as:?}, {bad} of {EVENTS}: {:?} by status, {trickled} trickled in", state.requests_by_status);
+    println!(
+        "{refused_as:?}, {bad} of {EVENTS}: {:?} by status, {trickled} trickled in",
+        state.requests_by_status
+    );
     state.requests_by_status.iter().filter(|(status, _)| **status != 200).map(|(_, requests)| *requests).sum()
 }
 
