@@ -26,7 +26,7 @@ impl House {
     /// Appends an event stamped as intake stamps those that bring no timestamp.
     fn append_stamped_here(&self, name: &str) -> String {
         let name = format!("{name}@{}", self.clock.polars_now());
-        self.journal.append(Lane::Usage, self.clock.now(), 0, &[name.clone()]);
+        self.journal.append(Lane::Usage, self.clock.now(), 0, std::slice::from_ref(&name));
         name
     }
 
@@ -86,7 +86,7 @@ async fn a_future_timestamp_waits_for_polars_clock_however_ours_is_set() {
                     let name = house.append_stamped_here(&format!("before{number}"));
                     house.arrival_of(&name).await;
                 }
-                house.journal.append(Lane::Usage, NOON, NOON + 90_000, &[later.clone()]);
+                house.journal.append(Lane::Usage, NOON, NOON + 90_000, std::slice::from_ref(&later));
                 after(Duration::from_secs(1)).await;
                 house.set_clock_by(set_by).await;
                 let waited = house.arrival_of(&later).await - house.begun;
