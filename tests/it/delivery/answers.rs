@@ -162,6 +162,9 @@ fn row_of(reply: &Reply) -> Row {
 
 /// What becomes of an event that gets this reply alone every time, with others delivered in between.
 fn alone(reply: &Reply) -> String {
+    if matches!(Outcome::of(reply, &FRESH), Outcome::Delivered { .. }) {
+        return "delivered".to_owned();
+    }
     for trials in 0..100 {
         // Where the reply blames the event each failure is a blame; where it does not, none is counted as one.
         let blames = |blamed| match Outcome::of(reply, &Facts { sent: 1, ..FRESH }) {
@@ -178,14 +181,17 @@ fn alone(reply: &Reply) -> String {
             ..FRESH
         };
         match Outcome::of(reply, &facts) {
-            Outcome::Delivered { .. } => return "delivered".to_owned(),
             Outcome::DeadLetter(cause) => {
                 return format!("dead letter `{}` after {} trials", cause.reason.as_str(), trials + 1);
             }
             Outcome::Isolate(findings) if !findings.refused.is_empty() => {
                 return format!("dead letter `{}` at once", DeadReason::RefusedByPolar.as_str());
             }
-            Outcome::Isolate(_) | Outcome::Retry(_) | Outcome::Split | Outcome::Hold(_) => {}
+            Outcome::Delivered { .. }
+            | Outcome::Isolate(_)
+            | Outcome::Retry(_)
+            | Outcome::Split
+            | Outcome::Hold(_) => {}
         }
     }
     "kept".to_owned()

@@ -97,9 +97,16 @@ impl House {
         }
     }
 
-    /// Events that are owed to Polar now.
-    pub(crate) async fn pending(&self) -> u64 {
-        self.journal.lock().await.accounts().read().pending_total()
+    /// Appends one good event after the other, as a service does, until nothing is owed: how many there were.
+    pub(crate) async fn settled_beside_a_trickle(&self, prefix: &str, pace: Duration) -> u64 {
+        let accounts = self.journal.lock().await.accounts();
+        let mut events = 0;
+        while accounts.read().pending_total() > 0 {
+            self.append(Lane::Usage, names(prefix, events..events + 1)).await;
+            events += 1;
+            tokio::time::sleep(pace).await;
+        }
+        events as u64
     }
 
     /// Delivers until Polar has inserted so many events, then drains.

@@ -36,23 +36,14 @@ async fn live(refused_as: RefusedAs, bad: usize) -> u64 {
     let rule = AlsoRefuse { field: RefusedField::ExternalId, containing: "cursed".to_owned(), refused_as };
     house.simulator.change(Change { also_refuse: Some(vec![rule]), ..Change::default() });
     house.append(Lane::Usage, thousand(bad)).await;
-    let trickle = async {
-        // Alone a poison proves nothing: only that others are taken meanwhile tells it from an outage.
-        for number in 0.. {
-            if house.pending().await == 0 {
-                return number;
-            }
-            house.append(Lane::Usage, names("trickle", number..number + 1)).await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        0
-    };
+    // Alone a poison proves nothing: only that others are taken meanwhile tells it from an outage.
+    let trickle = house.settled_beside_a_trickle("trickle", Duration::from_millis(10));
     let ((_, accounts), trickled) = tokio::join!(house.deliver_until_settled(SOON), trickle);
     assert!(accounts.add_up(), "{accounts:?}");
     assert_eq!(accounts.dead_lettered_total(), bad as u64, "{refused_as:?}");
-    assert_eq!(accounts.delivered_total(), (EVENTS - bad + trickled) as u64, "{refused_as:?}");
+    assert_eq!(accounts.delivered_total(), (EVENTS - bad) as u64 + trickled, "{refused_as:?}");
     let state = house.simulator.state();
-    assert_eq!(state.events_inserted, (EVENTS - bad + trickled) as u64);
+    assert_eq!(state.events_inserted, (EVENTS - bad) as u64 + trickled);
     assert_eq!(state.external_ids_in_two_requests_at_once, 0);
     println!(
         "{refused_as:?}, {bad} of {EVENTS}: {:?} by status, {trickled} trickled in",
