@@ -13,6 +13,8 @@ const PACE_SECONDS: usize = 5;
 const RATE_MIN_PART: f64 = 0.01;
 /// The least that a 429 leaves without a limit.
 const RATE_MIN_WITHOUT_LIMIT: f64 = 5.0;
+/// Who sends less than this without a limit is not the one to slow down.
+const NEXT_TO_NOTHING: f64 = 60.0;
 /// Beyond this, a rate that was learned without a limit holds nobody up any more.
 const RATE_THAT_IS_NONE: f64 = 60_000.0;
 /// What was refused is reached again after so many of the waits that Polar asked for.
@@ -142,7 +144,7 @@ impl Budget {
         let pace = f64::from(self.sent.total(now, PACE_SECONDS)) * 60.0 / PACE_SECONDS as f64;
         let rate = self.rate(now);
         // Who sends next to nothing is not the one to slow down, unless it happens again.
-        let is_innocent = rate.is_some_and(|rate| pace.max(sent) < rate / 4.0);
+        let is_innocent = pace.max(sent) < rate.map_or(NEXT_TO_NOTHING, |rate| rate / 4.0);
         if is_innocent && self.spared.is_none_or(|spared| now >= spared + recovery) {
             self.spared = Some(now);
             return;
@@ -311,20 +313,33 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_refusals_that_ask_for_a_second_are_forgotten_within_a_minute() {
+    fn without_a_limit_refusals_of_probes_leave_no_trace_and_others_are_forgotten_at_the_pace_that_is_asked_for()
+     {
         let begun = Instant::now();
-        let mut budget = Budget::new(None, begun);
         let second = Duration::from_secs(1);
-        // One request at a time finds out whether Polar is back, and each is refused.
-        for number in 0..3 {
-            budget.spend(begun + second * number);
-            budget.refused(begun + second * number, Some(second));
-        }
         let after = |seconds| begun + second * seconds;
-        assert!(budget.rate(after(3)).is_some_and(|rate| rate <= 5.0));
-        let sent = greedy(&mut budget, after(3), Duration::from_secs(57));
-        assert!(sent.len() > 100, "{} in the minute after the refusals", sent.len());
-        assert_eq!(budget.rate(after(300)), None);
+        for wait in [second, WINDOW] {
+            // One request at a time finds out whether Polar is back after an outage, and each is refused.
+            let mut budget = Budget::new(None, begun);
+            for number in 0..3 {
+                budget.spend(after(number));
+                budget.refused(after(number), Some(wait));
+            }
+            assert_eq!(budget.rate(after(3)), None, "a backlog waits for nothing more");
+        }
+        for (wait, sent_in_the_next_minute) in [(second, 10_000..60_000), (WINDOW, 80..120)] {
+            let mut budget = Budget::new(None, begun);
+            for _ in 0..101 {
+                budget.spend(begun);
+            }
+            budget.refused(begun, Some(wait));
+            assert_eq!(budget.rate(begun), Some(75.0));
+            let sent = greedy(&mut budget, begun, WINDOW).len();
+            assert!(
+                sent_in_the_next_minute.contains(&sent),
+                "{sent} in the minute after a 429 that asks for {wait:?}"
+            );
+        }
     }
 
     #[test]

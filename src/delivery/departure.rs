@@ -85,20 +85,19 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         self.others_in_turn = self.others_in_turn.saturating_add(1);
         if may_cut && self.batcher.has_grants() && !self.resend.has_ready(now, Kind::UnsuspectedGrants) {
-            return self.cut(now);
+            return self.cut();
         }
         match self.resend.take_ready(now, Kind::Unsuspected) {
-            None if may_cut => self.cut(now),
+            None if may_cut => self.cut(),
             batch => batch,
         }
     }
 
     /// A batch of fresh events. One that is larger than what is known to pass is suspected from the start.
-    fn cut(&mut self, now: Instant) -> Option<Batch> {
+    fn cut(&mut self) -> Option<Batch> {
         let mut batch = self.batcher.cut()?;
         if self.size.is_on_trial(batch.len(), batch.body_bytes()) {
             batch.history = batch.history.of_a_piece(self.tally.confirmed, None);
-            tracing::debug!(events = batch.len(), at = ?now, "trying a larger batch than what passed so far");
         }
         Some(batch)
     }
@@ -125,7 +124,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let (events_max, bytes_max) = self.size.now(now);
         let smaller = if self.fresh_probes > SMALLER_PROBES { 0 } else { self.fresh_probes };
         self.batcher.limit_to((events_max / SMALLER_BY.pow(smaller)).max(1), bytes_max);
-        let batch = self.cut(now);
+        let batch = self.cut();
         self.batcher.limit_to(events_max, bytes_max);
         self.fresh_probes = self.fresh_probes.saturating_add(u32::from(batch.is_some()));
         batch

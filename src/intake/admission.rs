@@ -140,7 +140,8 @@ impl Admission {
         form: Form,
         ids: &mut IdSource,
     ) -> Result<EventId<'a>, Vec<Rejection>> {
-        match Event::read(text, form, &turn.terms.rules, turn.now) {
+        // What is past by either clock is no future: ours may have been set back since the event happened.
+        match Event::read(text, form, &turn.terms.rules, turn.now.max(turn.stamp)) {
             Ok(event) => {
                 let lane = event.lane();
                 Ok(event.write(turn.stamp, ids, &mut turn.events[lane]))

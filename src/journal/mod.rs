@@ -30,6 +30,7 @@ mod open_volume;
 mod requeue;
 mod row;
 mod salvage;
+mod sample;
 mod settings;
 mod settlement;
 #[cfg_attr(not(test), expect(dead_code, reason = "settlements are read back by what is being built on them"))]
@@ -57,6 +58,7 @@ pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retrie
 pub use error::{AppendError, JournalError, OpenError};
 pub use journal::Journal;
 pub use requeue::RetryRefused;
+pub use sample::{quarantined, sample};
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 pub use source::Source;

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::consumer::Block;
 use super::frame::{self, Kind, STORED_BYTES_MAX};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::store::{Store, StoreError, VolumeId};
@@ -108,6 +111,18 @@ impl Found {
     pub(super) fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
         let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains(seq));
         unsettled.filter_map(|(_, parts)| complete(parts)).collect()
+    }
+
+    /// The events of complete blocks, settled or not, the latest blocks first: at most so many.
+    pub(super) fn latest_texts(&self, events_max: usize) -> Vec<Bytes> {
+        let blocks = self.blocks.values().rev().filter_map(|parts| {
+            let stored: StoredBlock = parts.values().cloned().collect();
+            frame::decode_block(&stored).ok()
+        });
+        let texts = |block: Block| {
+            (0..block.len()).filter_map(|at| block.event(at).map(Bytes::copy_from_slice)).collect::<Vec<_>>()
+        };
+        blocks.flat_map(|(_, block)| texts(block)).take(events_max).collect()
     }
 
     /// How many complete blocks there are.

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::settings::Settings;
+use super::settings::{Settings, low_water};
 use crate::event::Lane;
 
 /// Of `journal_bytes_max`, the part that only grants may use: 1/20.
 const GRANTS_RESERVE: u64 = 20;
-/// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
-const LOW_WATER_BYTES: u64 = 64 << 20;
 
 /// The limits on disk space.
 #[derive(Clone, Debug)]
@@ -60,7 +58,7 @@ impl SpaceLimits {
         if journal_bytes >= limit {
             return Some(format!("it holds {journal_bytes} of {limit} bytes allowed for {}", lane.as_str()));
         }
-        let low_water = self.low_water_bytes.unwrap_or_else(|| LOW_WATER_BYTES.min(disk.total / 20));
+        let low_water = low_water(self.low_water_bytes, disk.total);
         (free < low_water).then(|| format!("its disk has {free} bytes free, and {low_water} must stay free"))
     }
 }
