@@ -83,10 +83,6 @@ async fn of_a_thousand_events_exactly_the_bad_ones_are_given_up_in_bounded_work(
             }));
             let ours = |names: &[String]| names.iter().any(|name| name.starts_with('u'));
             let requests = house.polar.seen().iter().filter(|seen| ours(&seen.names)).count();
-            println!(
-                "{kind:?} {count}: {requests} requests in {:?}, others waited at most {slowest:?}",
-                house.begun.elapsed()
-            );
             match kind {
                 Kind::Schema | Kind::UnknownCustomer => {
                     assert!(requests <= 2, "{kind:?} {count}: {requests}")
@@ -148,11 +144,6 @@ async fn half_of_all_requests_failing_for_ten_minutes_costs_no_event() {
             .await
             .unwrap();
         let dead = house.journal.with(|books| books.dead.len());
-        println!(
-            "seed {seed}: {} requests, the last event after {:?}",
-            house.polar.seen().len(),
-            house.begun.elapsed()
-        );
         assert_eq!((dead, house.inserted().len()), (0, 17_000), "seed {seed}");
         assert!(house.begun.elapsed() < 12 * MINUTE, "seed {seed}: {:?}", house.begun.elapsed());
         assert!(house.polar.seen().len() < 4_000, "seed {seed}: {} requests", house.polar.seen().len());
@@ -174,7 +165,6 @@ async fn the_largest_batch_that_passes_is_learned_and_grows_back_slowly() {
             house.journal.pending_at_most(0).await;
             let seen = house.polar.seen();
             let failed = seen.iter().filter(|seen| seen.names.len() > 936).count();
-            println!("{failed} of {} requests were too large; {:?}", seen.len(), house.begun.elapsed());
             assert!(failed < 60, "{failed} of {} requests were too large", seen.len());
             assert!(house.begun.elapsed() < 3 * MINUTE, "{:?}", house.begun.elapsed());
             // A busy service for two hours.
@@ -190,11 +180,6 @@ async fn the_largest_batch_that_passes_is_learned_and_grows_back_slowly() {
     let later: Vec<usize> =
         seen.iter().filter(|seen| seen.at > house.begun + 10 * MINUTE).map(|seen| seen.names.len()).collect();
     let failed = later.iter().filter(|events| **events > 936).count();
-    println!(
-        "later {failed} of {} requests were too large, {:?} the largest",
-        later.len(),
-        later.iter().max()
-    );
     assert!(failed * 50 < later.len(), "{failed} of {} later requests were too large", later.len());
     assert!(later.iter().any(|events| (700..=936).contains(events)), "the limit grew back");
     assert_eq!(house.journal.with(|books| books.dead.len()), 0);
