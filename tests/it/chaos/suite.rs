@@ -167,6 +167,7 @@ async fn chaos_loses_nothing_and_counts_nothing_twice() {
     let missing: Vec<Row> = stage.front.shared.tally.missing();
     assert!(missing.is_empty(), "rows that never came: {missing:?}");
     assert_eq!(stage.outcomes, BTreeSet::from(Reply::LABELS), "every outcome was met and told of");
+    assert_eq!(stage.front.surprises(), [""; 0], "answers that the simulator had no reason for");
     assert!(stage.front.nobody_went_elsewhere(), "a redirect was followed");
     assert!(!stage.logs.contains("polar_oat_"), "a token is in the log");
     let overheard = String::from_utf8_lossy(&stage.proxy.heard()).into_owned();
