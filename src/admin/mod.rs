@@ -21,7 +21,7 @@ pub use letter_verbs::{Problem, ProblemDetail};
 pub use outlook::Outlook;
 pub use settings::Settings;
 pub use status::{
-    AccountsStatus, DeadLettersStatus, JournalStatus, LaneStatus, ListenerStatus, PartState, PartStatus,
-    PendingStatus, Status,
+    AccountsStatus, DeadLettersStatus, FULL_NOTICED_PERCENT, JournalStatus, LAG_NOTICED_SECONDS, LaneStatus,
+    ListenerStatus, PartState, PartStatus, PendingStatus, Status,
 };
 pub use view::{Now, View};
