@@ -15,6 +15,8 @@ mod dead_letters;
 mod dead_limit;
 mod error;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod high_water;
 mod inbox;
 mod janitor;
@@ -26,6 +28,8 @@ mod letter_order;
 mod letters_tests;
 #[cfg(test)]
 mod memory_store;
+#[cfg(test)]
+mod model_tests;
 mod open_volume;
 mod requeue;
 mod row;
@@ -45,7 +49,8 @@ mod system;
 mod tests;
 mod visit;
 mod volume_index;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]
 mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
@@ -62,5 +67,5 @@ pub use sample::{quarantined, sample};
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 pub use source::Source;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use writer_by_hand::WriterByHand;

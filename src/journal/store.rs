@@ -19,6 +19,11 @@ impl VolumeId {
         Self { number: self.number | ASIDE, ..self }
     }
 
+    /// The volume's own place.
+    pub(super) fn place(self) -> Self {
+        Self { number: self.number & !ASIDE, ..self }
+    }
+
     /// Whether this is such a place.
     pub(super) fn is_aside(self) -> bool {
         self.number & ASIDE != 0
@@ -27,7 +32,7 @@ impl VolumeId {
     /// The name of its folder in its row.
     pub(super) fn folder_name(self) -> String {
         let kind = if self.is_aside() { "salvaging" } else { "volume" };
-        format!("{kind}-{:08}", self.number & !ASIDE)
+        format!("{kind}-{:08}", self.place().number)
     }
 }
 

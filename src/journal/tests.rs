@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::prelude::*;
-
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::sled_store;
@@ -598,102 +596,4 @@ async fn a_check_tells_what_lies_there_and_changes_nothing() {
     let report = check(&folder).unwrap();
     assert!(report.findings[0].contains("1 blocks with 20 events"), "{:?}", report.findings);
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
-}
-
-/// What a random history may do.
-#[derive(Clone, Debug)]
-enum Step {
-    Append { grants: usize, usage: usize },
-    SettleOldest(usize),
-    PowerCut(u64),
-    Restart,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        6 => (0_usize..4, 0_usize..40).prop_map(|(grants, usage)| Step::Append { grants, usage }),
-        4 => (1_usize..6).prop_map(Step::SettleOldest),
-        1 => any::<u64>().prop_map(Step::PowerCut),
-        1 => Just(Step::Restart),
-    ];
-    prop::collection::vec(step, 1..60)
-}
-
-/// One life of a journal in a random history.
-struct Life {
-    journal: Journal,
-    consumer: Consumer,
-    handed_out: Vec<Block>,
-}
-
-impl Life {
-    fn begin(store: &MemoryStore) -> Self {
-        let mut journal = over(store, &Settings { volume_bytes: 1_500, ..settings() });
-        let consumer = journal.take_consumer().unwrap();
-        Self { journal, consumer, handed_out: Vec::new() }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    /// Whatever happens, an event that was acknowledged is settled or comes out again, and the accounts add up.
-    #[test]
-    fn acknowledged_events_are_settled_or_found_again(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let store = MemoryStore::default();
-            let mut owed: BTreeSet<String> = BTreeSet::new();
-            let mut life = Life::begin(&store);
-            let mut number = 0;
-            for step in steps {
-                match step {
-                    Step::Append { grants, usage } => {
-                        let mut events: PerLane<EventBuf> = PerLane::default();
-                        for (lane, count) in [(Lane::Grants, grants), (Lane::Usage, usage)] {
-                            for _ in 0..count {
-                                let text = format!("{{\"n\":{number}}}");
-                                events[lane].push(text.as_bytes(), 0);
-                                owed.insert(text);
-                                number += 1;
-                            }
-                        }
-                        let append = Append { listener: Listener::Http, events };
-                        let receipt = life.journal.appender().append(append).await.unwrap();
-                        receipt.committed().await.unwrap();
-                    }
-                    Step::SettleOldest(count) => {
-                        for lane in Lane::ALL {
-                            life.handed_out.extend(life.consumer.read(lane, 20, 10_000).await.unwrap());
-                        }
-                        let count = count.min(life.handed_out.len());
-                        for block in life.handed_out.drain(..count) {
-                            texts_of(&block).iter().for_each(|text| { owed.remove(text); });
-                            life.consumer.settle(delivered(&block)).await.unwrap();
-                        }
-                    }
-                    Step::PowerCut(seed) => {
-                        let mut rng = fastrand::Rng::with_seed(seed);
-                        store.cut_power(|| rng.bool());
-                        drop(life.journal.ended_now().await);
-                        life = Life::begin(&store);
-                    }
-                    Step::Restart => {
-                        drop(life.consumer);
-                        life.journal.close().await.unwrap();
-                        life = Life::begin(&store);
-                    }
-                }
-                prop_assert!(life.journal.accounts().read().add_up());
-                prop_assert_eq!(life.journal.alarms(), &[] as &[String], "no false alarm");
-            }
-            life.journal.close().await.unwrap();
-            let mut life = Life::begin(&store);
-            let found: BTreeSet<String> = read_all(&mut life.consumer).await.iter().flat_map(texts_of).collect();
-            let lost: Vec<_> = owed.difference(&found).collect();
-            prop_assert!(lost.is_empty(), "lost {lost:?}");
-            life.journal.close().await.unwrap();
-            Ok(())
-        })?;
-    }
 }

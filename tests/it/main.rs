@@ -23,6 +23,7 @@ mod fake_polar;
 mod first_minute;
 mod guide;
 mod isolation;
+mod journal_proof;
 mod listeners;
 mod one_command;
 mod outages;
