@@ -13,6 +13,8 @@ pub mod delivery;
 pub mod doctor;
 pub mod event;
 pub mod forward;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod health;
 pub mod intake;
 pub mod journal;

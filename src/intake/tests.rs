@@ -6,4 +6,5 @@ mod http;
 mod limits;
 mod ndjson;
 mod onward;
+mod stamps;
 mod with_journal;
