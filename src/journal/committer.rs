@@ -114,6 +114,7 @@ impl<S: Store> Committer<S> {
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
         // The first usage finds its volume ready, and a build whose syncs are not real is found out before it serves.
         self.lanes.usage.begin()?;
+        self.give_up_lost();
         self.measure();
         self.publish();
         Ok(())
@@ -176,11 +177,13 @@ impl<S: Store> Committer<S> {
         for read in group.reads {
             self.read(read)?;
         }
+        self.give_up_lost();
         for order in group.orders {
             // Again the failure is there before those who wait are let go.
             let shared = Arc::clone(&self.shared);
             self.carry_out(order).inspect_err(|error| shared.fail(error.clone().into()))?;
         }
+        self.give_up_lost();
         self.tidy()?;
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
@@ -339,6 +342,28 @@ impl<S: Store> Committer<S> {
         Ok(())
     }
 
+    /// What a row found to be lost on the disk leaves the book of what is owed, and somebody hears of it.
+    fn give_up_lost(&mut self) {
+        for lane in Lane::ALL {
+            let lost = self.lanes[lane].take_lost();
+            if lost.events > 0 {
+                self.ledger.lost(lane, lost.events, lost.text_bytes);
+                tracing::error!(
+                    lane = lane.as_str(),
+                    events = lost.events,
+                    "accepted events are lost: the disk damaged the blocks they lay in; what is left of their volume is in quarantine"
+                );
+            }
+        }
+        let lost = self.dead.take_lost();
+        if lost.events > 0 {
+            let of_delivery = lost.events - lost.from_intake;
+            self.ledger.letters_gone(Origin::Intake, lost.from_intake, lost.text_bytes);
+            self.ledger.letters_gone(Origin::Delivery, of_delivery, 0);
+            tracing::error!(letters = lost.events, "dead letters are lost: the disk damaged them");
+        }
+    }
+
     fn tidy(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.lanes.grants.tidy(now)?;
@@ -346,15 +371,19 @@ impl<S: Store> Committer<S> {
         self.dead.tidy(now)
     }
 
-    /// Looks at the disk; where there is too little room, retained volumes go first, then the gate closes.
+    /// Looks at the disk; where there is too little room, as many retained volumes go as are needed, then the gate
+    /// closes.
     fn measure(&mut self) {
-        let disk = self.space.measure_disk();
-        let mut journal_bytes = self.rows().map(Row::disk_bytes).sum();
-        while self.space.refusal(Lane::Usage, journal_bytes, disk, 0).is_some()
-            && (self.lanes.usage.give_back() || self.lanes.grants.give_back())
+        let mut disk = self.space.measure_disk();
+        let mut journal_bytes = self.rows().map(Row::disk_bytes).sum::<u64>();
+        while self.space.shortage(Lane::Usage, journal_bytes, disk) > 0
+            && let Some(bytes) = self.lanes.usage.give_back().or_else(|| self.lanes.grants.give_back())
         {
-            journal_bytes = self.rows().map(Row::disk_bytes).sum();
+            // It is deleted in a moment, off this thread.
+            journal_bytes = journal_bytes.saturating_sub(bytes);
+            disk.free = disk.free.saturating_add(bytes);
         }
+        self.ledger.quarantined(self.dead.store.quarantined());
         for lane in Lane::ALL {
             let refusal = self.space.refusal(lane, journal_bytes, disk, 0);
             if let Some(detail) = &refusal

@@ -64,7 +64,7 @@ impl Journal {
         let opened =
             Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
         let is_disk_full = matches!(opened, Err(StoreError::DiskFull));
-        let mut journal = match opened {
+        let journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
                 fs::remove_file(&ballast).map_err(at)?;
@@ -77,16 +77,13 @@ impl Journal {
             let disk = SpaceLimits::new(settings).measure_disk();
             keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
         }
-        let quarantine = folder.join(QUARANTINE);
-        let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
-        if damaged > 0 {
-            journal.alarms.push(format!(
-                "{damaged} damaged volumes lie in {}; what was intact in them was salvaged. Check the disk, and remove them once they have been looked at",
-                quarantine.display()
-            ));
-        }
         for alarm in &journal.alarms {
             tracing::error!("{alarm}");
+        }
+        let volumes = journal.accounts().read().quarantined_volumes;
+        if volumes > 0 {
+            let folder = folder.join(QUARANTINE);
+            tracing::error!(volumes, folder = %folder.display(), "damaged volumes wait to be looked at; check the disk, and remove them once that is done");
         }
         Ok(journal)
     }
@@ -141,6 +138,9 @@ impl Journal {
             grants.text_bytes + usage.text_bytes,
             settings.journal_bytes_max,
         );
+        for lane in [&lanes.grants, &lanes.usage] {
+            ledger.found_damaged(lane.salvaged());
+        }
         ledger.limit_letters(settings.dead_bytes_max);
         ledger.letter_bytes_kept(letters.text_bytes);
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);

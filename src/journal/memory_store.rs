@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::bad_sectors::WithBadSectors;
 use super::frame::RowName;
-use super::store::{Entry, Store, StoreError, Volume, VolumeId};
+use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 
 /// Volumes in memory. Clones share the disk.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,7 @@ struct Disk {
     hold: Arc<Mutex<()>>,
     syncs: u64,
     mark: Vec<u8>,
+    quarantined: u64,
     /// Counts power cuts: a volume opened before the last one is dead.
     epoch: u64,
 }
@@ -30,6 +32,8 @@ struct Files {
     synced: BTreeMap<Vec<u8>, Vec<u8>>,
     unsynced: Vec<Vec<Entry>>,
     index: Option<Vec<u8>>,
+    /// A part of its file that can't be read: the store itself fails on all of it.
+    bad_sectors: Option<std::ops::Range<u64>>,
 }
 
 impl MemoryStore {
@@ -88,6 +92,16 @@ impl MemoryStore {
         self.lock().volumes.iter().filter(has_index).count()
     }
 
+    /// Makes the page of a volume's file unreadable in which the middle of its n-th value lies.
+    pub(super) fn spoil(&self, id: VolumeId, value: usize) {
+        let mut disk = self.lock();
+        let files = disk.volumes.get_mut(&id).unwrap();
+        let len = |value: &Vec<u8>| value.len() as u64;
+        let start = files.synced.values().take(value).map(len).sum::<u64>();
+        let page = (start + files.synced.values().nth(value).map(len).unwrap() / 2) / 4096 * 4096;
+        files.bad_sectors = Some(page..page + 4096);
+    }
+
     /// Writes over a stored value.
     pub(super) fn damage(&self, id: VolumeId, mut change: impl FnMut(&mut Vec<u8>)) {
         let mut disk = self.lock();
@@ -129,6 +143,9 @@ impl Store for MemoryStore {
     }
 
     fn open(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
+        if self.lock().volumes.get(&id).is_some_and(|files| files.bad_sectors.is_some()) {
+            return Err(StoreError::Io("a sector can't be read".into()));
+        }
         self.create(id)
     }
 
@@ -137,10 +154,13 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
-        let bytes: Option<Vec<u8>> =
-            self.lock().volumes.get(&id).map(|files| files.synced.values().flatten().copied().collect());
-        Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_default())))
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
+        let disk = self.lock();
+        let files = disk.volumes.get(&id);
+        let bytes: Vec<u8> =
+            files.into_iter().flat_map(|files| files.synced.values().flatten().copied()).collect();
+        let bad = files.and_then(|files| files.bad_sectors.clone()).unwrap_or_default();
+        Ok(Box::new(WithBadSectors { bytes: std::io::Cursor::new(bytes), bad }))
     }
 
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
@@ -148,7 +168,12 @@ impl Store for MemoryStore {
         disk.volumes.remove(&id);
         let filled = disk.volumes.remove(&id.aside());
         disk.volumes.extend(filled.map(|files| (id, files)));
+        disk.quarantined += 1;
         Ok("quarantine".into())
+    }
+
+    fn quarantined(&self) -> u64 {
+        self.lock().quarantined
     }
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {

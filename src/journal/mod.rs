@@ -5,10 +5,13 @@
 
 mod accounts;
 mod appender;
+mod bad_sectors;
 mod block_builder;
 mod check;
 mod committer;
 mod consumer;
+#[cfg(test)]
+mod damage_tests;
 mod dead_letter;
 mod dead_letters;
 mod dead_limit;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{self, FrameError, Kind, SettlementRecord};
+use super::salvage::Salvaged;
 use super::store::{Entry, StoreError, Volume, VolumeId};
 use super::volume_index::BlockEntry;
 use crate::event::UnixMillis;
@@ -28,6 +29,7 @@ pub(super) struct OpenVolume<V> {
     settled: BTreeSet<u64>,
     frame_bytes: u64,
     dirty: bool,
+    salvaged: Option<Salvaged>,
 }
 
 /// A pending block, as memory keeps it.
@@ -50,6 +52,7 @@ impl<V: Volume> OpenVolume<V> {
             settled: BTreeSet::new(),
             frame_bytes: 0,
             dirty: false,
+            salvaged: None,
         }
     }
 
@@ -107,6 +110,16 @@ impl<V: Volume> OpenVolume<V> {
         self.next_seq = first_seq;
         self.dirty = true;
         self.store.apply(&[(FIRST_SEQ_KEY.to_vec(), first_seq.to_le_bytes().to_vec())])
+    }
+
+    /// The volume was found damaged when it was opened, and this is what was left of it.
+    pub(super) fn out_of_salvage(self, salvaged: Salvaged) -> Self {
+        Self { salvaged: Some(salvaged), ..self }
+    }
+
+    /// What became of it, if it was found damaged when it was opened.
+    pub(super) fn salvaged(&self) -> Option<Salvaged> {
+        self.salvaged
     }
 
     pub(super) fn id(&self) -> VolumeId {
@@ -169,7 +182,8 @@ impl<V: Volume> OpenVolume<V> {
     /// Hands out the next block not handed out yet, if it fits or `must` be taken.
     ///
     /// # Errors
-    /// When the store can't be read or lacks a part.
+    /// When the store can't be read, lacks a part, or gives out other bytes than were written: the next start salvages
+    /// what is left.
     pub(super) fn read_next(
         &mut self,
         events_max: usize,
@@ -183,6 +197,9 @@ impl<V: Volume> OpenVolume<V> {
             return Ok(None);
         }
         let stored = self.get_block(seq, block.parts)?;
+        if stored.iter().any(|frame| frame::decode_frame(frame).is_err()) {
+            return Err(StoreError::Damaged(self.id, format!("block {seq} is not what was written")));
+        }
         self.unread_from = seq + 1;
         self.is_being_read = true;
         Ok(Some((block.entry, stored)))

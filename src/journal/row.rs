@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::frame::{RowName, SettlementRecord};
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
-use super::salvage::open_verified;
+use super::salvage::{Salvaged, open_verified};
 use super::store::{Store, StoreError, VolumeId};
 use super::volume_index::{BlockEntry, VolumeIndex};
 use crate::event::UnixMillis;
@@ -74,6 +74,16 @@ impl Totals {
             oldest_since: self.oldest_since.or(other.oldest_since),
         }
     }
+
+    /// What of these is not in `left` any more.
+    fn without(self, left: Self) -> Self {
+        Self {
+            events: self.events.saturating_sub(left.events),
+            text_bytes: self.text_bytes.saturating_sub(left.text_bytes),
+            from_intake: self.from_intake.saturating_sub(left.from_intake),
+            oldest_since: None,
+        }
+    }
 }
 
 /// One row.
@@ -94,6 +104,10 @@ pub(super) struct Row<S: Store> {
     ahead: Option<Ahead<S::Volume>>,
     /// The closed volume that is being opened for the reader.
     arriving: Option<Ahead<OpenVolume<S::Volume>>>,
+    /// Events of volumes that were found damaged when the row was opened: what was left of them, and what was not.
+    salvaged: Salvaged,
+    /// What an index had promised and its volume did not hold, since it was last asked for.
+    lost: Totals,
 }
 
 impl<S: Store> Row<S> {
@@ -120,6 +134,8 @@ impl<S: Store> Row<S> {
             next_seq: 0,
             ahead: None,
             arriving: None,
+            salvaged: Salvaged::default(),
+            lost: Totals::default(),
         };
         let numbers = store.list(name)?;
         let last = numbers.last().copied();
@@ -158,6 +174,9 @@ impl<S: Store> Row<S> {
 
     fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
         let volume = open_verified(&self.store, id)?;
+        let salvaged = volume.salvaged().unwrap_or_default();
+        self.salvaged.events += salvaged.events;
+        self.salvaged.lost_events += salvaged.lost_events;
         self.next_seq = self.next_seq.max(volume.next_seq());
         // Between the first volume with something owed and the tail, untouched volumes wait closed.
         let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.open.is_empty();
@@ -167,6 +186,27 @@ impl<S: Store> Row<S> {
             self.open.insert(id.number, volume);
             Ok(())
         }
+    }
+
+    /// What was found damaged when the row was opened. What is left of it is pending.
+    pub(super) fn salvaged(&self) -> Salvaged {
+        self.salvaged
+    }
+
+    /// What was pending and turned out to be lost, since this was last asked.
+    pub(super) fn take_lost(&mut self) -> Totals {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
+    /// no longer pending.
+    pub(super) fn compare_with_index(&mut self, opened: &OpenVolume<S::Volume>) {
+        let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == opened.id().number) else {
+            return;
+        };
+        let found = Totals::of(opened.pending());
+        self.lost = self.lost.plus(closed.totals.without(found));
+        closed.totals = found;
     }
 
     /// What is pending, over the whole row.
@@ -342,6 +382,7 @@ impl<S: Store> Row<S> {
                     }
                 };
                 volume.begin_reading();
+                self.compare_with_index(&volume);
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
                 self.open.insert(number, volume);
@@ -445,10 +486,10 @@ impl<S: Store> Row<S> {
         Ok(())
     }
 
-    /// Gives the oldest retained volume back to the disk. `false` when there is none.
-    pub(super) fn give_back(&mut self) -> bool {
-        let Some(oldest) = self.retained.pop_front() else { return false };
+    /// Gives the oldest retained volume back to the disk, and says how much that is. `None` when there is none.
+    pub(super) fn give_back(&mut self) -> Option<u64> {
+        let oldest = self.retained.pop_front()?;
         self.janitor.remove(self.id(oldest.number));
-        true
+        Some(oldest.disk_bytes)
     }
 }

@@ -6,8 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
-use super::store::{Entry, Store, StoreError, Volume, VolumeId};
+use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 use super::system::syncs_so_far;
 
 /// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
@@ -79,7 +80,7 @@ impl SledStore {
                 Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
-                Err(error) => return Err(store_error(id, error)),
+                Err(error) => return Err(read_error(id, error)),
             }
         }
     }
@@ -121,12 +122,7 @@ impl Store for SledStore {
 
     fn open(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         // A snapshot that a full disk cut short makes every later open fail.
-        for entry in fs::read_dir(self.volume_folder(id))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "generating") {
-                fs::remove_file(path)?;
-            }
-        }
+        remove_cut_snapshots(&self.volume_folder(id)).map_err(|error| file_error(id, error))?;
         self.open_database(id)
     }
 
@@ -138,11 +134,13 @@ impl Store for SledStore {
         Ok(())
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
         match File::open(self.volume_folder(id).join("db")) {
             Ok(file) => Ok(Box::new(file)),
-            // A volume that was being made when the process died.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Box::new(std::io::empty())),
+            // A volume that was being made when the process died; or all of the file is out of reach.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => {
+                Ok(Box::new(std::io::empty()))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -167,10 +165,18 @@ impl Store for SledStore {
         folder_bytes(&self.volume_folder(id))
     }
 
+    fn quarantined(&self) -> u64 {
+        fs::read_dir(self.folder.join(QUARANTINE)).map_or(0, |entries| entries.count() as u64)
+    }
+
     fn read_mark(&self) -> Result<Vec<u8>, StoreError> {
         match fs::read(self.folder.join(HIGH_WATER)) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if is_unreadable(&error) => {
+                tracing::error!(%error, "the high-water mark can't be read: whether the disk lost what it had confirmed is not known this time");
+                Ok(Vec::new())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -190,7 +196,8 @@ impl Store for SledStore {
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.index_file(id)) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            // Without an index the volume itself is read.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -243,13 +250,13 @@ impl Drop for Garbage {
 
 impl Volume for SledVolume {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db.get(key).map_err(|error| store_error(self.id, error))?;
+        let value = self.db.get(key).map_err(|error| read_error(self.id, error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         for entry in self.db.iter() {
-            let (key, value) = entry.map_err(|error| store_error(self.id, error))?;
+            let (key, value) = entry.map_err(|error| read_error(self.id, error))?;
             if key != VOLUME_KEY {
                 see(&key, &value);
             }
@@ -282,6 +289,29 @@ impl Volume for SledVolume {
 
 fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+/// What failed while a volume was read: a place that can't be read is damage, and no reason to give up on the rest.
+fn read_error(id: VolumeId, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) => file_error(id, error),
+        other => store_error(id, other),
+    }
+}
+
+fn file_error(id: VolumeId, error: std::io::Error) -> StoreError {
+    if is_unreadable(&error) { StoreError::Damaged(id, error.to_string()) } else { error.into() }
+}
+
+/// A snapshot that a full disk cut short makes every later open fail.
+fn remove_cut_snapshots(volume: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(volume)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn store_error(id: VolumeId, error: sled::Error) -> StoreError {
