@@ -114,12 +114,16 @@ pub(crate) struct Polar {
 impl Polar {
     pub(crate) fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sledge"));
-        command.args(["simulate", "--listen", "127.0.0.1:0"]).env_clear();
+        command.args(["simulate", "--json", "--listen", "127.0.0.1:0"]).env_clear();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().rsplit_once("http://").unwrap().1.to_owned();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        said.read_line(&mut greeting).unwrap();
+        // It tells of every request, and would wait for somebody to read that.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        let greeting: serde_json::Value = serde_json::from_str(&greeting).unwrap();
+        let address = greeting["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
         Self { child, address }
     }
 

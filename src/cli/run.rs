@@ -97,6 +97,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let exit = match &error {
             _ if error.is_temporary() => Exit::Temporary,
+            _ if error.is_configuration() => Exit::Configuration,
             StartError::Journal(_) | StartError::JournalPanicked => Exit::Io,
             _ => Exit::Unavailable,
         };

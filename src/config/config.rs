@@ -10,6 +10,7 @@ use super::origin::{Given, Origin, Origins};
 use super::paths;
 use super::raw_config::RawConfig;
 use super::setting::Access;
+use super::socket_access::{self, SocketAccess};
 use super::surroundings::Surroundings;
 use super::table::settings;
 use super::{listeners, target, token, written_value};
@@ -24,6 +25,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The Unix datagram socket, if there is to be one.
     pub datagram_socket: Option<PathBuf>,
+    /// Who may use these two.
+    pub socket_access: SocketAccess,
     /// The loopback address of the HTTP side, if there is to be one.
     pub http: Option<SocketAddr>,
     /// Whether apps that bring another token of Polar than this daemon's are noticed.
@@ -109,6 +112,7 @@ impl Config {
             data_dir,
             socket,
             datagram_socket: None,
+            socket_access: SocketAccess::default(),
             http: None,
             notice_foreign_tokens: true,
             intake: intake::Settings::default(),
@@ -161,6 +165,9 @@ fn choices(
         keep.given(raw.path("socket"), |given| paths::socket(given, data_dir.as_deref(), surroundings));
     let datagram_socket =
         keep.given(raw.path("datagram_socket"), |given| listeners::datagram_socket(given, socket.as_deref()));
+    let socket_mode = keep.given(raw.text("socket_mode"), socket_access::mode);
+    let [socket_owner, socket_group] = ["socket_owner", "socket_group"]
+        .map(|key| keep.given(raw.text(key), |given| socket_access::account(key, given)));
     let http = keep.given(raw.text("http"), listeners::http);
     let admin = keep.given(raw.text("admin"), paths::admin);
     let admin_socket =
@@ -182,6 +189,11 @@ fn choices(
     let mut config = Config::of(data_dir, socket, admin::Settings::at(address), polar);
     config.datagram_socket = datagram_socket.flatten();
     config.http = http.flatten();
+    config.socket_access.owner = socket_owner.flatten();
+    config.socket_access.group = socket_group.flatten();
+    if let Some(mode) = socket_mode {
+        config.socket_access.mode = mode;
+    }
     if let Some(admin_socket) = admin_socket {
         config.admin_socket = admin_socket;
     }

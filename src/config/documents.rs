@@ -171,10 +171,12 @@ fn read_uncommented(file: &str) -> Config {
 fn the_annotated_file_has_every_key_and_says_what_holds_without_it() {
     let mut read = read_uncommented(ANNOTATED_DEFAULTS);
     let defaults = defaults();
-    // Four samples are no defaults: without them the token and the mark are found elsewhere, and two ways in are off.
+    // Some samples are no defaults: without them the token and the mark are found elsewhere, two ways in are off, and
+    // the sockets are the process's own.
     assert_eq!(read.polar.token, crate::polar::TokenSource::File("/etc/sledge/polar_access_token".into()));
     assert_eq!(read.journal.low_water_bytes, Some(64 << 20));
     assert!(read.datagram_socket.take().is_some() && read.http.take().is_some());
+    assert!(read.socket_access.owner.take().is_some() && read.socket_access.group.take().is_some());
     read.polar.token = defaults.polar.token.clone();
     read.journal.low_water_bytes = defaults.journal.low_water_bytes;
     read.origins = defaults.origins.clone();

@@ -16,6 +16,7 @@ mod paths;
 mod raw_config;
 mod reload_plan;
 mod setting;
+mod socket_access;
 mod sources;
 mod surroundings;
 mod table;
@@ -34,6 +35,7 @@ pub use paths::{ADMIN, ADMIN_SOCKET, DATA_DIR, SOCKET, SOCKET_PATH_BYTES_MAX, da
 pub use raw_config::{RawConfig, RawValue};
 pub use reload_plan::ReloadPlan;
 pub use setting::{Change, DefaultValue, Flag, Setting, Takes, Unit, Value};
+pub use socket_access::SocketAccess;
 pub use sources::Sources;
 pub use surroundings::Surroundings;
 pub use table::settings;

@@ -12,6 +12,7 @@ use super::error::{RunError, StartError};
 use super::listeners::{Addresses, BoundSockets, Listeners};
 use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
+use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{self, Admin, Door, LetterDesk, Outlook, View};
 use crate::clock::Clock;
@@ -222,7 +223,9 @@ impl Daemon {
 async fn bind_admin(config: &Config) -> Result<(TcpListener, (SocketFile, UnixListener)), StartError> {
     let admin_at = |source| StartError::Admin { address: config.admin.address.clone(), source };
     let admin_listener = TcpListener::bind(&config.admin.address).await.map_err(admin_at)?;
-    Ok((admin_listener, SocketFile::bind(&config.admin_socket, SocketUse::Admin)?))
+    // Whoever may write to it can read and change what customers are charged for.
+    let socket = SocketFile::bind(&config.admin_socket, SocketUse::Admin, SocketRights::OWN_USER)?;
+    Ok((admin_listener, socket))
 }
 
 /// Opens the journal off the runtime's threads: it reads volumes, which may take a while.

@@ -35,6 +35,30 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The user or group a socket is to belong to is not known here.
+    #[error(
+        "{key} names the {kind} {name:?}, which this machine does not know; create it, or name another by name or number"
+    )]
+    NoSuchAccount {
+        /// The setting.
+        key: &'static str,
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name as it was given.
+        name: String,
+        /// What the system said, when it could not even look.
+        #[source]
+        source: Option<std::io::Error>,
+    },
+    /// A socket, or the folder made for it, can't be given to its owner or group.
+    #[error("failed to give {} to the socket's owner and group: {source}; without root's rights, socket_group must name a group of the user sledge runs as, and socket_owner that user", path.display())]
+    SocketOwner {
+        /// The socket, or a folder above it.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The loopback address for events can't be bound.
     #[error("failed to listen on {address}: {source}; give another --http")]
     Http {
@@ -68,6 +92,12 @@ pub enum StartError {
 }
 
 impl StartError {
+    /// Whether only another configuration helps.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::NoSuchAccount { .. } | Self::SocketOwner { .. })
+    }
+
     /// Whether the same start may succeed later, when another process has ended.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::daemon::TaskEnd;
 use super::error::StartError;
 use super::socket_file::{SocketFile, SocketUse};
+use super::socket_rights::SocketRights;
 use super::tasks::{Task, Tasks};
 use crate::admin::ListenerStatus;
 use crate::config::Config;
@@ -64,8 +65,10 @@ impl BoundSockets {
     /// # Errors
     /// The first socket or address that is not to be had.
     pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
-        let (stream_file, stream) = SocketFile::bind(&config.socket, SocketUse::Events)?;
-        let datagram = config.datagram_socket.as_deref().map(SocketFile::bind_datagram).transpose()?;
+        let rights = SocketRights::look_up(&config.socket_access)?;
+        let (stream_file, stream) = SocketFile::bind(&config.socket, SocketUse::Events, rights)?;
+        let bind_datagram = |path| SocketFile::bind_datagram(path, rights);
+        let datagram = config.datagram_socket.as_deref().map(bind_datagram).transpose()?;
         let (datagram_file, datagram) = datagram.unzip();
         let mut addresses = Addresses { stream: stream_file, datagram: datagram_file, http: None };
         let mut http = None;

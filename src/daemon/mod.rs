@@ -6,6 +6,7 @@ mod error;
 mod listeners;
 mod reloader;
 mod socket_file;
+mod socket_rights;
 mod tasks;
 
 pub use daemon::{Daemon, Stopped};

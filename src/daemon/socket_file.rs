@@ -1,8 +1,8 @@
 //! A Unix socket's file: one daemon for each, taken over from a dead one, never from a living one.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -11,27 +11,21 @@ use rustix::io::Errno;
 use tokio::net::{UnixDatagram, UnixListener, UnixSocket};
 
 use super::error::StartError;
+use super::socket_rights::SocketRights;
 use crate::lock_file::{LockError, LockFile};
 
-/// What a socket is for, and so who may use it.
+/// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SocketUse {
-    /// Events. Whoever may write to it can give credits away: its owner and its group, nobody else.
+    /// Events.
     Events,
-    /// Events in datagrams, under the same rule.
+    /// Events in datagrams.
     Datagrams,
-    /// Dead letters. Whoever may write to it can read and change what customers are charged for: its owner alone.
+    /// Dead letters.
     Admin,
 }
 
 impl SocketUse {
-    fn mode(self) -> u32 {
-        match self {
-            Self::Events | Self::Datagrams => 0o660,
-            Self::Admin => 0o600,
-        }
-    }
-
     fn flag(self) -> &'static str {
         match self {
             Self::Events => "--socket",
@@ -60,14 +54,18 @@ impl SocketFile {
     ///
     /// # Errors
     /// When another daemon serves it, something that is no socket lies there, or the system refuses.
-    pub(super) fn bind(path: &Path, usage: SocketUse) -> Result<(Self, UnixListener), StartError> {
+    pub(super) fn bind(
+        path: &Path,
+        usage: SocketUse,
+        rights: SocketRights,
+    ) -> Result<(Self, UnixListener), StartError> {
         let at = |source| StartError::Socket { path: path.to_owned(), source };
-        let lock = make_way(path, usage)?;
+        let lock = make_way(path, usage, rights)?;
         let socket = UnixSocket::new_stream().map_err(at)?;
         socket.bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
-        // Nobody can connect before it listens, so nobody can before its mode is right.
-        fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
+        // Nobody can connect before it listens, so nobody can before its rights are given.
+        rights.give(path)?;
         let listener = socket.listen(BACKLOG).map_err(at)?;
         Ok((file, listener))
     }
@@ -76,17 +74,19 @@ impl SocketFile {
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
-    pub(super) fn bind_datagram(path: &Path) -> Result<(Self, UnixDatagram), StartError> {
-        let usage = SocketUse::Datagrams;
+    pub(super) fn bind_datagram(
+        path: &Path,
+        rights: SocketRights,
+    ) -> Result<(Self, UnixDatagram), StartError> {
         let at = |source| StartError::Socket { path: path.to_owned(), source };
-        let lock = make_way(path, usage)?;
+        let lock = make_way(path, SocketUse::Datagrams, rights)?;
         let socket = UnixSocket::new_datagram().map_err(at)?;
-        // It takes datagrams as soon as it is bound. The file is made with what the unbound socket allows, less the
-        // process's mask, so it never allows more than it should.
-        fchmod(&socket, Mode::from_raw_mode(usage.mode())).map_err(|error| at(error.into()))?;
+        // It takes datagrams as soon as it is bound. The file is made with what the unbound socket allows, so until its
+        // rights are given nobody but this process's user may send.
+        fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(|error| at(error.into()))?;
         socket.bind(path).map_err(at)?;
         let file = Self { path: path.to_owned(), _lock: lock };
-        fs::set_permissions(path, Permissions::from_mode(usage.mode())).map_err(at)?;
+        rights.give(path)?;
         Ok((file, socket.datagram().map_err(at)?))
     }
 
@@ -104,11 +104,8 @@ impl Drop for SocketFile {
 }
 
 /// Makes the folder, takes the lock, and removes what a dead process left.
-fn make_way(path: &Path, usage: SocketUse) -> Result<LockFile, StartError> {
-    let at = |source| StartError::Socket { path: path.to_owned(), source };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
-        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
-    }
+fn make_way(path: &Path, usage: SocketUse, rights: SocketRights) -> Result<LockFile, StartError> {
+    make_folder(path, rights)?;
     let lock_path = lock_path(path);
     let lock = LockFile::take(&lock_path).map_err(|error| match error {
         LockError::Held { owner } => {
@@ -118,6 +115,18 @@ fn make_way(path: &Path, usage: SocketUse) -> Result<LockFile, StartError> {
     })?;
     remove_stale(path, usage)?;
     Ok(lock)
+}
+
+/// Makes the folders that are missing above the socket, for those who may use it.
+fn make_folder(path: &Path, rights: SocketRights) -> Result<(), StartError> {
+    let at = |source| StartError::Socket { path: path.to_owned(), source };
+    let above = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
+    let missing: Vec<&Path> = above.take_while(|folder| !folder.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(at)?;
+        rights.let_group_in(folder)?;
+    }
+    Ok(())
 }
 
 /// The lock lies beside the socket, because the socket's own file comes and goes.
@@ -155,7 +164,22 @@ fn remove_stale(path: &Path, usage: SocketUse) -> Result<(), StartError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+    use crate::config::SocketAccess;
+
+    fn rights(access: &SocketAccess) -> SocketRights {
+        SocketRights::look_up(access).unwrap()
+    }
+
+    fn bind(path: &Path) -> Result<(SocketFile, UnixListener), StartError> {
+        SocketFile::bind(path, SocketUse::Events, rights(&SocketAccess::default()))
+    }
+
+    fn bind_datagram(path: &Path) -> Result<(SocketFile, UnixDatagram), StartError> {
+        SocketFile::bind_datagram(path, rights(&SocketAccess::default()))
+    }
 
     #[tokio::test]
     async fn a_stale_socket_is_taken_over_and_a_living_one_is_not() {
@@ -163,9 +187,9 @@ mod tests {
         let path = folder.path().join("run/sledge.sock");
         fs::create_dir(folder.path().join("run")).unwrap();
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let (file, _listener) = SocketFile::bind(&path, SocketUse::Events).unwrap();
+        let (file, _listener) = bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        let refused = SocketFile::bind(&path, SocketUse::Events).unwrap_err();
+        let refused = bind(&path).unwrap_err();
         assert!(refused.to_string().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(file);
         assert_eq!(
@@ -179,14 +203,13 @@ mod tests {
     async fn a_stale_datagram_socket_is_taken_over_and_a_living_one_of_any_kind_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sledge.dgram");
-        let in_use =
-            || matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::SocketInUse { .. }));
+        let in_use = || matches!(bind(&path), Err(StartError::SocketInUse { .. }));
         let living = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
-        let refused = SocketFile::bind_datagram(&path).unwrap_err();
+        let refused = bind_datagram(&path).unwrap_err();
         assert!(refused.to_string().contains("another --datagram-socket"), "{refused}");
         assert!(in_use());
         drop(living);
-        let (_file, _socket) = SocketFile::bind_datagram(&path).unwrap();
+        let (_file, _socket) = bind_datagram(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         assert!(in_use());
     }
@@ -196,11 +219,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sledge.sock");
         let living = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::SocketInUse { .. })));
+        assert!(matches!(bind(&path), Err(StartError::SocketInUse { .. })));
         drop(living);
         fs::remove_file(&path).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(SocketFile::bind(&path, SocketUse::Events), Err(StartError::NotASocket { .. })));
+        assert!(matches!(bind(&path), Err(StartError::NotASocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
@@ -208,7 +231,7 @@ mod tests {
     async fn a_missing_folder_is_made_for_owner_and_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/deep/sledge.sock");
-        let _bound = SocketFile::bind(&path, SocketUse::Events).unwrap();
+        let _bound = bind(&path).unwrap();
         let mode = fs::metadata(folder.path().join("run")).unwrap().permissions().mode();
         assert_eq!(mode & 0o007, 0, "{mode:o}");
     }
@@ -217,9 +240,9 @@ mod tests {
     async fn the_admin_socket_is_its_owners_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("admin.sock");
-        let (_file, _listener) = SocketFile::bind(&path, SocketUse::Admin).unwrap();
+        let (_file, _listener) = SocketFile::bind(&path, SocketUse::Admin, SocketRights::OWN_USER).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let refused = SocketFile::bind(&path, SocketUse::Admin).unwrap_err();
+        let refused = SocketFile::bind(&path, SocketUse::Admin, SocketRights::OWN_USER).unwrap_err();
         assert!(refused.to_string().contains("another --admin-socket"), "{refused}");
     }
 }

@@ -25,6 +25,7 @@ mod run_command;
 mod senders;
 mod simulator;
 mod sledge_process;
+mod socket_rights;
 mod survival;
 mod tidy;
 mod tool;
