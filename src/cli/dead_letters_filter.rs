@@ -154,6 +154,7 @@ mod tests {
             attempts: 3,
             altered: false,
             spare_id: None,
+            source: None,
             event: event.to_owned(),
         }
     }

@@ -229,6 +229,7 @@ mod tests {
             attempts: 2,
             altered: false,
             spare_id: None,
+            source: None,
             event: "{\"name\":\"api_usage\",\"external_customer_id\":\"ada\"}".to_owned(),
         };
         KeptLetter { number: 7, letter }

@@ -265,6 +265,7 @@ mod tests {
             attempts: 0,
             altered: false,
             spare_id: spare_id.map(str::to_owned),
+            source: None,
             event: event.into(),
         }
     }

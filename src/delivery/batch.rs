@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::event::{Lane, PerLane};
-use crate::journal::{Amount, Block};
+use crate::journal::{Amount, Block, Source};
 
 const OPENING: &[u8] = br#"{"events":["#;
 const CLOSING: &[u8] = b"]}";
@@ -141,6 +141,16 @@ impl Batch {
     #[must_use]
     pub fn has_grants(&self) -> bool {
         self.runs.iter().any(|run| run.block.id().lane == Lane::Grants)
+    }
+
+    /// Whether an event of it had been here before: Polar may well have that.
+    #[must_use]
+    pub fn has_restored(&self) -> bool {
+        let is_restored = |run: &Run| {
+            let mut sources = run.positions.clone().map(|position| run.block.source(position as usize));
+            sources.any(|source| matches!(source, Some(Source::Restored(_))))
+        };
+        self.runs.iter().any(is_restored)
     }
 
     /// The body of its request, in bytes.

@@ -28,6 +28,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         if let Some(date) = answer.date {
             self.metrics.clock_skew(self.skew.observe(date, self.clock.now()));
         }
+        self.unsettled.answered(&batch, reply.status().unwrap_or(0), self.clock.now());
         if matches!(reply, Reply::Unauthorized | Reply::Forbidden) && self.has_newer_token(sent) {
             self.resend.push_first(batch);
             return Ok(());
@@ -53,8 +54,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Outcome::Isolate(findings) => return self.isolate(batch, findings).await,
             Outcome::Hold(_) => self.hold(batch, &reply, now),
             Outcome::DeadLetter(cause) => {
-                let status = reply.status().unwrap_or(0);
-                return self.give_up(&batch, vec![cause], status).await;
+                return self.give_up(&batch, vec![cause]).await;
             }
         }
         Ok(())
@@ -167,7 +167,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             field: finding.field,
             message: finding.message,
         });
-        self.give_up(&dead, causes.collect(), 422).await
+        self.give_up(&dead, causes.collect()).await
     }
 
     fn wait_for_time(&mut self, mut batch: Batch) {
@@ -201,12 +201,12 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.tally.confirmed += inserted + duplicates;
         let mut settlement =
             Settlement { inserted, duplicates, delivered_at: Some(at), ..Settlement::default() };
-        self.unsettled.resolve(batch, Fate::Delivered, 200, &mut settlement);
+        self.unsettled.resolve(batch, Fate::Delivered, &mut settlement);
         self.journal.settle(settlement).await
     }
 
     /// Settles events as dead letters; `causes` go with the events in order.
-    async fn give_up(&mut self, batch: &Batch, causes: Vec<Cause>, status: u16) -> Result<(), JournalError> {
+    async fn give_up(&mut self, batch: &Batch, causes: Vec<Cause>) -> Result<(), JournalError> {
         if let Some(cause) = causes.first() {
             tracing::error!(
                 events = batch.len(),
@@ -220,16 +220,16 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let at = self.clock.now();
         self.tally.dead += batch.len() as u64;
         let mut settlement = Settlement { dead: dead_letters(batch, causes, at), ..Settlement::default() };
-        self.unsettled.resolve(batch, Fate::Dead, status, &mut settlement);
+        self.unsettled.resolve(batch, Fate::Dead, &mut settlement);
         self.journal.settle(settlement).await
     }
 
     /// An id that Polar knows although its event was never sent from here means that two applications share ids, and
-    /// that one of them loses events. Events from an earlier life may have been sent then.
+    /// that one of them loses events. Events from an earlier life may have been sent then, and restored ones were.
     fn notice_strange_duplicates(&mut self, batch: &Batch, duplicates: u64, now: Instant) {
         let is_first_attempt = batch.history.requests == 1;
         let of_this_life = batch.runs().iter().all(|run| run.block.accepted() >= self.tally.begun);
-        if duplicates == 0 || !is_first_attempt || !of_this_life {
+        if duplicates == 0 || !is_first_attempt || !of_this_life || batch.has_restored() {
             return;
         }
         self.tally.strange_duplicates += duplicates;
@@ -264,6 +264,7 @@ fn dead_letters(batch: &Batch, causes: Vec<Cause>, at: UnixMillis) -> Vec<DeadLe
             altered: false,
             // Every accepted event has an id of its own.
             spare_id: None,
+            source: block.source(position as usize),
             event: String::from_utf8_lossy(block.event(position as usize).unwrap_or_default()).into_owned(),
         })
         .collect()

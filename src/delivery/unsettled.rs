@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::batch::{Batch, Run};
-use crate::event::PerLane;
-use crate::journal::{Block, BlockId, SettledBlock, Settlement};
+use crate::event::{PerLane, UnixMillis};
+use crate::journal::{Attempt, Attempts, Block, BlockId, Carried, SettledBlock, Settlement};
 
 /// Keeps count of every event between its reading and its settlement.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ struct Tally {
     events: usize,
     resolved: usize,
     text_bytes: usize,
-    attempts: u32,
+    attempts: Attempts,
     dead_positions: Vec<u32>,
 }
 
@@ -41,7 +41,7 @@ impl Unsettled {
             events: block.len(),
             resolved: 0,
             text_bytes: block.text_bytes(),
-            attempts: 0,
+            attempts: Attempts::default(),
             dead_positions: Vec::new(),
         };
         let twice = self.blocks.insert(block.id(), tally);
@@ -66,15 +66,28 @@ impl Unsettled {
             if before != Some(id)
                 && let Some(tally) = self.blocks.get_mut(&id)
             {
-                tally.attempts = tally.attempts.saturating_add(1);
+                tally.attempts.made = tally.attempts.made.saturating_add(1);
             }
             before = Some(id);
         }
     }
 
+    /// A request with these events was answered with `status` (0 where no answer came).
+    pub(super) fn answered(&mut self, batch: &Batch, status: u16, at: UnixMillis) {
+        let events = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        for runs in batch.runs().chunk_by(|one, next| one.block.id() == next.block.id()) {
+            let Some(first) = runs.first() else { continue };
+            if let Some(tally) = self.blocks.get_mut(&first.block.id()) {
+                let positions = runs.iter().map(|run| run.positions.clone());
+                let carried = Carried::of(positions, u32::try_from(tally.events).unwrap_or(u32::MAX));
+                tally.attempts.note(Attempt { at, status, events, carried });
+            }
+        }
+    }
+
     /// Notes the fate of a batch's events in `settlement`: how much leaves `pending`, and which blocks owe nothing any
-    /// more. `status` is the answer's.
-    pub(super) fn resolve(&mut self, batch: &Batch, fate: Fate, status: u16, settlement: &mut Settlement) {
+    /// more.
+    pub(super) fn resolve(&mut self, batch: &Batch, fate: Fate, settlement: &mut Settlement) {
         let amounts = batch.amounts();
         for (total, amount) in [
             (&mut settlement.resolved.grants, amounts.grants),
@@ -84,11 +97,11 @@ impl Unsettled {
             total.bytes += amount.bytes;
         }
         for run in batch.runs() {
-            self.resolve_run(run, fate, status, settlement);
+            self.resolve_run(run, fate, settlement);
         }
     }
 
-    fn resolve_run(&mut self, run: &Run, fate: Fate, status: u16, settlement: &mut Settlement) {
+    fn resolve_run(&mut self, run: &Run, fate: Fate, settlement: &mut Settlement) {
         let id = run.block.id();
         let Some(tally) = self.blocks.get_mut(&id) else {
             debug_assert!(false, "an event is resolved once");
@@ -108,7 +121,6 @@ impl Unsettled {
             settlement.blocks.push(SettledBlock {
                 id,
                 attempts: tally.attempts,
-                status,
                 dead_positions: tally.dead_positions,
             });
         }
@@ -117,6 +129,8 @@ impl Unsettled {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::once;
+
     use super::*;
     use crate::delivery::tests::fixture::{block, run_of};
     use crate::event::Lane;
@@ -128,17 +142,22 @@ mod tests {
         unsettled.add(&block);
         let batch = Batch::new(vec![run_of(&block)]);
         unsettled.sent(&batch);
+        unsettled.answered(&batch, 422, 10);
         let (dead, rest) = batch.isolate(&[0, 3]);
 
         let mut first = Settlement::default();
-        unsettled.resolve(&dead, Fate::Dead, 422, &mut first);
+        unsettled.resolve(&dead, Fate::Dead, &mut first);
         assert_eq!((first.resolved.usage.events, first.blocks.len()), (2, 0));
         assert_eq!((unsettled.events(), unsettled.bytes()), (2, block.text_bytes()));
 
         unsettled.sent(&rest);
+        unsettled.answered(&rest, 200, 20);
         let mut second = Settlement::default();
-        unsettled.resolve(&rest, Fate::Delivered, 200, &mut second);
-        let settled = SettledBlock { id: block.id(), attempts: 2, status: 200, dead_positions: vec![0, 3] };
+        unsettled.resolve(&rest, Fate::Delivered, &mut second);
+        let attempt = |at, status, events, carried| Attempt { at, status, events, carried };
+        let noted = vec![attempt(10, 422, 4, Carried::All), attempt(20, 200, 2, Carried::of(once(1..3), 4))];
+        let attempts = Attempts { made: 2, noted };
+        let settled = SettledBlock { id: block.id(), attempts, dead_positions: vec![0, 3] };
         assert_eq!(second.blocks, [settled]);
         assert_eq!((unsettled.events(), unsettled.bytes()), (0, 0));
         let bytes = first.resolved.usage.bytes + second.resolved.usage.bytes;

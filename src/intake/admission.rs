@@ -10,7 +10,9 @@ use super::refusal::Refusal;
 use super::settings::Settings;
 use crate::clock::Clock;
 use crate::event::{Code, Event, EventBuf, EventId, Form, IdSource, PerLane, Rejection, Rules, UnixMillis};
-use crate::journal::{Append, AppendError, Appender, DeadLetter, DeadReason, NotTaken, Origin, Receipt};
+use crate::journal::{
+    Append, AppendError, Appender, DeadLetter, DeadReason, NotTaken, Origin, Receipt, Source,
+};
 use crate::metrics::{Listener, Metrics};
 use crate::protocol::Fault;
 
@@ -71,6 +73,7 @@ impl Turn {
             // Of a text that is too large only the head may have come here.
             altered: is_too_large || head.len() < text.len() || str::from_utf8(head).is_err(),
             spare_id: None,
+            source: Some(Source::Listener(self.listener)),
             event: String::from_utf8_lossy(head).into_owned(),
         });
     }

@@ -2,6 +2,7 @@
 
 use super::frame::{BODY_BYTES_MAX, NewBlock, RowName, encode_block};
 use super::open_volume::StoredBlock;
+use super::source::Source;
 use super::volume_index::BlockEntry;
 use crate::event::{EventBuf, UnixMillis};
 
@@ -19,6 +20,7 @@ pub(super) struct BlockBuilder {
     from_intake: bool,
     text: Vec<u8>,
     ends: Vec<u32>,
+    sources: Vec<Option<Source>>,
     due: UnixMillis,
     blocks: Vec<(BlockEntry, StoredBlock)>,
 }
@@ -33,20 +35,21 @@ impl BlockBuilder {
             from_intake: false,
             text: Vec::new(),
             ends: Vec::new(),
+            sources: Vec::new(),
             due: 0,
             blocks: Vec::new(),
         }
     }
 
-    /// Adds the events of an append. Events that are not due yet share blocks with their like only, so that they hold
-    /// up no others.
-    pub(super) fn push_all(&mut self, events: &EventBuf) {
+    /// Adds events that came by one road. Events that are not due yet share blocks with their like only, so that they
+    /// hold up no others.
+    pub(super) fn push_all(&mut self, source: Source, events: &EventBuf) {
         for (text, due) in events.iter_with_due() {
             let held = if due > self.accepted { due } else { 0 };
             if (held > 0) != (self.due > 0) {
                 self.end_block();
             }
-            self.push(text);
+            self.push(Some(source), text);
             self.due = self.due.max(held);
         }
     }
@@ -54,16 +57,17 @@ impl BlockBuilder {
     /// Adds one dead letter, in a block of its own: it has its own number, and is taken out alone.
     pub(super) fn push_letter(&mut self, from_intake: bool, text: &[u8]) {
         self.from_intake = from_intake;
-        self.push(text);
+        self.push(None, text);
         self.end_block();
     }
 
-    fn push(&mut self, text: &[u8]) {
+    fn push(&mut self, source: Option<Source>, text: &[u8]) {
         let is_full =
             self.ends.len() >= BLOCK_EVENTS_MAX || self.text.len() + text.len() > BLOCK_TEXT_BYTES_MAX;
         if is_full && !self.ends.is_empty() {
             self.end_block();
         }
+        self.sources.push(source);
         self.text.extend_from_slice(text);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
@@ -78,6 +82,7 @@ impl BlockBuilder {
                 from_intake: self.from_intake,
                 text: &self.text,
                 ends: &self.ends,
+                sources: &self.sources,
             });
             let events = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
             let entry = BlockEntry {
@@ -91,6 +96,7 @@ impl BlockBuilder {
             self.next_seq += u64::from(events);
             self.text.clear();
             self.ends.clear();
+            self.sources.clear();
         }
         self.due = 0;
     }
@@ -111,6 +117,9 @@ impl BlockBuilder {
 mod tests {
     use super::super::frame::{STORED_BYTES_MAX, decode_block};
     use super::*;
+    use crate::metrics::Listener;
+
+    const NDJSON: Source = Source::Listener(Listener::Ndjson);
 
     fn buf(texts: &[&[u8]], due: UnixMillis) -> EventBuf {
         let mut buf = EventBuf::new();
@@ -121,7 +130,7 @@ mod tests {
     #[test]
     fn small_appends_share_a_block() {
         let mut builder = BlockBuilder::new(RowName::Usage, 1_000, 50);
-        (0..100).for_each(|_| builder.push_all(&buf(&[b"{}"], 0)));
+        (0..100).for_each(|_| builder.push_all(NDJSON, &buf(&[b"{}"], 0)));
         let blocks = builder.finish();
         assert_eq!(blocks.len(), 1);
         assert_eq!((blocks[0].0.seq, blocks[0].0.events), (50, 100));
@@ -136,7 +145,7 @@ mod tests {
         lens.extend([BLOCK_TEXT_BYTES_MAX, 1 << 20, 70_000]);
         for len in lens {
             let text: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(len).collect();
-            builder.push_all(&buf(&[&text], 0));
+            builder.push_all(NDJSON, &buf(&[&text], 0));
             texts.push(text);
         }
         let mut seq = 0;
@@ -154,13 +163,13 @@ mod tests {
     #[test]
     fn events_that_are_not_due_wait_among_themselves() {
         let mut builder = BlockBuilder::new(RowName::Usage, 1_000, 0);
-        builder.push_all(&buf(&[b"{\"a\":1}"], 0));
-        builder.push_all(&buf(&[b"{\"a\":2}"], 5_000));
+        builder.push_all(NDJSON, &buf(&[b"{\"a\":1}"], 0));
+        builder.push_all(NDJSON, &buf(&[b"{\"a\":2}"], 5_000));
         let mut mixed = buf(&[b"{\"a\":3}"], 500);
         mixed.push(b"{\"a\":4}", 9_000);
         mixed.push(b"{\"a\":5}", 7_000);
         mixed.push(b"{\"a\":6}", 0);
-        builder.push_all(&mixed);
+        builder.push_all(NDJSON, &mixed);
         let blocks = builder.finish();
         let dues: Vec<_> = blocks.iter().map(|(_, stored)| decode_block(stored).unwrap().1.due()).collect();
         assert_eq!(dues, [0, 5_000, 0, 9_000, 0]);

@@ -10,7 +10,7 @@ use super::block_builder::BlockBuilder;
 use super::dead_letter::{DeadLetter, Origin};
 use super::dead_limit::DeadLimit;
 use super::error::{AppendError, JournalError};
-use super::frame::{RowName, SettlementRecord};
+use super::frame::RowName;
 use super::high_water::HighWater;
 use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
@@ -18,7 +18,9 @@ use super::ledger::Ledger;
 use super::letter_order::LetterOrder;
 use super::row::Row;
 use super::settlement::Settlement;
+use super::settlement_record::SettlementRecord;
 use super::shared::Shared;
+use super::source::Source;
 use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
@@ -242,7 +244,8 @@ impl<S: Store> Committer<S> {
             return;
         }
         for lane in Lane::ALL {
-            group.blocks[lane].push_all(&waiting.append.events[lane]);
+            let source = Source::Listener(waiting.append.listener);
+            group.blocks[lane].push_all(source, &waiting.append.events[lane]);
         }
         self.measured.bytes_since += waiting.append.text_bytes() as u64;
         group.appended.push(waiting);
@@ -426,8 +429,7 @@ fn gather_settlement(group: &mut Group, settlement: Settlement) {
             row: RowName::from(block.id.lane),
             seq: block.id.seq,
             settled_at: group.now,
-            attempts: block.attempts,
-            status: block.status,
+            attempts: block.attempts.clone(),
             dead_positions: block.dead_positions.clone(),
         });
     }

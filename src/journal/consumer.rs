@@ -6,10 +6,11 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::error::JournalError;
-use super::frame::{decode_block, read_header};
+use super::frame::{decode_block, read_header, source_in};
 use super::inbox::Command;
 use super::settlement::Settlement;
 use super::shared::Shared;
+use super::source::Source;
 use crate::event::{Lane, PerLane, UnixMillis};
 
 /// A block's name: its lane and the seq of its first event.
@@ -29,13 +30,20 @@ pub struct Block {
     due: UnixMillis,
     text: Bytes,
     ends: Box<[u32]>,
+    /// Four bytes for each event, as they are stored; empty for a block that was never stored.
+    lengths: Bytes,
 }
 
 impl Block {
     /// A block of these texts, back to back, with where each ends.
     #[must_use]
     pub fn new(id: BlockId, accepted: UnixMillis, due: UnixMillis, text: Bytes, ends: Box<[u32]>) -> Self {
-        Self { id, accepted, due, text, ends }
+        Self { id, accepted, due, text, ends, lengths: Bytes::new() }
+    }
+
+    /// The same, with the lengths as they are stored, which tell the road of each event.
+    pub(super) fn with_lengths(self, lengths: Bytes) -> Self {
+        Self { lengths, ..self }
     }
 
     /// Its name.
@@ -72,6 +80,12 @@ impl Block {
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.text.len()
+    }
+
+    /// By which road the event at `position` came, where it is known.
+    #[must_use]
+    pub fn source(&self, position: usize) -> Option<Source> {
+        source_in(self.lengths.get(position * 4..)?.get(..4)?)
     }
 
     /// The text of the event at `position`; `None` past the end.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::source::Source;
 use crate::event::{Lane, UnixMillis};
 
 /// Which side of the journal gave the event up.
@@ -95,6 +96,9 @@ pub struct DeadLetter {
     /// that a letter counts once however often it is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spare_id: Option<String>,
+    /// By which road it came; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     /// The text as it came (at intake) or as it was sent (at delivery). Bytes that are not UTF-8 are replaced.
     pub event: String,
 }

@@ -6,7 +6,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | magic `SLJF` |
-//! | 4 | 1 | format, 1 |
+//! | 4 | 1 | format, 2 |
 //! | 5 | 1 | kind: 1 block, 2 settlement |
 //! | 6 | 1 | row: 1 grants, 2 usage, 3 dead |
 //! | 7 | 1 | flags: 1 body is LZ4, 2 refused at intake (dead row) |
@@ -20,12 +20,15 @@
 //! | 44 | 4 | length of this frame's body |
 //! | 48 | 4 | CRC32C of bytes 0–47 and the body |
 //!
-//! A block's payload is the length of each event (4 bytes each), then their texts back to back. Compressed or not, it
-//! is cut into parts where it would pass [`STORED_BYTES_MAX`].
+//! A block's payload is four bytes for each event, then their texts back to back. Of the four bytes the lower 28 bits are
+//! the length of the event's text, the upper four say by which road it came ([`Source`]); format 1 left them 0, which
+//! stands for a road that is not known. Compressed or not, the payload is cut into parts where it would pass
+//! [`STORED_BYTES_MAX`]. The payload of a settlement is described in `settlement_record.rs`.
 
 use bytes::Bytes;
 
 use super::consumer::{Block, BlockId};
+use super::source::Source;
 use crate::event::{Lane, UnixMillis};
 
 /// The largest value ever stored. sled moves larger ones (above an eighth of a megabyte at its 8 MiB segments, as a
@@ -37,7 +40,12 @@ pub(super) const HEADER_BYTES: usize = 52;
 pub(super) const BODY_BYTES_MAX: usize = STORED_BYTES_MAX - HEADER_BYTES;
 
 const MAGIC: [u8; 4] = *b"SLJF";
-const FORMAT: u8 = 1;
+/// What is written. Older formats stay readable.
+const FORMAT: u8 = 2;
+const FORMAT_OLDEST: u8 = 1;
+/// The bits of an event's length that hold its length.
+const LENGTH_BITS: u32 = 28;
+const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 const FLAG_LZ4: u8 = 1;
 const FLAG_INTAKE: u8 = 2;
 const CHECKSUM_AT: usize = 48;
@@ -98,6 +106,7 @@ pub(super) enum Kind {
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    pub(super) format: u8,
     pub(super) kind: Kind,
     pub(super) row: RowName,
     pub(super) seq: u64,
@@ -108,11 +117,30 @@ pub(super) struct Header {
     pub(super) due: UnixMillis,
     pub(super) payload_len: u32,
     pub(super) from_intake: bool,
-    lz4: bool,
-    body_len: u32,
+    pub(super) lz4: bool,
+    pub(super) body_len: u32,
 }
 
 impl Header {
+    /// The header of a settlement, or of anything else that is one small frame. What is not given is 0.
+    pub(super) fn of_one(kind: Kind, row: RowName, seq: u64, payload: &[u8]) -> Self {
+        Self {
+            format: FORMAT,
+            kind,
+            row,
+            seq,
+            events: 0,
+            part: 0,
+            parts: 1,
+            accepted: 0,
+            due: 0,
+            payload_len: length(payload.len()),
+            from_intake: false,
+            lz4: false,
+            body_len: 0,
+        }
+    }
+
     /// The events' texts together: the payload without the lengths.
     pub(super) fn text_bytes(&self) -> u64 {
         u64::from(self.payload_len).saturating_sub(u64::from(self.events) * 4)
@@ -140,14 +168,18 @@ pub(super) struct NewBlock<'a> {
     pub(super) from_intake: bool,
     pub(super) text: &'a [u8],
     pub(super) ends: &'a [u32],
+    /// By which road each came; none of them known where it is shorter.
+    pub(super) sources: &'a [Option<Source>],
 }
 
 /// The frames of a block: one, or as many parts as its size asks for.
 pub(super) fn encode_block(block: &NewBlock<'_>) -> Vec<Vec<u8>> {
     let mut payload = Vec::with_capacity(block.ends.len() * 4 + block.text.len());
     let mut start = 0;
-    for end in block.ends {
-        payload.extend_from_slice(&(end - start).to_le_bytes());
+    let sources = block.sources.iter().copied().chain(std::iter::repeat(None));
+    for (end, source) in block.ends.iter().zip(sources) {
+        let road = u32::from(Source::code(source)) << LENGTH_BITS;
+        payload.extend_from_slice(&(road | (end - start)).to_le_bytes());
         start = *end;
     }
     payload.extend_from_slice(block.text);
@@ -156,6 +188,7 @@ pub(super) fn encode_block(block: &NewBlock<'_>) -> Vec<Vec<u8>> {
     let (body, lz4) = if packed.len() < payload.len() { (packed, true) } else { (payload, false) };
     let parts = body.len().div_ceil(BODY_BYTES_MAX).max(1);
     let mut header = Header {
+        format: FORMAT,
         kind: Kind::Block,
         row: block.row,
         seq: block.seq,
@@ -206,7 +239,7 @@ pub(super) fn decode_block(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Block
     let mut ends = Vec::with_capacity(first.events as usize);
     let mut end = 0_u32;
     for four in lengths.chunks_exact(4) {
-        end = end.checked_add(u32_at(four, 0)).ok_or(FrameError::Damaged)?;
+        end = end.checked_add(u32_at(four, 0) & LENGTH_MASK).ok_or(FrameError::Damaged)?;
         ends.push(end);
     }
     if end as usize != text.len() {
@@ -214,7 +247,7 @@ pub(super) fn decode_block(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Block
     }
     let lane = if first.row == RowName::Grants { Lane::Grants } else { Lane::Usage };
     let id = BlockId { lane, seq: first.seq };
-    Ok((first, Block::new(id, first.accepted, first.due, text, ends.into())))
+    Ok((first, Block::new(id, first.accepted, first.due, text, ends.into()).with_lengths(lengths)))
 }
 
 fn join_parts(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Vec<u8>), FrameError> {
@@ -235,64 +268,7 @@ fn join_parts(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Vec<u8>), FrameErr
     whole.ok_or(FrameError::Damaged)
 }
 
-/// A block's settlement, as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SettlementRecord {
-    pub(super) row: RowName,
-    pub(super) seq: u64,
-    pub(super) settled_at: UnixMillis,
-    pub(super) attempts: u32,
-    pub(super) status: u16,
-    pub(super) dead_positions: Vec<u32>,
-}
-
-/// The frame of a settlement. Its `events` field counts the dead positions.
-pub(super) fn encode_settlement(record: &SettlementRecord) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(6 + record.dead_positions.len() * 4);
-    payload.extend_from_slice(&record.attempts.to_le_bytes());
-    payload.extend_from_slice(&record.status.to_le_bytes());
-    for position in &record.dead_positions {
-        payload.extend_from_slice(&position.to_le_bytes());
-    }
-    let header = Header {
-        kind: Kind::Settlement,
-        row: record.row,
-        seq: record.seq,
-        events: length(record.dead_positions.len()),
-        part: 0,
-        parts: 1,
-        accepted: record.settled_at,
-        due: 0,
-        payload_len: length(payload.len()),
-        from_intake: false,
-        lz4: false,
-        body_len: 0,
-    };
-    encode_frame(&header, &payload)
-}
-
-/// Reads a settlement back: so far only a proof that the format can be read.
-///
-/// # Errors
-/// When the frame is not an intact settlement.
-#[cfg(test)]
-pub(super) fn decode_settlement(frame: &[u8]) -> Result<SettlementRecord, FrameError> {
-    let (header, body) = decode_frame(frame)?;
-    if header.kind != Kind::Settlement || body.len() != 6 + header.events as usize * 4 {
-        return Err(FrameError::Damaged);
-    }
-    let (fixed, positions) = body.split_at(6);
-    Ok(SettlementRecord {
-        row: header.row,
-        seq: header.seq,
-        settled_at: header.accepted,
-        attempts: u32_at(fixed, 0),
-        status: u16_at(fixed, 4),
-        dead_positions: positions.chunks_exact(4).map(|four| u32_at(four, 0)).collect(),
-    })
-}
-
-fn encode_frame(header: &Header, body: &[u8]) -> Vec<u8> {
+pub(super) fn encode_frame(header: &Header, body: &[u8]) -> Vec<u8> {
     let kind = match header.kind {
         Kind::Block => 1,
         Kind::Settlement => 2,
@@ -324,10 +300,11 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
         return Err(FrameError::NotAFrame);
     }
     let byte = |at: usize| frame.get(at).copied().unwrap_or_default();
-    if byte(4) != FORMAT {
+    let format = byte(4);
+    if !(FORMAT_OLDEST..=FORMAT).contains(&format) {
         // A flipped bit is no newer format: every format keeps its length and its checksum where they are.
         let is_whole = checksum_of(frame).is_some_and(|checksum| checksum == u32_at(frame, CHECKSUM_AT));
-        return Err(if is_whole { FrameError::NewerFormat(byte(4)) } else { FrameError::Damaged });
+        return Err(if is_whole { FrameError::NewerFormat(format) } else { FrameError::Damaged });
     }
     let kind = match byte(5) {
         1 => Kind::Block,
@@ -335,6 +312,7 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
         _ => return Err(FrameError::Damaged),
     };
     Ok(Header {
+        format,
         kind,
         row: RowName::from_code(byte(6)).ok_or(FrameError::Damaged)?,
         lz4: byte(7) & FLAG_LZ4 != 0,
@@ -371,6 +349,11 @@ pub(super) fn decode_frame(bytes: &[u8]) -> Result<(Header, &[u8]), FrameError> 
     Ok((header, body))
 }
 
+/// The road in the four bytes of an event's length.
+pub(super) fn source_in(length: &[u8]) -> Option<Source> {
+    Source::from_code(u8::try_from(u32_at(length, 0) >> LENGTH_BITS).unwrap_or_default())
+}
+
 /// The first place at or after `from` where a frame may begin.
 pub(super) fn find_magic(bytes: &[u8], from: usize) -> Option<usize> {
     let tail = bytes.get(from..)?;
@@ -399,13 +382,32 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::metrics::Listener;
 
     fn block<'a>(text: &'a [u8], ends: &'a [u32]) -> NewBlock<'a> {
-        NewBlock { row: RowName::Usage, seq: 7, accepted: 1_000, due: 2_000, from_intake: false, text, ends }
+        NewBlock {
+            row: RowName::Usage,
+            seq: 7,
+            accepted: 1_000,
+            due: 2_000,
+            from_intake: false,
+            text,
+            ends,
+            sources: &[],
+        }
+    }
+
+    pub(in crate::journal) fn hex_of(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(in crate::journal) fn bytes_of(hex: &str) -> Vec<u8> {
+        let pairs = hex.as_bytes().chunks(2);
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
     }
 
     fn noise(len: usize) -> Vec<u8> {
@@ -450,23 +452,30 @@ mod tests {
     #[test]
     fn a_frame_of_a_newer_format_says_so() {
         let mut frame = encode_block(&block(b"{}", &[2])).remove(0);
-        frame[4] = 2;
+        frame[4] = 3;
         assert_eq!(decode_frame(&frame).unwrap_err(), FrameError::Damaged, "only a bit that flipped");
         let checksum = checksum_of(&frame).unwrap();
         frame[CHECKSUM_AT..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(decode_frame(&frame).unwrap_err(), FrameError::NewerFormat(2));
+        assert_eq!(decode_frame(&frame).unwrap_err(), FrameError::NewerFormat(3));
     }
 
-    /// The bytes of format 1, written down: a change of this test is a change of the format, and needs a new number.
+    /// The bytes of each format, written down: a change of this test is a change of the format, and needs a new number.
     #[test]
-    fn format_1_stays_readable() {
-        let frame = encode_block(&block(b"{\"a\":1}", &[7])).remove(0);
-        let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(
-            hex,
-            "534c4a460101020007000000000000000100000000000100e803000000000000d0070000000000000b0000000b000000\
-             c60db30a070000007b2261223a317d"
-        );
+    fn every_format_stays_readable() {
+        let sources = [Some(Source::Listener(Listener::Datagram)), None];
+        let new = NewBlock { sources: &sources, ..block(b"{\"a\":1}{}", &[7, 9]) };
+        let format_2 = "534c4a460201020007000000000000000200000000000100e803000000000000d0070000000000001100000011000000\
+                        00c1a1e907000030020000007b2261223a317d7b7d";
+        assert_eq!(hex_of(&encode_block(&new).remove(0)), format_2);
+        let (header, read) = decode_block(&[bytes_of(format_2)]).unwrap();
+        assert_eq!((header.format, header.text_bytes(), read.event(0)), (2, 9, Some(&b"{\"a\":1}"[..])));
+        assert_eq!([0, 1, 2].map(|position| read.source(position)), [sources[0], None, None]);
+
+        let format_1 = "534c4a460101020007000000000000000100000000000100e803000000000000d0070000000000000b0000000b000000\
+                        c60db30a070000007b2261223a317d";
+        let (header, read) = decode_block(&[bytes_of(format_1)]).unwrap();
+        assert_eq!((header.format, header.seq, header.accepted, header.due), (1, 7, 1_000, 2_000));
+        assert_eq!((read.event(0), read.source(0)), (Some(&b"{\"a\":1}"[..]), None));
     }
 
     proptest! {
@@ -481,23 +490,19 @@ mod tests {
                 joined.extend_from_slice(text);
                 ends.push(u32::try_from(joined.len()).unwrap());
             }
-            let new = NewBlock { row: RowName::Grants, seq, accepted, due, from_intake: false, text: &joined, ends: &ends };
+            let road = |at: usize| Source::from_code(u8::try_from(at % 16).unwrap());
+            let sources: Vec<Option<Source>> = (0..texts.len()).map(road).collect();
+            let new = NewBlock {
+                row: RowName::Grants, seq, accepted, due, from_intake: false, text: &joined, ends: &ends, sources: &sources,
+            };
             let (header, block) = decode_block(&encode_block(&new)).unwrap();
             prop_assert_eq!((header.seq, header.accepted, header.due), (seq, accepted, due));
             prop_assert_eq!(header.text_bytes(), joined.len() as u64);
             prop_assert_eq!(block.len(), texts.len());
             for (position, text) in texts.iter().enumerate() {
                 prop_assert_eq!(block.event(position), Some(text.as_slice()));
+                prop_assert_eq!(block.source(position), sources[position]);
             }
-        }
-
-        #[test]
-        fn settlements_come_back_as_they_were_stored(
-            seq in any::<u64>(), settled_at in any::<u64>(), attempts in any::<u32>(), status in any::<u16>(),
-            dead_positions in prop::collection::vec(any::<u32>(), 0..20),
-        ) {
-            let record = SettlementRecord { row: RowName::Usage, seq, settled_at, attempts, status, dead_positions };
-            prop_assert_eq!(decode_settlement(&encode_settlement(&record)).unwrap(), record);
         }
 
         #[test]

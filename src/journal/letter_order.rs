@@ -10,9 +10,11 @@ use super::committer::{Committer, push_letter};
 use super::dead_letter::{DeadLetter, Origin};
 use super::dead_letters::LetterNumber;
 use super::error::AppendError;
-use super::frame::{RowName, SettlementRecord};
+use super::frame::RowName;
 use super::open_volume::StoredBlock;
 use super::requeue::Requeued;
+use super::settlement_record::SettlementRecord;
+use super::source::Source;
 use super::store::{Store, StoreError};
 use super::volume_index::BlockEntry;
 use crate::event::{Lane, PerLane};
@@ -99,7 +101,8 @@ impl<S: Store> Committer<S> {
             grants: BlockBuilder::new(RowName::Grants, now, self.lanes.grants.next_seq()),
             usage: BlockBuilder::new(RowName::Usage, now, self.lanes.usage.next_seq()),
         };
-        letters.iter().for_each(|letter| builders[letter.lane].push_all(&letter.events));
+        let source = Source::Restored(Restored::Requeue);
+        letters.iter().for_each(|letter| builders[letter.lane].push_all(source, &letter.events));
         let PerLane { grants, usage } = builders;
         for (lane, builder) in [(Lane::Grants, grants), (Lane::Usage, usage)] {
             let blocks = builder.finish();
@@ -167,14 +170,7 @@ impl<S: Store> Committer<S> {
     /// Settles letters, durably: whoever is told that a letter is gone will not see it again.
     fn settle_letters(&mut self, claimed: &[BlockEntry]) -> Result<(), StoreError> {
         let settled_at = self.clock.now();
-        let record = |entry: &BlockEntry| SettlementRecord {
-            row: RowName::Dead,
-            seq: entry.seq,
-            settled_at,
-            attempts: 0,
-            status: 0,
-            dead_positions: Vec::new(),
-        };
+        let record = |entry: &BlockEntry| SettlementRecord::unsent(RowName::Dead, entry.seq, settled_at);
         self.dead.write(&[], claimed.iter().map(record).collect())?;
         self.dead.sync()?;
         for entry in claimed {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod appender;
+mod attempts;
 mod bad_sectors;
 mod block_builder;
 mod check;
@@ -34,8 +35,11 @@ mod row;
 mod salvage;
 mod settings;
 mod settlement;
+#[cfg_attr(not(test), expect(dead_code, reason = "settlements are read back by what is being built on them"))]
+mod settlement_record;
 mod shared;
 mod sled_store;
+mod source;
 mod space;
 mod store;
 mod system;
@@ -48,6 +52,7 @@ mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
+pub use attempts::{Attempt, Attempts, Carried};
 pub use check::{CheckReport, RowReport, VolumeReport, check};
 pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
@@ -57,5 +62,6 @@ pub use journal::Journal;
 pub use requeue::RetryRefused;
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
+pub use source::Source;
 #[cfg(test)]
 pub(crate) use writer_by_hand::WriterByHand;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::frame::{self, FrameError, Kind, SettlementRecord};
+use super::frame::{self, FrameError, Kind};
 use super::salvage::Salvaged;
+use super::settlement_record::SettlementRecord;
 use super::store::{Entry, StoreError, Volume, VolumeId};
 use super::volume_index::BlockEntry;
 use crate::event::UnixMillis;
@@ -142,7 +143,7 @@ impl<V: Volume> OpenVolume<V> {
             self.apply(parts.map(|(part, frame)| (block_key(entry.seq, part), frame.clone())).collect())?;
         }
         for record in settlements {
-            self.apply(vec![(settlement_key(record.seq), frame::encode_settlement(record))])?;
+            self.apply(vec![(settlement_key(record.seq), record.encode())])?;
         }
         for (entry, frames) in blocks {
             self.next_seq = self.next_seq.max(entry.seq + u64::from(entry.events));

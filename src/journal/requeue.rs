@@ -92,6 +92,7 @@ mod tests {
             attempts: 0,
             altered: false,
             spare_id: Some("0190163d-8694-7a5b-ab01-2f5d3b5e8a00".into()),
+            source: None,
             event: event.into(),
         }
     }

@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::frame::{RowName, SettlementRecord};
+use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::salvage::{Salvaged, open_verified};
+use super::settlement_record::SettlementRecord;
 use super::store::{Store, StoreError, VolumeId};
 use super::volume_index::{BlockEntry, VolumeIndex};
 use crate::event::UnixMillis;

@@ -211,12 +211,22 @@ pub(super) fn scan_volume(file: impl RawFile) -> io::Result<Found> {
     Ok(Found { unreadable_bytes: file.unreadable_bytes(), ..found })
 }
 
-/// Finds every intact frame in a volume's file, in windows that overlap by the largest frame.
+/// Finds every block and every settlement that lies intact in a volume's file.
 ///
 /// # Errors
 /// When the file can't be read.
-pub(super) fn scan_file(mut file: impl Read) -> io::Result<Found> {
+pub(super) fn scan_file(file: impl Read) -> io::Result<Found> {
     let mut found = Found::default();
+    scan_frames(file, &mut |header, frame| found.take(frame, header))?;
+    Ok(found)
+}
+
+/// Shows every intact frame in a volume's file, in windows that overlap by the largest frame. Frames come in the order
+/// in which they lie there, some of them more than once.
+///
+/// # Errors
+/// When the file can't be read.
+pub(super) fn scan_frames(mut file: impl Read, see: &mut dyn FnMut(&frame::Header, &[u8])) -> io::Result<()> {
     let mut window = Vec::with_capacity(WINDOW_BYTES + STORED_BYTES_MAX);
     loop {
         let is_last = fill(&mut file, &mut window)?;
@@ -228,7 +238,7 @@ pub(super) fn scan_file(mut file: impl Read) -> io::Result<Found> {
             at = match frame::decode_frame(candidate) {
                 Ok((header, body)) => {
                     let end = frame::HEADER_BYTES + body.len();
-                    found.take(candidate.get(..end).unwrap_or_default(), &header);
+                    see(&header, candidate.get(..end).unwrap_or_default());
                     // Past its end: a text may hold the picture of a frame.
                     start + end
                 }
@@ -236,7 +246,7 @@ pub(super) fn scan_file(mut file: impl Read) -> io::Result<Found> {
             };
         }
         if is_last {
-            return Ok(found);
+            return Ok(());
         }
         window.drain(..safe.max(at).min(window.len()));
     }

@@ -1,5 +1,6 @@
 //! What delivery found out about events, as the journal needs to hear it.
 
+use super::attempts::Attempts;
 use super::consumer::BlockId;
 use super::dead_letter::DeadLetter;
 use crate::event::{PerLane, UnixMillis};
@@ -44,10 +45,8 @@ impl Settlement {
 pub struct SettledBlock {
     /// Which.
     pub id: BlockId,
-    /// How many requests carried events of it.
-    pub attempts: u32,
-    /// The status of the last answer.
-    pub status: u16,
+    /// The requests that carried events of it.
+    pub attempts: Attempts,
     /// Positions that are dead letters, ascending; all others are delivered.
     pub dead_positions: Vec<u32>,
 }

@@ -64,8 +64,18 @@ pub(super) fn delivered(block: &Block) -> Settlement {
         inserted: block.len() as u64,
         delivered_at: Some(1),
         resolved,
-        blocks: vec![SettledBlock { id: block.id(), attempts: 1, status: 200, dead_positions: Vec::new() }],
+        blocks: vec![settled(block, 1)],
         ..Settlement::default()
+    }
+}
+
+/// A block that a request of so many events took to Polar.
+pub(super) fn settled(block: &Block, at: crate::event::UnixMillis) -> SettledBlock {
+    let took = Attempt { at, status: 200, events: 1, carried: Carried::All };
+    SettledBlock {
+        id: block.id(),
+        attempts: Attempts { made: 1, noted: vec![took] },
+        dead_positions: Vec::new(),
     }
 }
 
@@ -91,6 +101,7 @@ pub(super) fn letter(text: &str, origin: Origin) -> DeadLetter {
         attempts: 1,
         altered: false,
         spare_id: None,
+        source: None,
         event: text.into(),
     }
 }
@@ -518,14 +529,14 @@ async fn a_journal_of_a_newer_sledge_is_refused_untouched() {
     let id = store::VolumeId { row: RowName::Usage, number: 1 };
     store.damage(id, |value| {
         if value.starts_with(b"SLJF") {
-            value[4] = 2;
+            value[4] = 99;
             let checksum = crc32c::crc32c_append(crc32c::crc32c(&value[..48]), &value[52..]);
             value[48..52].copy_from_slice(&checksum.to_le_bytes());
         }
     });
     let opened =
         Journal::over(&Arc::new(store.clone()), &settings(), Clock::system(), Metrics::new().unwrap(), None);
-    assert_eq!(opened.unwrap_err(), store::StoreError::NewerFormat(id, 2));
+    assert_eq!(opened.unwrap_err(), store::StoreError::NewerFormat(id, 99));
     assert_eq!(store.volumes(RowName::Usage), 1);
 }
 

@@ -84,7 +84,7 @@ impl Books {
         for settled in &settlement.blocks {
             let block = self.out.remove(&settled.id).expect("a block is settled once, and only when read");
             self.out_bytes -= block.text_bytes();
-            assert!(settled.attempts > 0);
+            assert!(settled.attempts.made > 0);
             assert!(settled.dead_positions.is_sorted_by(|one, next| one < next));
             let letters = self.dead.iter().chain(&settlement.dead);
             let mut dead_seqs: Vec<u64> = letters

@@ -102,7 +102,7 @@ async fn a_cut_connection_is_repeated_with_the_same_ids_and_doubles_nothing() {
     assert_eq!(house.journal.with(|books| (books.inserted, books.duplicates)), (0, 1_000));
     let seen = house.polar.seen();
     assert!(seen.windows(2).all(|pair| pair[0].names == pair[1].names));
-    assert_eq!(house.journal.with(|books| books.settled[0].attempts), 4);
+    assert_eq!(house.journal.with(|books| books.settled[0].attempts.made), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -52,7 +52,7 @@ async fn a_batch_of_nothing_but_bad_events_takes_one_request() {
     house.run_until_settled().await;
     assert_eq!(house.polar.seen().len(), 1);
     let settled = house.journal.with(|books| books.settled.clone());
-    assert_eq!((settled[0].status, settled[0].dead_positions.len()), (422, 50));
+    assert_eq!((settled[0].attempts.noted[0].status, settled[0].dead_positions.len()), (422, 50));
 }
 
 #[tokio::test(start_paused = true)]
