@@ -37,6 +37,9 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Text written after which it is measured at once: at most this, and at most 1/64 of what the journal may hold.
 const MEASURE_AFTER_BYTES: u64 = 1 << 20;
 
+/// What a volume and its copy may take for a while, beside what they take already: each opens a segment or two.
+const REPACKING_BYTES: u64 = 64 << 20;
+
 /// The writer's state. Everything on disk is reached through it, and only by its thread.
 #[derive(Debug)]
 pub(super) struct Committer<S: Store> {
@@ -124,7 +127,7 @@ impl<S: Store> Committer<S> {
 
     /// How long the writer may sleep: for ever unless something on disk or at the gate waits for it.
     fn patience(&self) -> Option<Duration> {
-        if self.rows().any(Row::is_dirty) || self.dead.is_restless() {
+        if self.rows().any(|row| row.is_dirty() || row.is_repacking()) || self.dead.is_restless() {
             return Some(QUIET_AFTER);
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
@@ -371,7 +374,10 @@ impl<S: Store> Committer<S> {
         let now = self.clock.now();
         self.lanes.grants.tidy(now)?;
         self.lanes.usage.tidy(now)?;
-        self.dead.tidy(now)
+        self.dead.tidy(now)?;
+        let has_room = self.space.has_room_for(REPACKING_BYTES, self.measured.disk);
+        self.lanes.grants.repack(has_room)?;
+        self.lanes.usage.repack(has_room)
     }
 
     /// Looks at the disk; where there is too little room, as many retained volumes go as are needed, then the gate

@@ -56,6 +56,8 @@ async fn a_bad_sector_costs_the_block_in_it_and_not_the_start() {
 async fn events_lost_while_they_waited_in_a_closed_volume_leave_pending_with_an_outcome() {
     let store = MemoryStore::default();
     let small = Settings { volume_bytes: 400, ..settings() };
+    // What is damaged must lie where it was written.
+    store.refuse_copies(true);
     let journal = over(&store, &small);
     for _ in 0..40 {
         keep(&journal, Lane::Usage, &numbered(20)).await;
@@ -63,6 +65,7 @@ async fn events_lost_while_they_waited_in_a_closed_volume_leave_pending_with_an_
     assert!(store.indices(RowName::Usage) > 4);
     damage_block(&store, usage(3), 1);
     damage_block(&store, usage(4), 0);
+    store.refuse_copies(false);
     let mut journal = journal;
     let mut consumer = journal.take_consumer().unwrap();
     let blocks = read_all(&mut consumer).await;

@@ -112,12 +112,14 @@ impl Journal {
                 volume_bytes: settings.volume_bytes,
                 retention: settings.retention,
                 retention_bytes_max: settings.retention_bytes_max,
+                repacks: true,
             },
             // Letters are taken out one by one, so small volumes give the disk back sooner; nobody replays them.
             RowName::Dead => RowLimits {
                 volume_bytes: settings.volume_bytes.min(settings.dead_bytes_max / DEAD_VOLUMES),
                 retention: Duration::ZERO,
                 retention_bytes_max: 0,
+                repacks: false,
             },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);

@@ -23,6 +23,7 @@ struct Disk {
     syncs: u64,
     mark: Vec<u8>,
     quarantined: u64,
+    refuses_copies: bool,
     /// Counts power cuts: a volume opened before the last one is dead.
     epoch: u64,
 }
@@ -71,6 +72,17 @@ impl MemoryStore {
         self.lock().syncs
     }
 
+    /// Whether there is no room for the copy of a volume.
+    pub(super) fn refuse_copies(&self, refuses: bool) {
+        self.lock().refuses_copies = refuses;
+    }
+
+    /// How many blocks a volume has.
+    pub(super) fn blocks(&self, id: VolumeId) -> usize {
+        let is_block = |key: &&Vec<u8>| key.starts_with(b"b");
+        self.lock().volumes.get(&id).map_or(0, |files| files.synced.keys().filter(is_block).count())
+    }
+
     /// How many volumes a row has.
     pub(super) fn volumes(&self, row: RowName) -> usize {
         self.lock().volumes.keys().filter(|id| id.row == row).count()
@@ -112,6 +124,16 @@ impl MemoryStore {
 }
 
 impl Disk {
+    /// What a start does with what was filled aside: it takes an empty place, and is swept away otherwise.
+    fn end_replacements(&mut self, row: RowName) {
+        let asides: Vec<VolumeId> =
+            self.volumes.keys().filter(|id| id.row == row && id.is_aside()).copied().collect();
+        for aside in asides {
+            let filled = self.volumes.remove(&aside);
+            self.volumes.entry(aside.place()).or_insert_with(|| filled.unwrap_or_default());
+        }
+    }
+
     fn operate(&mut self, epoch: u64) -> Result<(), StoreError> {
         if epoch != self.epoch {
             return Err(StoreError::Io("the power is gone".into()));
@@ -132,12 +154,15 @@ impl Store for MemoryStore {
 
     fn list(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
         let mut disk = self.lock();
-        disk.volumes.retain(|id, _| !id.is_aside());
+        disk.end_replacements(row);
         Ok(disk.volumes.keys().filter(|id| id.row == row).map(|id| id.number).collect())
     }
 
     fn create(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
         let mut disk = self.lock();
+        if id.is_aside() && disk.refuses_copies {
+            return Err(StoreError::DiskFull);
+        }
         disk.volumes.entry(id).or_default();
         Ok(MemoryVolume { id, epoch: disk.epoch, store: self.clone() })
     }
@@ -170,6 +195,18 @@ impl Store for MemoryStore {
         disk.volumes.extend(filled.map(|files| (id, files)));
         disk.quarantined += 1;
         Ok("quarantine".into())
+    }
+
+    fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.remove_index(id)?;
+        let mut disk = self.lock();
+        let epoch = disk.epoch;
+        disk.operate(epoch)?;
+        disk.volumes.remove(&id);
+        disk.operate(epoch)?;
+        let filled = disk.volumes.remove(&id.aside());
+        disk.volumes.extend(filled.map(|files| (id, files)));
+        Ok(())
     }
 
     fn quarantined(&self) -> u64 {

@@ -30,6 +30,9 @@ mod letters_tests;
 #[cfg(test)]
 mod memory_store;
 mod open_volume;
+mod repacking;
+#[cfg(test)]
+mod repacking_tests;
 mod requeue;
 mod row;
 mod salvage;

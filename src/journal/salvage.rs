@@ -13,6 +13,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use super::bad_sectors::PastBadSectors;
+use super::consumer::Block;
 use super::frame::{self, Kind, STORED_BYTES_MAX};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::store::{RawFile, Store, StoreError, VolumeId};
@@ -125,6 +126,13 @@ impl Found {
     pub(super) fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
         let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains(seq));
         unsettled.filter_map(|(_, parts)| complete(parts)).collect()
+    }
+
+    /// Takes the block at `seq` out, if it is whole.
+    pub(super) fn take_block(&mut self, seq: u64) -> Option<Block> {
+        let parts = self.blocks.remove(&seq)?;
+        let stored: StoredBlock = parts.into_values().collect();
+        frame::decode_block(&stored).ok().map(|(_, block)| block)
     }
 
     /// How many complete blocks there are.

@@ -65,6 +65,23 @@ impl SledStore {
         self.row_folder(id.row).join(format!("volume-{:08}.index", id.number))
     }
 
+    fn doomed_folder(&self, id: VolumeId) -> PathBuf {
+        self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number))
+    }
+
+    /// Moves a volume out of its place, durably. Its index no longer describes what will be there.
+    fn make_way(&self, id: VolumeId, place: &Path) -> Result<(), StoreError> {
+        self.remove_index(id)?;
+        fs::rename(self.volume_folder(id), place)?;
+        Ok(File::open(self.row_folder(id.row))?.sync_all()?)
+    }
+
+    /// Puts what was filled aside in a volume's empty place, durably.
+    fn take_over(&self, id: VolumeId) -> Result<(), StoreError> {
+        fs::rename(self.volume_folder(id.aside()), self.volume_folder(id))?;
+        Ok(File::open(self.row_folder(id.row))?.sync_all()?)
+    }
+
     fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         let path = self.volume_folder(id);
         let config = sled::Config::new()
@@ -128,7 +145,7 @@ impl Store for SledStore {
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
         self.remove_index(id)?;
-        let doomed = self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number));
+        let doomed = self.doomed_folder(id);
         fs::rename(self.volume_folder(id), &doomed)?;
         fs::remove_dir_all(doomed)?;
         Ok(())
@@ -152,13 +169,20 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
-        self.remove_index(id)?;
-        fs::rename(self.volume_folder(id), &place)?;
+        self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
-        fs::rename(self.volume_folder(id.aside()), self.volume_folder(id))?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
+        self.take_over(id)?;
         Ok(place.display().to_string())
+    }
+
+    fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
+        let doomed = self.doomed_folder(id);
+        self.make_way(id, &doomed)?;
+        self.take_over(id)?;
+        if let Err(error) = fs::remove_dir_all(doomed) {
+            tracing::warn!(volume = %id, %error, "a rewritten volume could not be removed; it is tried again at the next start");
+        }
+        Ok(())
     }
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {
@@ -337,8 +361,8 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A salvage was cut short. As long as the damaged volume is in its place it begins anew; once that one is out of the
-/// way, what was filled is whole and takes over.
+/// A salvage or a rewriting was cut short. As long as the old volume is in its place it begins anew; once that one is out
+/// of the way, what was filled is whole and takes over.
 fn end_salvage(filled: &Path, place: &Path) -> Result<(), StoreError> {
     if place.exists() {
         fs::remove_dir_all(filled)?

@@ -67,6 +67,11 @@ impl SpaceLimits {
         beyond_limit.max(self.low_water(disk).saturating_sub(disk.free))
     }
 
+    /// Whether the disk can hold this much more for a while and stays above the low-water mark.
+    pub(super) fn has_room_for(&self, bytes: u64, disk: Disk) -> bool {
+        disk.free.saturating_sub(bytes) >= self.low_water(disk)
+    }
+
     fn limit(&self, lane: Lane) -> u64 {
         match lane {
             Lane::Grants => self.journal_bytes_max,

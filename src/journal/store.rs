@@ -19,6 +19,12 @@ impl VolumeId {
         Self { number: self.number | ASIDE, ..self }
     }
 
+    /// The place that what is filled here will take.
+    #[cfg(test)]
+    pub(super) fn place(self) -> Self {
+        Self { number: self.number & !ASIDE, ..self }
+    }
+
     /// Whether this is such a place.
     pub(super) fn is_aside(self) -> bool {
         self.number & ASIDE != 0
@@ -94,6 +100,9 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
     /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
     fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
+    /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume, with its index. Cut
+    /// short, it is finished at the next start. Neither may be open.
+    fn swap(&self, id: VolumeId) -> Result<(), StoreError>;
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;
     /// How many damaged volumes were put out of the way and are still there.

@@ -603,7 +603,12 @@ async fn a_check_tells_what_lies_there_and_changes_nothing() {
 /// What a random history may do.
 #[derive(Clone, Debug)]
 enum Step {
-    Append { grants: usize, usage: usize },
+    Append {
+        grants: usize,
+        usage: usize,
+    },
+    /// Events of a block each.
+    OneByOne(usize),
     SettleOldest(usize),
     PowerCut(u64),
     Restart,
@@ -612,6 +617,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (0_usize..4, 0_usize..40).prop_map(|(grants, usage)| Step::Append { grants, usage }),
+        2 => (4_usize..30).prop_map(Step::OneByOne),
         4 => (1_usize..6).prop_map(Step::SettleOldest),
         1 => any::<u64>().prop_map(Step::PowerCut),
         1 => Just(Step::Restart),
@@ -661,6 +667,14 @@ proptest! {
                         let append = Append { listener: Listener::Http, events };
                         let receipt = life.journal.appender().append(append).await.unwrap();
                         receipt.committed().await.unwrap();
+                    }
+                    Step::OneByOne(count) => {
+                        for _ in 0..count {
+                            let text = format!("{{\"n\":{number}}}");
+                            keep(&life.journal, Lane::Usage, std::slice::from_ref(&text)).await;
+                            owed.insert(text);
+                            number += 1;
+                        }
                     }
                     Step::SettleOldest(count) => {
                         for lane in Lane::ALL {
