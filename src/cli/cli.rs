@@ -119,7 +119,7 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Status(args) => status(args, voice).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
-        Command::Journal(args) => journal(args, voice),
+        Command::Journal(args) => Box::pin(journal(args, voice)).await,
         Command::Completions(args) => completions(&args, voice),
         Command::ManPages(args) => man_pages(&args, voice),
     }

@@ -154,6 +154,7 @@ impl Appender {
                 Command::KeepRefused(..)
                 | Command::Settle(_)
                 | Command::Read { .. }
+                | Command::Restore { .. }
                 | Command::Letters(_) => {
                     unreachable!("the inbox hands back what was put in")
                 }

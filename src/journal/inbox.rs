@@ -11,6 +11,7 @@ use super::dead_letter::DeadLetter;
 use super::error::AppendError;
 use super::letter_order::LetterOrder;
 use super::open_volume::StoredBlock;
+use super::restorer::Restoration;
 use super::settlement::Settlement;
 use crate::event::Lane;
 
@@ -30,6 +31,8 @@ pub(super) enum Command {
     Settle(Settlement),
     /// Hand out pending blocks.
     Read { lane: Lane, events_max: usize, bytes_max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
+    /// Put events back into their lanes, make them durable, then answer.
+    Restore { restoration: Restoration, answer: oneshot::Sender<Result<(), AppendError>> },
     /// Look after dead letters.
     Letters(LetterOrder),
 }
@@ -41,6 +44,7 @@ impl Command {
             Self::KeepRefused(letters, _) => letters.iter().map(|letter| letter.event.len()).sum(),
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
             Self::Letters(order) => order.bytes(),
+            Self::Restore { restoration, .. } => restoration.text_bytes(),
             Self::Read { .. } => 0,
         }
     }

@@ -17,6 +17,7 @@ mod dead_letter;
 mod dead_letters;
 mod dead_limit;
 mod error;
+mod extract;
 mod frame;
 mod high_water;
 mod inbox;
@@ -34,11 +35,11 @@ mod repacking;
 #[cfg(test)]
 mod repacking_tests;
 mod requeue;
+mod restorer;
 mod row;
 mod salvage;
 mod settings;
 mod settlement;
-#[cfg_attr(not(test), expect(dead_code, reason = "settlements are read back by what is being built on them"))]
 mod settlement_record;
 mod shared;
 mod sled_store;
@@ -49,6 +50,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod visit;
+mod volatile;
 mod volume_index;
 #[cfg(test)]
 mod writer_by_hand;
@@ -61,8 +63,10 @@ pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
+pub use extract::{Extract, ExtractError, Extracted, Wanted, extract};
 pub use journal::Journal;
 pub use requeue::RetryRefused;
+pub use restorer::Restorer;
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 pub use source::Source;
