@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::answer::answer;
 use super::door::Door;
+use super::import_desk::{self, ImportDesk};
 use super::letter_desk::LetterDesk;
 use super::letter_verbs;
 use super::settings::Settings;
@@ -33,20 +34,28 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub struct Admin {
     settings: Arc<Settings>,
     view: Arc<View>,
-    desk: Option<LetterDesk>,
+    desks: Option<Desks>,
+}
+
+/// What can be done through a door that nobody but the owner can open.
+#[derive(Clone, Debug)]
+struct Desks {
+    letters: LetterDesk,
+    import: ImportDesk,
 }
 
 impl Admin {
     /// An admin server that shows `view`, and through which nothing can be changed.
     #[must_use]
     pub fn new(settings: Settings, view: View) -> Self {
-        Self { settings: Arc::new(settings), view: Arc::new(view), desk: None }
+        Self { settings: Arc::new(settings), view: Arc::new(view), desks: None }
     }
 
-    /// The same, with dead letters to be looked after: only for a door that nobody but the owner can open.
+    /// The same, with dead letters to be looked after and events to be brought in: only for a door that nobody but the
+    /// owner can open.
     #[must_use]
-    pub fn with_letters(self, desk: LetterDesk) -> Self {
-        Self { desk: Some(desk), ..self }
+    pub fn with_desks(self, letters: LetterDesk, import: ImportDesk) -> Self {
+        Self { desks: Some(Desks { letters, import }), ..self }
     }
 
     /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
@@ -62,7 +71,7 @@ impl Admin {
                     match accepted {
                         Ok(stream) => {
                             let (settings, view) = (self.settings.clone(), self.view.clone());
-                            connections.spawn(connection(stream, settings, view, self.desk.clone()));
+                            connections.spawn(connection(stream, settings, view, self.desks.clone()));
                         }
                         Err(error) => {
                             warn!(%error, "the admin address could not accept a connection");
@@ -84,16 +93,18 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: T,
     settings: Arc<Settings>,
     view: Arc<View>,
-    desk: Option<LetterDesk>,
+    desks: Option<Desks>,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        let is_verb = request.uri().path().starts_with(letter_verbs::PATH);
-        let desk = desk.as_ref().filter(|_| is_verb);
-        let (view, settings) = (&view, &settings);
+        let (view, settings, desks) = (&view, &settings, desks.as_ref());
         async move {
-            Ok::<_, Infallible>(match desk {
-                Some(desk) => letter_verbs::answer(request, desk).await,
-                None => answer(&request, view, &settings.hosts),
+            let path = request.uri().path();
+            Ok::<_, Infallible>(match desks {
+                Some(desks) if path.starts_with(letter_verbs::PATH) => {
+                    letter_verbs::answer(request, &desks.letters).await
+                }
+                Some(desks) if path == import_desk::PATH => import_desk::answer(request, &desks.import).await,
+                Some(_) | None => answer(&request, view, &settings.hosts),
             })
         }
     });

@@ -93,13 +93,13 @@ fn page_asked_for(query: &str) -> Result<(LetterNumber, usize), String> {
     Ok((from, max))
 }
 
-async fn read<T: DeserializeOwned, B>(body: B) -> Result<T, Response<Full<Bytes>>>
+pub(super) async fn read<T: DeserializeOwned, B>(body: B) -> Result<T, Response<Full<Bytes>>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|_| {
-        let message = "the body is larger than 16 MiB, or was cut; send fewer letters at once";
+        let message = "the body is larger than 16 MiB, or was cut; send less at once";
         problem_of(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &message)
     })?;
     // Where it went wrong is told without what stood there: that may be a customer's.
@@ -113,7 +113,7 @@ where
     })
 }
 
-fn done<T: Serialize>(result: Result<T, AppendError>) -> Response<Full<Bytes>> {
+pub(super) fn done<T: Serialize>(result: Result<T, AppendError>) -> Response<Full<Bytes>> {
     match result {
         Ok(value) => json(StatusCode::OK, &value),
         Err(error) => {
@@ -131,7 +131,7 @@ fn not_found(message: &dyn Display) -> Response<Full<Bytes>> {
     problem_of(StatusCode::NOT_FOUND, "not_found", message)
 }
 
-fn problem_of(status: StatusCode, code: &str, message: &dyn Display) -> Response<Full<Bytes>> {
+pub(super) fn problem_of(status: StatusCode, code: &str, message: &dyn Display) -> Response<Full<Bytes>> {
     let error = ProblemDetail { code: code.to_owned(), message: message.to_string() };
     json(status, &Problem { error })
 }

@@ -119,7 +119,7 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Status(args) => status(args, voice).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
-        Command::Journal(args) => Box::pin(journal(args, voice)).await,
+        Command::Journal(args) => Box::pin(journal(args, no_color, voice)).await,
         Command::Completions(args) => completions(&args, voice),
         Command::ManPages(args) => man_pages(&args, voice),
     }
@@ -161,6 +161,11 @@ mod tests {
             &["dead-letters", "show", "first"],
             &["dead-letters", "list", "--reason", "bad_luck"],
             &["dead-letters", "list", "--since", "yesterday"],
+            &["journal", "export", "--lane", "dead"],
+            &["journal", "export", "--json"],
+            &["journal", "salvage"],
+            &["journal", "salvage", "./journal", "--into", "./fresh", "--letters"],
+            &["journal", "import"],
         ] {
             assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
         }
@@ -188,6 +193,11 @@ mod tests {
             "status --json",
             "simulate",
             "dev --data-dir ./data",
+            "journal export -o pending.ndjson",
+            "journal export --delivered --data-dir ./data -o delivered.ndjson --json",
+            "journal import - --data-dir ./data --json",
+            "journal salvage ./old/journal --into ./fresh --json",
+            "journal salvage ./old/journal --letters -o letters.ndjson",
         ] {
             assert_eq!(exit(&line.split(' ').collect::<Vec<_>>()), None, "{line}");
         }

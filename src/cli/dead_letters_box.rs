@@ -124,7 +124,7 @@ impl LetterBox {
 }
 
 /// The journal said no, here or there.
-fn not_done(error: &AppendError) -> Failure {
+pub(super) fn not_done(error: &AppendError) -> Failure {
     Failure::new(Exit::Temporary, error.to_string())
 }
 
@@ -189,7 +189,7 @@ fn not_opened(error: &OpenError, socket: &Path) -> Failure {
 }
 
 /// Why a question got no answer.
-enum Unanswered {
+pub(super) enum Unanswered {
     /// The letter asked for is not there.
     NotFound,
     Failed(Failure),
@@ -209,7 +209,7 @@ async fn post<T: DeserializeOwned>(socket: &Path, verb: &str, asked: &impl Seria
     ask(socket, Method::POST, &format!("/dead-letters/{verb}"), body.into()).await.map_err(Failure::from)
 }
 
-async fn ask<T: DeserializeOwned>(
+pub(super) async fn ask<T: DeserializeOwned>(
     socket: &Path,
     method: Method,
     path: &str,

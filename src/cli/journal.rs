@@ -9,6 +9,7 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::{bytes, count};
 use super::journal_export::{ExportArgs, export};
+use super::journal_import::{ImportArgs, import};
 use super::journal_salvage::{SalvageArgs, salvage};
 use super::voice::{Tone, Voice};
 use crate::config::{self, Given, Surroundings};
@@ -33,6 +34,7 @@ pub(super) struct JournalArgs {
 enum JournalCommand {
     Check(CheckArgs),
     Export(ExportArgs),
+    Import(ImportArgs),
     Salvage(SalvageArgs),
 }
 
@@ -79,10 +81,11 @@ impl JournalPlaceArgs {
     }
 }
 
-pub(super) async fn journal(args: JournalArgs, voice: &mut Voice) -> Result<Exit, Failure> {
+pub(super) async fn journal(args: JournalArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     match args.command {
         JournalCommand::Check(args) => check_journal(&args, voice),
         JournalCommand::Export(args) => export(&args, voice),
+        JournalCommand::Import(args) => import(&args, no_color, voice).await,
         JournalCommand::Salvage(args) => salvage(&args, voice).await,
     }
 }

@@ -24,6 +24,7 @@ mod figures;
 mod grant;
 mod journal;
 mod journal_export;
+mod journal_import;
 mod journal_salvage;
 mod log;
 mod one_event;

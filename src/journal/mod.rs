@@ -18,6 +18,8 @@ mod dead_letters;
 mod dead_limit;
 mod error;
 mod extract;
+#[cfg(test)]
+mod extract_tests;
 mod frame;
 mod high_water;
 mod inbox;

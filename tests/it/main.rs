@@ -16,6 +16,7 @@ mod durability;
 mod fake_polar;
 mod first_minute;
 mod isolation;
+mod journal_tools;
 mod listeners;
 mod one_command;
 mod outages;
