@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::dead_letters::{PlaceArgs, letters};
+use super::dead_letters::letters;
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::FilterArgs;
 use super::dead_letters_look::whole_json;
@@ -18,6 +18,7 @@ use super::event_lines::EventLines;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::count;
+use super::place::PlaceArgs;
 use super::voice::Voice;
 use crate::journal::{DeadLetter, KeptLetter};
 

@@ -16,6 +16,8 @@ use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::letter_order::LetterOrder;
+use super::look::LookOrder;
+use super::restorer::Restoration;
 use super::row::Row;
 use super::settlement::Settlement;
 use super::settlement_record::SettlementRecord;
@@ -24,7 +26,7 @@ use super::source::Source;
 use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
-use crate::event::{IdSource, Lane, PerLane, UnixMillis};
+use crate::event::{EventBuf, IdSource, Lane, PerLane, UnixMillis};
 use crate::metrics::Metrics;
 
 /// Text in one group: below a segment of the store, so that a group never needs two.
@@ -79,13 +81,21 @@ struct Group {
     settled: Vec<Settlement>,
     kept: Vec<DeadLetter>,
     appended: Vec<Waiting>,
+    restored: Vec<Restoring>,
     reads: Vec<Command>,
     orders: Vec<LetterOrder>,
+    looks: Vec<LookOrder>,
 }
 
 /// An append to be answered.
 struct Waiting {
     append: Append,
+    answer: oneshot::Sender<Result<(), AppendError>>,
+}
+
+/// Events that come back, to be answered.
+struct Restoring {
+    restoration: Restoration,
     answer: oneshot::Sender<Result<(), AppendError>>,
 }
 
@@ -135,7 +145,7 @@ impl<S: Store> Committer<S> {
         (gate_closed || mark_waits).then_some(MEASURE_EVERY)
     }
 
-    fn row(&self, name: RowName) -> &Row<S> {
+    pub(super) fn row(&self, name: RowName) -> &Row<S> {
         match name {
             RowName::Grants => &self.lanes.grants,
             RowName::Usage => &self.lanes.usage,
@@ -179,6 +189,10 @@ impl<S: Store> Committer<S> {
             // A sender that went away meanwhile has its events kept all the same.
             drop(waiting.answer.send(Ok(())));
         }
+        for restoring in group.restored {
+            drop(restoring.answer.send(Ok(())));
+        }
+        group.looks.into_iter().for_each(|order| self.look(order));
         for read in group.reads {
             self.read(read)?;
         }
@@ -215,8 +229,10 @@ impl<S: Store> Committer<S> {
             settled: Vec::new(),
             kept: Vec::new(),
             appended: Vec::new(),
+            restored: Vec::new(),
             reads: Vec::new(),
             orders: Vec::new(),
+            looks: Vec::new(),
         };
         for command in commands {
             match command {
@@ -230,28 +246,49 @@ impl<S: Store> Committer<S> {
                 }
                 Command::Settle(settlement) => gather_settlement(&mut group, settlement),
                 Command::Read { .. } => group.reads.push(command),
+                Command::Restore { restoration, answer } => {
+                    self.gather_restored(&mut group, Restoring { restoration, answer });
+                }
                 Command::Letters(order) => group.orders.push(order),
+                Command::Look(order) => group.looks.push(order),
             }
         }
         group
     }
 
     fn gather_append(&mut self, group: &mut Group, waiting: Waiting) {
-        let ahead = self.measured.bytes_since + waiting.append.text_bytes() as u64;
-        let refusal =
-            Lane::ALL.into_iter().filter(|lane| !waiting.append.events[*lane].is_empty()).find_map(|lane| {
-                self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead)
-            });
-        if let Some(detail) = refusal {
-            drop(waiting.answer.send(Err(AppendError::Full { detail })));
-            return;
+        let source = Source::Listener(waiting.append.listener);
+        match self.gather_events(group, source, &waiting.append.events) {
+            Ok(()) => group.appended.push(waiting),
+            Err(refusal) => drop(waiting.answer.send(Err(refusal))),
+        }
+    }
+
+    fn gather_restored(&mut self, group: &mut Group, restoring: Restoring) {
+        let Restoration { source, events } = &restoring.restoration;
+        match self.gather_events(group, Source::Restored(*source), events) {
+            Ok(()) => group.restored.push(restoring),
+            Err(refusal) => drop(restoring.answer.send(Err(refusal))),
+        }
+    }
+
+    fn gather_events(
+        &mut self,
+        group: &mut Group,
+        source: Source,
+        events: &PerLane<EventBuf>,
+    ) -> Result<(), AppendError> {
+        let bytes = (events.grants.text_bytes() + events.usage.text_bytes()) as u64;
+        let ahead = self.measured.bytes_since + bytes;
+        for lane in Lane::ALL.into_iter().filter(|lane| !events[*lane].is_empty()) {
+            let refusal = self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead);
+            refusal.map_or(Ok(()), |detail| Err(AppendError::Full { detail }))?;
         }
         for lane in Lane::ALL {
-            let source = Source::Listener(waiting.append.listener);
-            group.blocks[lane].push_all(source, &waiting.append.events[lane]);
+            group.blocks[lane].push_all(source, &events[lane]);
         }
-        self.measured.bytes_since += waiting.append.text_bytes() as u64;
-        group.appended.push(waiting);
+        self.measured.bytes_since += bytes;
+        Ok(())
     }
 
     fn gather_refused(&mut self, group: &mut Group, letters: Vec<DeadLetter>) {
@@ -301,6 +338,12 @@ impl<S: Store> Committer<S> {
         for waiting in &group.appended {
             self.ledger.accepted(&waiting.append);
         }
+        for Restoring { restoration: Restoration { source, events }, .. } in &group.restored {
+            for lane in Lane::ALL {
+                let bytes = events[lane].text_bytes() as u64;
+                self.ledger.restored(*source, lane, events[lane].len() as u64, bytes);
+            }
+        }
         for settlement in &group.settled {
             self.ledger.settled(settlement);
             self.ledger.letters_kept(&settlement.dead);
@@ -343,7 +386,12 @@ impl<S: Store> Committer<S> {
                 self.publish_unread();
                 drop(answer.send(blocks));
             }
-            Command::Append { .. } | Command::KeepRefused(..) | Command::Settle(_) | Command::Letters(_) => {}
+            Command::Append { .. }
+            | Command::KeepRefused(..)
+            | Command::Settle(_)
+            | Command::Restore { .. }
+            | Command::Letters(_)
+            | Command::Look(_) => {}
         }
         Ok(())
     }
@@ -375,6 +423,11 @@ impl<S: Store> Committer<S> {
         self.lanes.grants.tidy(now)?;
         self.lanes.usage.tidy(now)?;
         self.dead.tidy(now)?;
+        if !self.shared.is_looked_back_at() {
+            self.lanes.grants.expire(now);
+            self.lanes.usage.expire(now);
+            self.dead.expire(now);
+        }
         let has_room = self.space.has_room_for(REPACKING_BYTES, self.measured.disk);
         self.lanes.grants.repack(has_room)?;
         self.lanes.usage.repack(has_room)

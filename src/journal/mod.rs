@@ -17,6 +17,7 @@ mod dead_letter;
 mod dead_letters;
 mod dead_limit;
 mod error;
+mod explain;
 mod frame;
 mod high_water;
 mod inbox;
@@ -27,18 +28,24 @@ mod ledger;
 mod letter_order;
 #[cfg(test)]
 mod letters_tests;
+mod look;
+mod looker;
 #[cfg(test)]
 mod memory_store;
 mod open_volume;
+mod recall;
+#[cfg(test)]
+mod recall_tests;
 mod repacking;
 #[cfg(test)]
 mod repacking_tests;
+mod replay;
 mod requeue;
+mod restorer;
 mod row;
 mod salvage;
 mod settings;
 mod settlement;
-#[cfg_attr(not(test), expect(dead_code, reason = "settlements are read back by what is being built on them"))]
 mod settlement_record;
 mod shared;
 mod sled_store;
@@ -61,8 +68,13 @@ pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
+pub use explain::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explanation};
 pub use journal::Journal;
+pub use looker::Searched;
+pub use recall::Recall;
+pub use replay::{ReplayProgress, Replayed, Span};
 pub use requeue::RetryRefused;
+pub use restorer::Restorer;
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 pub use source::Source;

@@ -77,9 +77,9 @@ impl From<std::io::Error> for StoreError {
 }
 
 /// A volume's file at rest, for a scan.
-pub(super) trait RawFile: std::io::Read + std::io::Seek {}
+pub(super) trait RawFile: std::io::Read + std::io::Seek + Send {}
 
-impl<T: std::io::Read + std::io::Seek> RawFile for T {}
+impl<T: std::io::Read + std::io::Seek + Send> RawFile for T {}
 
 /// A place for volumes and for the small index file beside each closed one.
 pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
