@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
@@ -19,6 +20,8 @@ use super::door::Door;
 use super::import_desk::{self, ImportDesk};
 use super::letter_desk::LetterDesk;
 use super::letter_verbs;
+use super::recall_desk::RecallDesk;
+use super::recall_verbs;
 use super::settings::Settings;
 use super::view::View;
 
@@ -37,10 +40,11 @@ pub struct Admin {
     desks: Option<Desks>,
 }
 
-/// What can be done through a door that nobody but the owner can open.
+/// What can be done at the owner's own door.
 #[derive(Clone, Debug)]
 struct Desks {
     letters: LetterDesk,
+    recall: RecallDesk,
     import: ImportDesk,
 }
 
@@ -51,11 +55,11 @@ impl Admin {
         Self { settings: Arc::new(settings), view: Arc::new(view), desks: None }
     }
 
-    /// The same, with dead letters to be looked after and events to be brought in: only for a door that nobody but the
-    /// owner can open.
+    /// The same, with dead letters to be looked after, the past to be looked up and sent again, and exported events to be
+    /// brought in: only for a door that nobody but the owner can open.
     #[must_use]
-    pub fn with_desks(self, letters: LetterDesk, import: ImportDesk) -> Self {
-        Self { desks: Some(Desks { letters, import }), ..self }
+    pub fn with_desks(self, letters: LetterDesk, recall: RecallDesk, import: ImportDesk) -> Self {
+        Self { desks: Some(Desks { letters, recall, import }), ..self }
     }
 
     /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
@@ -95,16 +99,21 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     view: Arc<View>,
     desks: Option<Desks>,
 ) {
+    let takes_its_time = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         let (view, settings, desks) = (&view, &settings, desks.as_ref());
+        takes_its_time
+            .store(desks.is_some() && request.uri().path() == recall_verbs::REPLAY, Ordering::Relaxed);
         async move {
-            let path = request.uri().path();
-            Ok::<_, Infallible>(match desks {
-                Some(desks) if path.starts_with(letter_verbs::PATH) => {
+            Ok::<_, Infallible>(match (desks, request.uri().path()) {
+                (Some(desks), path) if path.starts_with(letter_verbs::PATH) => {
                     letter_verbs::answer(request, &desks.letters).await
                 }
-                Some(desks) if path == import_desk::PATH => import_desk::answer(request, &desks.import).await,
-                Some(_) | None => answer(&request, view, &settings.hosts),
+                (Some(desks), recall_verbs::EXPLAIN | recall_verbs::REPLAY) => {
+                    recall_verbs::answer(request, &desks.recall).await
+                }
+                (Some(desks), import_desk::PATH) => import_desk::answer(request, &desks.import).await,
+                _ => answer(&request, view, &settings.hosts),
             })
         }
     });
@@ -114,10 +123,19 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(settings.connection_timeout, served).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "an admin connection ended early"),
-        Err(_) => debug!("an admin connection reached its time limit"),
+    let limit = async {
+        tokio::time::sleep(settings.connection_timeout).await;
+        if takes_its_time.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        served = served => {
+            if let Err(error) = served {
+                debug!(%error, "an admin connection ended early");
+            }
+        }
+        () = limit => debug!("an admin connection reached its time limit"),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::letter_verbs::{done, problem_of, read};
+use super::json_answer::{done, problem_of, read};
 use super::view::Now;
 use crate::event::{Event, EventBuf, Form, IdSource, PerLane, Rejection, Rules, UnixMillis};
 use crate::journal::{AppendError, Restored, Restorer};

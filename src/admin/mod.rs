@@ -7,9 +7,12 @@ mod answer;
 mod door;
 mod host;
 mod import_desk;
+mod json_answer;
 mod letter_desk;
 mod letter_verbs;
 mod outlook;
+mod recall_desk;
+mod recall_verbs;
 mod scrape;
 mod settings;
 mod status;
@@ -18,9 +21,11 @@ mod view;
 pub use admin::Admin;
 pub use door::Door;
 pub use import_desk::{EventRefused, EventsImported, ExportedEvents, ImportDesk};
+pub use json_answer::{Problem, ProblemDetail};
 pub use letter_desk::{Dropped, Imported, LetterDesk, Letters, Numbers};
-pub use letter_verbs::{Problem, ProblemDetail};
 pub use outlook::Outlook;
+pub use recall_desk::{AskAttempts, RecallDesk};
+pub use recall_verbs::{ExplainAsked, ReplayAsked};
 pub use settings::Settings;
 pub use status::{
     AccountsStatus, DeadLettersStatus, JournalStatus, LaneStatus, ListenerStatus, PartState, PartStatus,

@@ -11,9 +11,11 @@ use super::config::{ConfigCommand, config};
 use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::dev::{DevArgs, dev};
 use super::exit::Exit;
+use super::explain::{ExplainArgs, explain};
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
 use super::journal::{JournalArgs, journal};
+use super::replay::{ReplayArgs, replay};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -44,6 +46,8 @@ enum Command {
     Grant(GrantArgs),
     Status(StatusArgs),
     DeadLetters(DeadLettersArgs),
+    Replay(ReplayArgs),
+    Explain(ExplainArgs),
     Config(ConfigCommand),
     Journal(JournalArgs),
     Completions(CompletionsArgs),
@@ -101,6 +105,8 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         | Command::Grant(_)
         | Command::Status(_)
         | Command::DeadLetters(_)
+        | Command::Replay(_)
+        | Command::Explain(_)
         | Command::Config(_)
         | Command::Journal(_)
         | Command::Completions(_)
@@ -118,6 +124,8 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Grant(args) => grant(args, voice).await,
         Command::Status(args) => status(args, voice).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
+        Command::Replay(args) => Box::pin(replay(args, no_color, voice)).await,
+        Command::Explain(args) => Box::pin(explain(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
         Command::Journal(args) => Box::pin(journal(args, no_color, voice)).await,
         Command::Completions(args) => completions(&args, voice),
@@ -166,6 +174,9 @@ mod tests {
             &["journal", "salvage"],
             &["journal", "salvage", "./journal", "--into", "./fresh", "--letters"],
             &["journal", "import"],
+            &["replay"],
+            &["replay", "--since", "last week"],
+            &["explain"],
         ] {
             assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
         }

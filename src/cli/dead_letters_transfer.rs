@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::dead_letters::{PlaceArgs, letters};
+use super::dead_letters::letters;
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::FilterArgs;
 use super::dead_letters_look::whole_json;
@@ -16,6 +16,7 @@ use super::exit::Exit;
 use super::export_file::ExportFile;
 use super::failure::Failure;
 use super::figures::count;
+use super::place::PlaceArgs;
 use super::voice::Voice;
 use crate::journal::{DeadLetter, KeptLetter};
 

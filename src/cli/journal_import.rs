@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use hyper::Method;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::dead_letters::PlaceArgs;
-use super::dead_letters_box::{LetterBox, ask, not_done};
+use super::admin_socket::{PATIENCE, not_done, post};
 use super::event_lines::EventLines;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::{count, events};
 use super::journal::as_json;
+use super::place::{Place, PlaceArgs};
 use super::voice::Voice;
 use crate::admin::{EventsImported, ExportedEvents, ImportDesk};
 use crate::clock::Clock;
@@ -54,24 +53,20 @@ enum EventBox {
 }
 
 impl EventBox {
-    async fn open(place: &PlaceArgs, no_color: bool) -> Result<Self, Failure> {
-        let rules = place.read()?.rules;
-        Ok(match LetterBox::open(place, no_color).await? {
-            LetterBox::Online(socket) => Self::Online(socket),
-            LetterBox::Offline(journal, _) => {
+    fn of(place: Place) -> Self {
+        match place {
+            Place::Online(socket) => Self::Online(socket),
+            Place::Offline(journal, rules) => {
                 let now = Arc::new(|| Clock::system().now());
                 let desk = ImportDesk::new(journal.restorer(), watch::channel(rules).1, now);
                 Self::Offline(journal, desk)
             }
-        })
+        }
     }
 
     async fn import(&self, exported: &ExportedEvents) -> Result<EventsImported, Failure> {
         match self {
-            Self::Online(socket) => {
-                let body = serde_json::to_vec(exported).map_err(|error| Failure::of(Exit::Io, &error))?;
-                ask(socket, Method::POST, "/events/import", body.into()).await.map_err(Failure::from)
-            }
+            Self::Online(socket) => post(socket, "/events/import", exported, PATIENCE).await,
             Self::Offline(_, desk) => desk.import(exported).await.map_err(|error| not_done(&error)),
         }
     }
@@ -94,7 +89,7 @@ struct Tally {
 pub(super) async fn import(args: &ImportArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     let is_stdin = args.file.as_os_str() == "-";
     let mut lines = if is_stdin { EventLines::of_stdin()? } else { EventLines::of_file(&args.file).await? };
-    let event_box = EventBox::open(&args.place, no_color).await?;
+    let event_box = EventBox::of(Place::open(&args.place, no_color).await?);
     let mut tally = Tally::default();
     let done = import_lines(&mut lines, &event_box, &mut tally, voice).await;
     let closed = event_box.close().await;

@@ -1,5 +1,6 @@
 //! The voice of sledge: the only room that prints or exits.
 
+mod admin_socket;
 mod arrival_lines;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
@@ -18,6 +19,7 @@ mod dev_feed;
 mod event_lines;
 mod event_text;
 mod exit;
+mod explain;
 mod export_file;
 mod failure;
 mod figures;
@@ -27,15 +29,20 @@ mod journal_export;
 mod journal_import;
 mod journal_salvage;
 mod log;
+mod moment;
 mod one_event;
 mod options;
+mod place;
 mod quote;
+mod recall_box;
+mod replay;
 mod run;
 mod send;
 mod signals;
 mod simulate;
 mod status;
 mod stdin_events;
+mod visible;
 mod voice;
 
 pub use cli::{Cli, check, main};

@@ -14,7 +14,7 @@ use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{self, Admin, Door, ImportDesk, LetterDesk, Outlook, View};
+use crate::admin::{self, Admin, AskAttempts, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -39,7 +39,7 @@ pub struct Daemon {
     reloader: Option<Reloader>,
 }
 
-/// The admin socket, where dead letters are looked after.
+/// The admin socket, where dead letters and the past are looked after.
 #[derive(Debug)]
 struct Letters {
     file: SocketFile,
@@ -122,6 +122,9 @@ impl Daemon {
             delivery_latch,
         );
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
+        let handle = delivery.handle();
+        let ask_attempts: AskAttempts = Arc::new(move |block| handle.ask_attempts(block));
+        let recall = RecallDesk::new(journal.recall()).beside_delivery(ask_attempts);
         let changes = Changes {
             admission,
             delivery: delivery.handle(),
@@ -149,7 +152,7 @@ impl Daemon {
             letters: Letters {
                 file: letters_file,
                 listener: letters_listener,
-                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, import),
+                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, recall, import),
             },
             listening,
             drain_deadline,

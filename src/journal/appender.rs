@@ -155,7 +155,8 @@ impl Appender {
                 | Command::Settle(_)
                 | Command::Read { .. }
                 | Command::Restore { .. }
-                | Command::Letters(_) => {
+                | Command::Letters(_)
+                | Command::Look(_) => {
                     unreachable!("the inbox hands back what was put in")
                 }
             },

@@ -16,6 +16,7 @@ use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::letter_order::LetterOrder;
+use super::look::LookOrder;
 use super::restorer::Restoration;
 use super::row::Row;
 use super::settlement::Settlement;
@@ -83,6 +84,7 @@ struct Group {
     restored: Vec<Restoring>,
     reads: Vec<Command>,
     orders: Vec<LetterOrder>,
+    looks: Vec<LookOrder>,
 }
 
 /// An append to be answered.
@@ -143,7 +145,7 @@ impl<S: Store> Committer<S> {
         (gate_closed || mark_waits).then_some(MEASURE_EVERY)
     }
 
-    fn row(&self, name: RowName) -> &Row<S> {
+    pub(super) fn row(&self, name: RowName) -> &Row<S> {
         match name {
             RowName::Grants => &self.lanes.grants,
             RowName::Usage => &self.lanes.usage,
@@ -190,6 +192,7 @@ impl<S: Store> Committer<S> {
         for restoring in group.restored {
             drop(restoring.answer.send(Ok(())));
         }
+        group.looks.into_iter().for_each(|order| self.look(order));
         for read in group.reads {
             let shared = Arc::clone(&self.shared);
             self.read(read).inspect_err(|error| shared.fail(error.clone().into()))?;
@@ -230,6 +233,7 @@ impl<S: Store> Committer<S> {
             restored: Vec::new(),
             reads: Vec::new(),
             orders: Vec::new(),
+            looks: Vec::new(),
         };
         for command in commands {
             match command {
@@ -247,6 +251,7 @@ impl<S: Store> Committer<S> {
                     self.gather_restored(&mut group, Restoring { restoration, answer });
                 }
                 Command::Letters(order) => group.orders.push(order),
+                Command::Look(order) => group.looks.push(order),
             }
         }
         group
@@ -386,7 +391,8 @@ impl<S: Store> Committer<S> {
             | Command::KeepRefused(..)
             | Command::Settle(_)
             | Command::Restore { .. }
-            | Command::Letters(_) => {}
+            | Command::Letters(_)
+            | Command::Look(_) => {}
         }
         Ok(())
     }
@@ -418,6 +424,11 @@ impl<S: Store> Committer<S> {
         self.lanes.grants.tidy(now)?;
         self.lanes.usage.tidy(now)?;
         self.dead.tidy(now)?;
+        if !self.shared.is_looked_back_at() {
+            self.lanes.grants.expire(now);
+            self.lanes.usage.expire(now);
+            self.dead.expire(now);
+        }
         let has_room = self.space.has_room_for(REPACKING_BYTES, self.measured.disk);
         self.lanes.grants.repack(has_room)?;
         self.lanes.usage.repack(has_room)

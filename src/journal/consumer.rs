@@ -97,6 +97,11 @@ impl Block {
         self.text.len()
     }
 
+    /// The texts of its events, back to back.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
     /// By which road the event at `position` came, where it is known.
     #[must_use]
     pub fn source(&self, position: usize) -> Option<Source> {

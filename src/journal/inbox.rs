@@ -10,6 +10,7 @@ use super::appender::Append;
 use super::dead_letter::DeadLetter;
 use super::error::AppendError;
 use super::letter_order::LetterOrder;
+use super::look::LookOrder;
 use super::open_volume::StoredBlock;
 use super::restorer::Restoration;
 use super::settlement::Settlement;
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Restore { restoration: Restoration, answer: oneshot::Sender<Result<(), AppendError>> },
     /// Look after dead letters.
     Letters(LetterOrder),
+    /// Show what lies in the volumes.
+    Look(LookOrder),
 }
 
 impl Command {
@@ -45,7 +48,7 @@ impl Command {
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
             Self::Letters(order) => order.bytes(),
             Self::Restore { restoration, .. } => restoration.text_bytes(),
-            Self::Read { .. } => 0,
+            Self::Read { .. } | Self::Look(_) => 0,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::recall::Recall;
 use super::restorer::Restorer;
 use super::row::{Row, RowLimits};
 use super::settings::Settings;
@@ -215,6 +216,12 @@ impl Journal {
     #[must_use]
     pub fn restorer(&self) -> Restorer {
         Restorer::new(Arc::clone(&self.shared))
+    }
+
+    /// A way to look back at what was delivered. Make one, and clone it.
+    #[must_use]
+    pub fn recall(&self) -> Recall {
+        Recall::new(Arc::clone(&self.shared), self.restorer())
     }
 
     /// A view of the figures.

@@ -17,6 +17,7 @@ mod dead_letter;
 mod dead_letters;
 mod dead_limit;
 mod error;
+mod explain;
 mod extract;
 #[cfg(test)]
 mod extract_tests;
@@ -30,12 +31,18 @@ mod ledger;
 mod letter_order;
 #[cfg(test)]
 mod letters_tests;
+mod look;
+mod looker;
 #[cfg(test)]
 mod memory_store;
 mod open_volume;
+mod recall;
+#[cfg(test)]
+mod recall_tests;
 mod repacking;
 #[cfg(test)]
 mod repacking_tests;
+mod replay;
 mod requeue;
 mod restorer;
 mod row;
@@ -65,8 +72,12 @@ pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
+pub use explain::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explanation};
 pub use extract::{Extract, ExtractError, Extracted, Wanted, extract};
 pub use journal::Journal;
+pub use looker::Searched;
+pub use recall::Recall;
+pub use replay::{ReplayProgress, Replayed, Span};
 pub use requeue::RetryRefused;
 pub use restorer::Restorer;
 pub use settings::Settings;

@@ -272,6 +272,29 @@ impl<V: Volume> OpenVolume<V> {
         self.get_block(seq, self.pending.get(&seq).map_or(0, |block| block.parts))
     }
 
+    /// The first block at or after `from`, settled ones too.
+    pub(super) fn block_from(&self, from: u64) -> Option<u64> {
+        let pending = self.pending.range(from..).next().map(|(seq, _)| *seq);
+        let settled = self.settled.range(from..).next().copied();
+        pending.into_iter().chain(settled).min()
+    }
+
+    /// A part of a block, settled or not, where it is there.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(super) fn part(&self, seq: u64, part: u16) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(&block_key(seq, part))
+    }
+
+    /// The frame of a block's settlement, where it is there.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(super) fn settlement(&self, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(&settlement_key(seq))
+    }
+
     /// Every pending block, oldest first.
     pub(super) fn pending(&self) -> impl Iterator<Item = &BlockEntry> {
         self.pending.values().map(|block| &block.entry)

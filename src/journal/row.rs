@@ -442,7 +442,7 @@ impl<S: Store> Row<S> {
         for number in done {
             self.leave(number, now)?;
         }
-        self.expire(now)
+        Ok(())
     }
 
     /// Sees how the rewriting of a closed volume goes on, and begins the next one where the disk `has_room` for a copy. The
@@ -550,7 +550,8 @@ impl<S: Store> Row<S> {
         Ok(())
     }
 
-    fn expire(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+    /// Lets go of retained volumes that are too old, or too many.
+    pub(super) fn expire(&mut self, now: UnixMillis) {
         let keep_from =
             now.saturating_sub(u64::try_from(self.limits.retention.as_millis()).unwrap_or(u64::MAX));
         while let Some(oldest) = self.retained.front()
@@ -560,7 +561,6 @@ impl<S: Store> Row<S> {
             self.retained.pop_front();
             self.janitor.remove(id);
         }
-        Ok(())
     }
 
     /// Gives the oldest retained volume back to the disk, and says how much that is. `None` when there is none.

@@ -104,7 +104,8 @@ impl WriterByHand {
                     Command::Settle(_)
                     | Command::Read { .. }
                     | Command::Restore { .. }
-                    | Command::Letters(_) => {}
+                    | Command::Letters(_)
+                    | Command::Look(_) => {}
                 }
             }
         }
