@@ -22,6 +22,8 @@ mod extract;
 #[cfg(test)]
 mod extract_tests;
 mod frame;
+#[cfg(test)]
+mod golden_tests;
 mod high_water;
 mod inbox;
 mod janitor;
