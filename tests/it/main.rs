@@ -10,6 +10,7 @@
 mod command_line;
 mod configuration;
 mod dead_letters;
+mod delivered;
 mod delivery;
 mod dev_process;
 mod durability;
