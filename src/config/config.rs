@@ -91,7 +91,7 @@ impl Config {
             }
         }
         config.admin.hosts.extend(admin_host);
-        faults.extend(config.check_with_the_rooms());
+        faults.extend(config.check_with_the_rooms(surroundings.has_files() && !raw.without_token));
         if raw.is_torn {
             // What nobody seems to have given may stand where the file could not be read.
             faults.retain(|fault| fault.origin != Origin::Default || fault.key == "config");
@@ -127,20 +127,32 @@ impl Config {
         }
     }
 
-    /// What only the room that uses a value can judge.
-    fn check_with_the_rooms(&self) -> Vec<Fault> {
+    /// What only the room that uses a value can judge; `with_files`: by what lies in the files it names, too.
+    fn check_with_the_rooms(&self, with_files: bool) -> Vec<Fault> {
         let mut faults = Vec::new();
         if let Err(error) = telemetry::check_filter(&self.log.filter) {
             faults.push(Fault::found("log_level", self.origins.of("log_level"), &error));
         }
-        match self.polar.check() {
-            Err(error @ polar::SetupError::PolarVersion { .. }) => {
-                faults.push(Fault::found("polar.version", self.origins.of("polar.version"), &error));
-            }
-            Err(error) => faults.push(Fault::found("polar_url", self.origins.of("polar_url"), &error)),
-            Ok(()) => {}
-        }
+        let of_files = if with_files { self.polar.faults_of_files() } else { Vec::new() };
+        faults.extend(self.polar.faults().into_iter().chain(of_files).map(|error| {
+            let key = key_of(&error);
+            Fault::found(key, self.origins.of(key), &error)
+        }));
         faults
+    }
+}
+
+/// The setting that a fault of the way to Polar is one of.
+fn key_of(error: &polar::SetupError) -> &'static str {
+    use polar::SetupError as Error;
+    match error {
+        Error::PolarVersion { .. } => "polar.version",
+        Error::Proxy { .. } | Error::ProxyForClearText { .. } => "polar.proxy",
+        Error::ProxyCredentialsAlone
+        | Error::ProxyCredentialsUnreadable { .. }
+        | Error::ProxyCredentials { .. } => "polar.proxy_credentials_file",
+        Error::CaFileUnreadable { .. } | Error::CaFile { .. } => "polar.ca_file",
+        Error::BaseUrl { .. } | Error::ClearTextToken { .. } | Error::Token(_) | Error::Tls(_) => "polar_url",
     }
 }
 

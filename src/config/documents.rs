@@ -171,12 +171,15 @@ fn read_uncommented(file: &str) -> Config {
 fn the_annotated_file_has_every_key_and_says_what_holds_without_it() {
     let mut read = read_uncommented(ANNOTATED_DEFAULTS);
     let defaults = defaults();
-    // Some samples are no defaults: without them the token and the mark are found elsewhere, two ways in are off, and
-    // the sockets are the process's own.
+    // Some samples are no defaults: without them the token and the mark are found elsewhere, two ways in are off, the
+    // sockets are the process's own, and the way to Polar is the straight one.
     assert_eq!(read.polar.token, crate::polar::TokenSource::File("/etc/sledge/polar_access_token".into()));
     assert_eq!(read.journal.low_water_bytes, Some(64 << 20));
     assert!(read.datagram_socket.take().is_some() && read.http.take().is_some());
     assert!(read.socket_access.owner.take().is_some() && read.socket_access.group.take().is_some());
+    let polar = &mut read.polar;
+    assert!(polar.proxy.take().is_some() && polar.proxy_credentials_file.take().is_some());
+    assert!(polar.ca_file.take().is_some());
     read.polar.token = defaults.polar.token.clone();
     read.journal.low_water_bytes = defaults.journal.low_water_bytes;
     read.origins = defaults.origins.clone();

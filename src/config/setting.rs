@@ -1,5 +1,6 @@
 //! What a setting is: a row of the one table that keys, variables, flags, defaults and documents come from.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::config::Config;
@@ -110,6 +111,10 @@ pub(super) enum Field<'c> {
     NoneAtZero(&'c mut Option<u32>),
     Time(&'c mut Duration),
     Text(&'c mut String),
+    /// Nothing while it is `None`.
+    OptionalText(&'c mut Option<String>),
+    /// A path; nothing while it is `None`.
+    OptionalPath(&'c mut Option<PathBuf>),
     Texts(&'c mut Vec<String>),
     Format(&'c mut telemetry::Format),
     /// `on` or `off`.
@@ -177,6 +182,8 @@ impl Field<'_> {
             }
             Self::Time(time) => Value::Number(time.as_secs()),
             Self::Text(text) => Value::Text(text.clone()),
+            Self::OptionalText(text) => Value::Text(text.clone()?),
+            Self::OptionalPath(path) => Value::Text(path.as_ref()?.display().to_string()),
             Self::Texts(texts) => Value::Texts(texts.clone()),
             Self::Switch(is_on) => Value::Text(if *is_on { "on" } else { "off" }.to_owned()),
             Self::Format(format) => Value::Text(format.as_str().to_owned()),
@@ -200,6 +207,8 @@ impl Field<'_> {
                 };
             }
             (Self::Text(field), Value::Text(text)) => *field = text,
+            (Self::OptionalText(field), Value::Text(text)) => *field = Some(text),
+            (Self::OptionalPath(field), Value::Text(text)) => *field = Some(text.into()),
             (Self::Texts(field), Value::Texts(texts)) => *field = texts,
             (Self::Switch(field), Value::Text(text)) => *field = text == "on",
             (Self::Format(field), Value::Text(text)) => {

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 type Variable = Box<dyn Fn(&str) -> Option<OsString>>;
@@ -18,20 +17,22 @@ pub struct Surroundings {
     disk: Disk,
     privileged: bool,
     is_blank: bool,
+    has_files: bool,
 }
 
 impl Surroundings {
     /// Those of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let privileged = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
         Self {
             variable: Box::new(|name| std::env::var_os(name)),
             names: std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect(),
             writable: Box::new(is_writable),
             disk: Box::new(disk_bytes),
-            privileged,
+            // Not by the owner of /proc/self: that is root for every process that must not be looked into.
+            privileged: rustix::process::geteuid().is_root(),
             is_blank: false,
+            has_files: true,
         }
     }
 
@@ -57,6 +58,7 @@ impl Surroundings {
             disk: Box::new(|_| None),
             privileged,
             is_blank: false,
+            has_files: false,
         }
     }
 
@@ -84,6 +86,11 @@ impl Surroundings {
     /// Whether nothing is known of a machine.
     pub(super) fn is_blank(&self) -> bool {
         self.is_blank
+    }
+
+    /// Whether the files that settings name can be looked into: they are this machine's.
+    pub(super) fn has_files(&self) -> bool {
+        self.has_files
     }
 
     /// The size of the disk that `path` lies on, or will lie on; `None` where that can't be told.

@@ -277,6 +277,10 @@ fn describe(reply: &Reply) -> String {
     match reply {
         Reply::Unreachable(why) => why.describe().to_owned(),
         Reply::Refused { status: 422 } => "it answered 422 in words that are not Polar's".to_owned(),
+        Reply::LengthRequired => {
+            "something on the way to it takes the length off requests (411; check what stands between)"
+                .to_owned()
+        }
         Reply::Invalid(_) => "it answered 422 without naming an event".to_owned(),
         Reply::Accepted(_)
         | Reply::Unproven { .. }
@@ -286,6 +290,7 @@ fn describe(reply: &Reply) -> String {
         | Reply::Redirect { .. }
         | Reply::RateLimited { .. }
         | Reply::TooLarge
+        | Reply::ProxyLogin
         | Reply::Refused { .. }
         | Reply::ServerError { .. } => format!("it answered {}", reply.status().unwrap_or(0)),
     }

@@ -15,18 +15,21 @@ pub enum HoldReason {
     NotFound,
     /// 3xx
     Redirected,
+    /// 407
+    ProxyLogin,
     /// A 200 that does not prove that Polar has the events.
     AnswerMismatch,
 }
 
 impl HoldReason {
     /// Every reason, in the order of their indices.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoToken,
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotFound,
         Self::Redirected,
+        Self::ProxyLogin,
         Self::AnswerMismatch,
     ];
 
@@ -39,6 +42,7 @@ impl HoldReason {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Redirected => "redirected",
+            Self::ProxyLogin => "proxy_login",
             Self::AnswerMismatch => "answer_mismatch",
         }
     }
@@ -60,6 +64,9 @@ impl HoldReason {
             ),
             Self::Redirected => format!(
                 "the address of Polar ({environment}) answered with a redirect, which is never followed with a token; set --polar-url to the final address, then restart sledge"
+            ),
+            Self::ProxyLogin => format!(
+                "a proxy on the way to Polar ({environment}) wants a user and a password (407): put `user:password` into a file, name it in polar.proxy_credentials_file, then restart sledge"
             ),
             Self::AnswerMismatch => format!(
                 "the answers from the address of Polar ({environment}) do not prove that it has the events, so they are kept and sent again; check that --polar-url is Polar itself and no proxy answers in its place"

@@ -133,14 +133,21 @@ impl Outcome {
                 field: None,
                 message: "Polar answered 413 to this event alone: it is too large".to_owned(),
             }),
+            Reply::ProxyLogin => Self::Hold(HoldReason::ProxyLogin),
+            // Every request has its length when it leaves, so none of its events is to blame.
+            Reply::LengthRequired => Self::Retry(Retry::WithTheOthers),
             Reply::Refused { status } => failed(*status, true, facts),
             Reply::ServerError { status, .. } => failed(*status, !is_of_a_gateway(*status), facts),
             Reply::Unreachable(
-                Unreachable::Refused | Unreachable::NoRoute | Unreachable::Dns | Unreachable::Tls,
+                Unreachable::Refused
+                | Unreachable::NoRoute
+                | Unreachable::Dns
+                | Unreachable::Tls(_)
+                | Unreachable::Proxy,
             ) => Self::Retry(Retry::WithTheOthers),
-            Reply::Unreachable(Unreachable::Timeout | Unreachable::Reset | Unreachable::Garbage) => {
-                failed(0, false, facts)
-            }
+            Reply::Unreachable(
+                Unreachable::Timeout | Unreachable::Reset | Unreachable::CutOff | Unreachable::Garbage,
+            ) => failed(0, false, facts),
         }
     }
 }
@@ -161,9 +168,12 @@ impl Sign {
             Reply::Forbidden => Self::Barred(HoldReason::Forbidden),
             Reply::NotFound => Self::Barred(HoldReason::NotFound),
             Reply::Redirect { .. } => Self::Barred(HoldReason::Redirected),
+            Reply::ProxyLogin => Self::Barred(HoldReason::ProxyLogin),
             Reply::RateLimited { retry_after } => Self::Limited { retry_after: *retry_after },
             Reply::ServerError { retry_after, .. } => Self::Down { retry_after: *retry_after },
-            Reply::Refused { .. } | Reply::Unreachable(_) => Self::Down { retry_after: None },
+            Reply::LengthRequired | Reply::Refused { .. } | Reply::Unreachable(_) => {
+                Self::Down { retry_after: None }
+            }
         }
     }
 }
@@ -228,7 +238,7 @@ fn refused_without_a_name(reply: &ValidationReply, facts: &Facts) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::polar::{Fault, IngestReply, LocPart};
+    use crate::polar::{Fault, IngestReply, LocPart, TlsFault};
 
     const FRESH: Facts = Facts {
         sent: 10,
@@ -289,6 +299,8 @@ mod tests {
             (Reply::NotFound, barred(HoldReason::NotFound)),
             (Reply::Redirect { status: 307 }, barred(HoldReason::Redirected)),
             (Reply::RateLimited { retry_after: wait }, (Retry(others), Sign::Limited { retry_after: wait })),
+            (Reply::ProxyLogin, barred(HoldReason::ProxyLogin)),
+            (Reply::LengthRequired, (Retry(others), down)),
             (Reply::TooLarge, (Split, Sign::Alive)),
             (Reply::Refused { status: 400 }, (Retry(blamed), down)),
             (Reply::Refused { status: 422 }, (Retry(blamed), down)),
@@ -301,9 +313,11 @@ mod tests {
             (unreachable(Unreachable::Refused), (Retry(others), down)),
             (unreachable(Unreachable::NoRoute), (Retry(others), down)),
             (unreachable(Unreachable::Dns), (Retry(others), down)),
-            (unreachable(Unreachable::Tls), (Retry(others), down)),
+            (unreachable(Unreachable::Tls(TlsFault::Untrusted)), (Retry(others), down)),
+            (unreachable(Unreachable::Proxy), (Retry(others), down)),
             (unreachable(Unreachable::Timeout), (Retry(suspected), down)),
             (unreachable(Unreachable::Reset), (Retry(suspected), down)),
+            (unreachable(Unreachable::CutOff), (Retry(suspected), down)),
             (unreachable(Unreachable::Garbage), (Retry(suspected), down)),
         ] {
             assert_eq!(Outcome::of(&reply, &FRESH), outcome, "{reply:?}");

@@ -85,6 +85,12 @@ impl BaseUrl {
         self.url.scheme() == "http" && !self.is_loopback()
     }
 
+    /// Whether what is sent there can be read by nobody but who holds its certificate.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
     /// Whether it never leaves this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

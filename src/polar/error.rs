@@ -28,6 +28,55 @@ pub enum SetupError {
     /// A token that was given directly can't be one.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The proxy's address is not one a connection can be asked of. It is not shown: it may hold a password.
+    #[error("this is no address of a proxy ({fault}); give one like http://proxy.internal:3128")]
+    Proxy {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A proxy would read what is sent to a plain http address.
+    #[error(
+        "the address of Polar is plain http (`{host}`), which a proxy would read on its way, the token with it; use https, or leave the proxy out"
+    )]
+    ProxyForClearText {
+        /// The host of Polar's address.
+        host: String,
+    },
+    /// Credentials without a proxy to give them to.
+    #[error("there is no proxy to give these to; set polar.proxy, or leave them out")]
+    ProxyCredentialsAlone,
+    /// The file with the proxy's user and password can't be read.
+    #[error(
+        "failed to read the proxy's user and password from {}: {kind}; create the file, readable for sledge's user", path.display()
+    )]
+    ProxyCredentialsUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+    /// The file was read and holds something else.
+    #[error("{} does not hold a user and a password; write `user:password` there, on one line", path.display())]
+    ProxyCredentials {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of certificate authorities can't be read.
+    #[error("failed to read the certificates in {}: {kind}; name a PEM file that sledge's user may read", path.display())]
+    CaFileUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        kind: std::io::ErrorKind,
+    },
+    /// The file was read and holds no authorities.
+    #[error("{} can't be used ({fault}); name a PEM file with the certificates of the authorities to trust", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
     /// The system's certificates or the HTTP client could not be set up.
     #[error("failed to set up TLS; install the system's CA certificates (package `ca-certificates`)")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),

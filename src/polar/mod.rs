@@ -3,15 +3,19 @@
 //! Sending is one call, [`Ingest::ingest`], and it never fails: whatever happens between here and Polar comes back as
 //! one case of the closed [`Reply`]. Nothing in this room decides what to do about it.
 
+mod authorities;
 mod base_url;
 mod credentials;
 mod error;
+mod http_client;
 mod ingest;
 mod polar_client;
+mod proxy_login;
 mod reply;
 mod retry_after;
 mod settings;
 mod token;
+mod unreachable;
 mod wire;
 
 pub use base_url::{BaseUrl, Environment};
@@ -19,9 +23,10 @@ pub use credentials::{Credentials, TokenChange, TokenSource};
 pub use error::{SetupError, TokenError};
 pub use ingest::Ingest;
 pub use polar_client::PolarClient;
-pub use reply::{Answer, Reply, Unreachable};
+pub use reply::{Answer, Reply};
 pub use settings::Settings;
 pub use token::Token;
+pub use unreachable::{TlsFault, Unreachable};
 pub use wire::{
     EVENTS_PER_REQUEST_MAX, Fault, INGEST_PATH, IngestReply, LocPart, POLAR_VERSION, REQUEST_BYTES_MAX,
     ValidationReply,

@@ -1,31 +1,29 @@
-//! The HTTP client.
-//!
-//! It speaks HTTP/1.1 over kept-alive connections, uncompressed and with a `Content-Length` (Polar answers 400 and 411
-//! otherwise), follows no redirect, and ignores the proxy variables of the environment: they are set for other programs,
-//! and what they name would see to whom and how much this machine bills.
+//! The client of Polar's ingest endpoint: one request, and whatever comes of it.
 
-use std::error::Error;
 use std::hash::BuildHasher;
-use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Response, Url};
 use tokio::time::Instant;
 
 use super::base_url::Environment;
 use super::credentials::{Credentials, TokenChange, TokenSource};
 use super::error::SetupError;
+use super::http_client::http_client;
 use super::ingest::Ingest;
-use super::reply::{Answer, Reply, Unreachable};
+use super::reply::{Answer, Reply};
 use super::retry_after::{http_date, retry_after};
 use super::settings::Settings;
+use super::unreachable::{Obstacle, Unreachable};
 
 /// A 422 lists every fault of every event with its input: some MB for 1,000 events. Beyond this it is not Polar's.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// Shorter than load balancers' usual 60 s, so that a connection is rarely used just as the other end closes it.
-const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(30);
+/// The longest body that is read only so that the connection can be used again, and for how long: a new connection costs
+/// less than waiting for the rest.
+const SPENT_BODY_BYTES_MAX: u64 = 4_096;
+const SPENT_BODY_MAX: Duration = Duration::from_secs(1);
 
 /// The client of Polar's ingest endpoint.
 #[derive(Debug)]
@@ -40,9 +38,11 @@ impl PolarClient {
     /// Sets the client up; nothing is sent. A token file that is missing is no error here: it may appear later.
     ///
     /// # Errors
-    /// When the settings can't work or the system's certificates can't be loaded.
+    /// When the settings can't work, or a file they name or the system's certificates can't be loaded.
     pub fn new(settings: &Settings) -> Result<Self, SetupError> {
-        settings.check()?;
+        if let Some(fault) = settings.faults().into_iter().next() {
+            return Err(fault);
+        }
         Ok(Self {
             http: http_client(settings)?,
             ingest_url: settings.base_url.ingest(),
@@ -70,7 +70,7 @@ impl PolarClient {
             }
         }
         match request.send().await {
-            Err(error) => (Reply::Unreachable(classify(&error)), None),
+            Err(error) => (Reply::from(Obstacle::before_an_answer(&error)), None),
             Ok(response) => {
                 let date = header(&response, &DATE).and_then(http_date);
                 (read_reply(response, date).await, date)
@@ -114,29 +114,6 @@ impl Ingest for PolarClient {
     }
 }
 
-fn http_client(settings: &Settings) -> Result<Client, SetupError> {
-    // A second installation fails because there is a provider already, which is all that is wanted.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let version = HeaderValue::try_from(settings.polar_version.as_str())
-        .map_err(|_| SetupError::PolarVersion { version: settings.polar_version.clone() })?;
-    headers.insert(HeaderName::from_static("polar-version"), version);
-    Client::builder()
-        .user_agent(concat!("sledge/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .http1_only()
-        .connect_timeout(settings.connect_timeout)
-        .timeout(settings.request_timeout)
-        .pool_idle_timeout(IDLE_CONNECTION_MAX)
-        .tcp_nodelay(true)
-        .build()
-        .map_err(|error| SetupError::Tls(Box::new(error.without_url())))
-}
-
 fn header<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
@@ -145,9 +122,8 @@ async fn read_reply(mut response: Response, date: Option<u64>) -> Reply {
     let status = response.status().as_u16();
     let wait = header(&response, &RETRY_AFTER).and_then(|value| retry_after(value, date));
     if !Reply::body_matters(status) {
-        // Reading a short body to its end lets the connection be used again; its content does not matter.
-        if response.content_length().is_some_and(|bytes| bytes <= 4_096) {
-            drop(response.bytes().await);
+        if response.content_length().is_some_and(|bytes| bytes <= SPENT_BODY_BYTES_MAX) {
+            drop(tokio::time::timeout(SPENT_BODY_MAX, response.bytes()).await);
         }
         return Reply::read(status, wait, b"");
     }
@@ -157,62 +133,18 @@ async fn read_reply(mut response: Response, date: Option<u64>) -> Reply {
             Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Reply::Unreachable(Unreachable::Garbage),
             Ok(None) => return Reply::read(status, wait, &body),
-            Err(error) => return Reply::Unreachable(classify(&error)),
+            Err(error) => return Reply::Unreachable(Unreachable::within_an_answer(&error)),
         }
     }
 }
 
-/// What a failed exchange means for the next one. Only the kinds of the chain's errors are looked at.
-fn classify(error: &reqwest::Error) -> Unreachable {
-    let (timed_out, connecting) = (error.is_timeout(), error.is_connect());
-    let kind = chain(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    if chain(error).any(is_tls) {
-        Unreachable::Tls
-    } else if error.is_dns() {
-        Unreachable::Dns
-    } else if connecting && kind == Some(io::ErrorKind::ConnectionRefused) {
-        Unreachable::Refused
-    } else if connecting {
-        Unreachable::NoRoute
-    } else if timed_out {
-        Unreachable::Timeout
-    } else if broke_off(error) {
-        Unreachable::Reset
-    } else {
-        Unreachable::Garbage
+impl From<Obstacle> for Reply {
+    fn from(obstacle: Obstacle) -> Self {
+        match obstacle {
+            Obstacle::ProxyLogin => Self::ProxyLogin,
+            Obstacle::Unreachable(why) => Self::Unreachable(why),
+        }
     }
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-}
-
-/// An `io::Error` hides the error inside it from the chain, and the TLS error lies in one `io::Error` within another.
-fn is_tls(cause: &(dyn Error + 'static)) -> bool {
-    let mut innermost = cause;
-    while let Some(inside) = innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        innermost = inside;
-    }
-    innermost.is::<rustls::Error>()
-}
-
-fn broke_off(error: &reqwest::Error) -> bool {
-    chain(error).any(|cause| {
-        let by_system = cause.downcast_ref::<io::Error>().is_some_and(|error| {
-            matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::BrokenPipe
-                    | io::ErrorKind::UnexpectedEof
-                    | io::ErrorKind::NotConnected
-            )
-        });
-        let by_protocol = cause
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(|error| error.is_incomplete_message() || error.is_closed() || error.is_canceled());
-        by_system || by_protocol
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::unreachable::Unreachable;
 use super::wire::{IngestReply, ValidationReply};
 use crate::event::UnixMillis;
 
@@ -46,6 +47,10 @@ pub enum Reply {
     },
     /// 413.
     TooLarge,
+    /// 411: something on the way takes the length off a request, for every one of ours has it.
+    LengthRequired,
+    /// 407: a proxy on the way wants a user and a password.
+    ProxyLogin,
     /// Any other 4xx, and a 422 whose body isn't Polar's: somebody between here and Polar, or a fault of ours.
     Refused {
         /// The status.
@@ -62,43 +67,34 @@ pub enum Reply {
     Unreachable(Unreachable),
 }
 
-/// Why there was no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Unreachable {
-    /// Nothing listens there.
-    Refused,
-    /// No connection came about: no route, or no answer to the attempt in time.
-    NoRoute,
-    /// The name has no address.
-    Dns,
-    /// No trusted TLS connection.
-    Tls,
-    /// Connected, but no answer within the request timeout.
-    Timeout,
-    /// The connection broke after the request had begun.
-    Reset,
-    /// What came back is not HTTP, or not all of it came.
-    Garbage,
-}
-
-impl Unreachable {
-    /// What happened, for people.
-    #[must_use]
-    pub fn describe(self) -> &'static str {
-        match self {
-            Self::Refused => "the connection was refused",
-            Self::NoRoute => "no connection came about",
-            Self::Dns => "its name could not be resolved",
-            Self::Tls => "no trusted TLS connection came about",
-            Self::Timeout => "it did not answer in time",
-            Self::Reset => "the connection broke",
-            Self::Garbage => "what came back was not a complete HTTP answer",
-        }
-    }
-}
-
 impl Reply {
-    /// The label of the request's metric: a closed set.
+    /// Every label there is.
+    pub const LABELS: [&'static str; 22] = [
+        "accepted",
+        "unproven",
+        "invalid",
+        "unauthorized",
+        "forbidden",
+        "not_found",
+        "redirect",
+        "rate_limited",
+        "too_large",
+        "length_required",
+        "proxy_login",
+        "refused",
+        "server_error",
+        "connection_refused",
+        "no_route",
+        "dns",
+        "tls",
+        "proxy",
+        "timeout",
+        "reset",
+        "cut_off",
+        "garbage",
+    ];
+
+    /// The label of the request's metric: one of [`LABELS`](Self::LABELS).
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
@@ -111,15 +107,11 @@ impl Reply {
             Self::Redirect { .. } => "redirect",
             Self::RateLimited { .. } => "rate_limited",
             Self::TooLarge => "too_large",
+            Self::LengthRequired => "length_required",
+            Self::ProxyLogin => "proxy_login",
             Self::Refused { .. } => "refused",
             Self::ServerError { .. } => "server_error",
-            Self::Unreachable(Unreachable::Refused) => "connection_refused",
-            Self::Unreachable(Unreachable::NoRoute) => "no_route",
-            Self::Unreachable(Unreachable::Dns) => "dns",
-            Self::Unreachable(Unreachable::Tls) => "tls",
-            Self::Unreachable(Unreachable::Timeout) => "timeout",
-            Self::Unreachable(Unreachable::Reset) => "reset",
-            Self::Unreachable(Unreachable::Garbage) => "garbage",
+            Self::Unreachable(why) => why.label(),
         }
     }
 
@@ -134,6 +126,8 @@ impl Reply {
             Self::NotFound => Some(404),
             Self::RateLimited { .. } => Some(429),
             Self::TooLarge => Some(413),
+            Self::LengthRequired => Some(411),
+            Self::ProxyLogin => Some(407),
             Self::Unproven { status }
             | Self::Redirect { status }
             | Self::Refused { status }
@@ -156,6 +150,8 @@ impl Reply {
             401 => Self::Unauthorized,
             403 => Self::Forbidden,
             404 => Self::NotFound,
+            407 => Self::ProxyLogin,
+            411 => Self::LengthRequired,
             413 => Self::TooLarge,
             422 => serde_json::from_slice(body).map_or(Self::Refused { status }, Self::Invalid),
             429 => Self::RateLimited { retry_after },
@@ -168,7 +164,10 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::polar::TlsFault;
 
     #[test]
     fn polars_bodies_are_told_from_anybody_elses() {
@@ -188,6 +187,33 @@ mod tests {
     }
 
     #[test]
+    fn every_label_is_listed_once_and_explained_to_whoever_reads_metrics() {
+        let replies = (200..=599).map(|status| Reply::read(status, None, b""));
+        let bodies =
+            [(200, &br#"{"inserted":1}"#[..]), (422, br#"{"error":"RequestValidationError","detail":[]}"#)];
+        let read = bodies.map(|(status, body)| Reply::read(status, None, body));
+        let unreachable = [
+            Unreachable::Refused,
+            Unreachable::NoRoute,
+            Unreachable::Dns,
+            Unreachable::Tls(TlsFault::Untrusted),
+            Unreachable::Proxy,
+            Unreachable::Timeout,
+            Unreachable::Reset,
+            Unreachable::CutOff,
+            Unreachable::Garbage,
+        ];
+        let all = replies.chain(read).chain(unreachable.map(Reply::Unreachable));
+        let labels: BTreeSet<&str> = all.map(|reply| reply.label()).collect();
+        assert_eq!(labels, BTreeSet::from(Reply::LABELS));
+        let page = include_str!("../../docs/metrics.md");
+        let row = page.lines().find(|line| line.contains("`sledge_polar_request_seconds`")).unwrap();
+        for label in Reply::LABELS {
+            assert!(row.contains(&format!("`{label}`")), "docs/metrics.md does not name {label}");
+        }
+    }
+
+    #[test]
     fn every_status_has_its_place() {
         let wait = Some(Duration::from_secs(9));
         let read = |status| Reply::read(status, wait, b"");
@@ -197,7 +223,7 @@ mod tests {
         for status in [301, 307, 308, 304] {
             assert_eq!(read(status), Reply::Redirect { status });
         }
-        for status in [400, 402, 405, 407, 411, 415, 451] {
+        for status in [400, 402, 405, 415, 451] {
             assert_eq!(read(status), Reply::Refused { status });
         }
         for status in [408, 500, 502, 503, 504, 520, 599, 600] {
@@ -206,6 +232,8 @@ mod tests {
         assert_eq!(read(401), Reply::Unauthorized);
         assert_eq!(read(403), Reply::Forbidden);
         assert_eq!(read(404), Reply::NotFound);
+        assert_eq!(read(407), Reply::ProxyLogin);
+        assert_eq!(read(411), Reply::LengthRequired);
         assert_eq!(read(413), Reply::TooLarge);
         assert_eq!(read(429), Reply::RateLimited { retry_after: wait });
     }

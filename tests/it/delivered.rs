@@ -102,10 +102,9 @@ async fn a_replay_gives_a_restored_polar_exactly_what_it_lost() {
     let counted = command(&home, &["replay", "--since", &moment(since), "--dry-run"]).await;
     assert_eq!(counted.code, Some(0), "{counted:?}");
     assert_eq!(polar.simulator.state().external_ids_lost, lost, "a dry run sends nothing");
-    let (replayed, ()) = tokio::join!(
-        command(&home, &["replay", "--since", &moment(since), "--json"]),
-        deliver(&sledge, &ids("meanwhile", 300)),
-    );
+    let (since, meanwhile) = (moment(since), ids("meanwhile", 300));
+    let words = ["replay", "--since", &since, "--json"];
+    let (replayed, ()) = tokio::join!(command(&home, &words), deliver(&sledge, &meanwhile));
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
     let report = json(&replayed);
     assert_eq!((report["events"].as_u64(), report["unreadable"].as_u64()), (Some(lost), Some(0)), "{report}");
@@ -122,17 +121,23 @@ async fn a_replay_gives_a_restored_polar_exactly_what_it_lost() {
     assert_eq!(polar.simulator.balance("user_1", "API Calls"), Some(balance), "nothing counts twice");
     assert_eq!(state.external_ids_in_two_requests_at_once, 0);
     let is_there = |id: &str| polar.simulator.external_id(id).is_some_and(|record| record.present);
-    assert!((0..6).all(|number| !is_there(&format!("refused-{number}"))), "neither kept letters nor dropped ones");
+    assert!(
+        (0..6).all(|number| !is_there(&format!("refused-{number}"))),
+        "neither kept letters nor dropped ones"
+    );
     println!("{lost} events of {seconds} s were lost and came back; {rounds} rounds");
 
     // A second replay of the same span finds each event twice, sends it once, and changes nothing at Polar's.
-    let again = command(&home, &["replay", "--since", &moment(since), "--json"]).await;
+    let again = command(&home, &words).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     assert_eq!(json(&again)["events"].as_u64(), Some(lost + 300));
     assert_eq!(polar.simulator.balance("user_1", "API Calls"), Some(balance));
     let (_, _, log) = sledge.stop().await;
-    assert!(!log.contains("two applications use the same external_id"), "duplicates of a replay are no surprise");
+    assert!(
+        !log.contains("two applications use the same external_id"),
+        "duplicates of a replay are no surprise"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,7 +175,11 @@ async fn killed_in_the_middle_of_a_replay_it_is_run_again_and_nothing_is_doubled
     let scrape = sledge.scrape().await;
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let pending = EVENTS as f64;
-    assert_eq!(scrape.sum("sledge_pending_events"), pending, "each is pending once, however often it was tried");
+    assert_eq!(
+        scrape.sum("sledge_pending_events"),
+        pending,
+        "each is pending once, however often it was tried"
+    );
     polar.come_back();
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     let state = polar.simulator.state();
@@ -224,10 +233,7 @@ async fn an_event_is_explained_from_its_accept_to_its_end_by_every_road() {
     assert_eq!(waiting["answers"][0]["status"], 0, "nobody answered: {pending}");
     refuse(&polar, Some("retired"));
     polar.come_back();
-    assert_eq!(
-        sledge.ingest(&format!(r#"{{"events":[{}]}}"#, event("retired", "dead"))).await.0,
-        200
-    );
+    assert_eq!(sledge.ingest(&format!(r#"{{"events":[{}]}}"#, event("retired", "dead"))).await.0, 200);
     sledge.scrape_until(|scrape| scrape.sum("sledge_dead_letters") == 1.0).await;
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     let dead = command(&home, &["explain", "dead"]).await;
@@ -310,7 +316,10 @@ async fn the_page_on_delivered_events_does_what_it_says() {
         shell.env("SLEDGE_DATA_DIR", home.path().join("data"));
         let ended = run(shell, "").await;
         assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
-        assert!(ended.out.contains("200") || ended.out.contains("2 events") || ended.out.contains(":2,"), "{ended:?}");
+        assert!(
+            ended.out.contains("200") || ended.out.contains("2 events") || ended.out.contains(":2,"),
+            "{ended:?}"
+        );
     }
     sledge.scrape_until(|scrape| scrape.sum("sledge_events_delivered_total") > 3.5).await;
     assert_eq!(polar.simulator.state().events_inserted, 2);

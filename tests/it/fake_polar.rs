@@ -31,6 +31,10 @@ impl FakePolar {
         format!("http://{}", self.address)
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Stops answering: connections are refused until [`come_back`](Self::come_back).
     pub(crate) async fn go_away(&mut self) {
         if let Some((stop, serving)) = self.serving.take() {

@@ -26,16 +26,9 @@ impl Open {
         let mut command = home.run_command(&polar.url());
         command.args(["--http", "127.0.0.1:0"]).arg("--datagram-socket").arg(&datagrams).args(more);
         let sledge = SledgeProcess::start(command, home.socket()).await;
-        let (_, status) = sledge.get("/status").await;
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-        let address = |name: &str| {
-            let listeners = status["listeners"].as_array().unwrap();
-            let found = listeners.iter().find(|listener| listener["name"] == name).unwrap();
-            found["address"].as_str().unwrap().to_owned()
-        };
-        assert_eq!(Path::new(&address("datagram")), datagrams);
-        assert_eq!(Path::new(&address("socket")), home.socket());
-        Self { http: address("http"), datagrams, sledge }
+        assert_eq!(Path::new(&sledge.listener("datagram").await), datagrams);
+        assert_eq!(Path::new(&sledge.listener("socket").await), home.socket());
+        Self { http: sledge.listener("http").await, datagrams, sledge }
     }
 
     /// Sends these bytes on a connection of their own: the status and all that was answered.

@@ -7,13 +7,16 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod certificates;
 mod command_line;
 mod configuration;
+mod connect_proxy;
 mod dead_letters;
 mod delivered;
 mod delivery;
 mod dev_process;
 mod durability;
+mod examples;
 mod fake_polar;
 mod first_minute;
 mod isolation;
@@ -23,11 +26,16 @@ mod outages;
 mod races;
 mod readme;
 mod run_command;
+mod sdks;
+mod sdks_page;
 mod senders;
 mod simulator;
 mod sledge_process;
 mod socket_rights;
 mod survival;
 mod tidy;
+mod tls_front;
 mod tool;
 mod trace;
+mod way_to_polar;
+mod wiretap;

@@ -17,12 +17,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn readme() -> String {
+pub(crate) fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
 }
 
 /// The fenced blocks: what follows the fence, and the text inside.
-fn blocks(text: &str) -> Vec<(String, String)> {
+pub(crate) fn blocks(text: &str) -> Vec<(String, String)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -49,7 +49,7 @@ fn is_as_shown(line: &str, shown: &str) -> bool {
 }
 
 /// Every line is as shown, one by one.
-fn assert_as_shown(said: &[&str], shown: &str, of: &str) {
+pub(crate) fn assert_as_shown(said: &[&str], shown: &str, of: &str) {
     let shown: Vec<&str> = shown.lines().collect();
     let fits =
         said.len() == shown.len() && said.iter().zip(&shown).all(|(said, shown)| is_as_shown(said, shown));

@@ -140,6 +140,15 @@ impl SledgeProcess {
         (status, said, self.log.await.unwrap())
     }
 
+    /// The address or path of one of its listeners, by the name that its status gives it.
+    pub(crate) async fn listener(&self, name: &str) -> String {
+        let (_, status) = self.get("/status").await;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let listeners = status["listeners"].as_array().unwrap();
+        let found = listeners.iter().find(|listener| listener["name"] == name).unwrap();
+        found["address"].as_str().unwrap().to_owned()
+    }
+
     /// The address that answers about its health.
     pub(crate) fn admin(&self) -> &str {
         &self.admin

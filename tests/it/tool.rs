@@ -4,8 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Whether `program` can be used, found out by running it with `probe`. Where it can't, that is said on standard
-/// output, past the test harness's capture.
+/// Whether `program` can be used, found out by running it with `probe`; where it can't, the test goes without.
 ///
 /// # Panics
 /// With `CI=true`, where a missing tool is a failure.
@@ -21,10 +20,18 @@ pub(crate) fn is_there(program: &str, probe: &[&str]) -> bool {
         Ok(status) => format!("{program} does not work here ({status})"),
         Err(error) => format!("{program} can't be run ({error})"),
     };
+    go_without(&problem);
+    false
+}
+
+/// Says that the test that runs now proves nothing, and why, on standard output, past the test harness's capture.
+///
+/// # Panics
+/// With `CI=true`.
+pub(crate) fn go_without(problem: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{problem}: .ci/run installs what the tests need");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     writeln!(std::io::stdout().lock(), "\n!!! SKIPPED: {test} proves nothing, because {problem}").unwrap();
-    false
 }
 
 /// strace, and the right to use it.

@@ -8,16 +8,18 @@ use proptest::prelude::*;
 use super::fake_polar::{FakePolar, Turn, World};
 use super::house::{House, NOON, after};
 use crate::event::Lane;
-use crate::polar::{IngestReply, Reply, Unreachable};
+use crate::polar::{IngestReply, Reply, TlsFault, Unreachable};
 
 fn turn() -> impl Strategy<Value = Turn> {
     let unreachable = prop::sample::select(vec![
         Unreachable::Refused,
         Unreachable::NoRoute,
         Unreachable::Dns,
-        Unreachable::Tls,
+        Unreachable::Tls(TlsFault::Untrusted),
+        Unreachable::Proxy,
         Unreachable::Timeout,
         Unreachable::Reset,
+        Unreachable::CutOff,
         Unreachable::Garbage,
     ]);
     let wait = || prop::option::of((0_u64..90).prop_map(Duration::from_secs));

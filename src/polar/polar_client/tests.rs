@@ -8,7 +8,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::PolarClient;
-use crate::polar::{Answer, BaseUrl, Ingest, IngestReply, Reply, Settings, Token, TokenSource, Unreachable};
+use crate::polar::{
+    Answer, BaseUrl, Ingest, IngestReply, Reply, Settings, TlsFault, Token, TokenSource, Unreachable,
+};
 
 const BODY: &[u8] = br#"{"events":[{"name":"a","external_customer_id":"c"}]}"#;
 
@@ -106,8 +108,44 @@ async fn a_connection_that_breaks_proves_nothing_and_says_how_it_broke() {
     ])
     .await;
     assert_eq!(answers[0].reply, Reply::Unreachable(Unreachable::Reset));
-    assert_eq!(answers[1].reply, Reply::Unreachable(Unreachable::Reset));
+    assert_eq!(answers[1].reply, Reply::Unreachable(Unreachable::CutOff));
     assert_eq!(answers[2].reply, Reply::Unreachable(Unreachable::Garbage));
+}
+
+/// A server that takes one request, writes this and then says nothing more for as long as it lives.
+async fn stuck_after(answer: &'static [u8]) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(BODY) {
+            assert_ne!(socket.read_buf(&mut request).await.unwrap(), 0, "the request ended early");
+        }
+        socket.write_all(answer).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    (url, server)
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_delays_no_answer_that_does_without_it() {
+    let (url, _server) = stuck_after(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 4000\r\n\r\n{").await;
+    let mut settings = settings(&url);
+    settings.request_timeout = Duration::from_secs(60);
+    let client = PolarClient::new(&settings).unwrap();
+    let answer = client.ingest(Bytes::from_static(BODY)).await;
+    assert_eq!(answer.reply, Reply::Unauthorized);
+    assert!(answer.took < settings.request_timeout / 2, "{:?}", answer.took);
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_when_the_request_has_taken_its_time() {
+    let (url, _server) = stuck_after(b"HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n{\"inserted\":1").await;
+    let client = PolarClient::new(&settings(&url)).unwrap();
+    let reply = client.ingest(Bytes::from_static(BODY)).await.reply;
+    assert_eq!(reply, Reply::Unreachable(Unreachable::Timeout));
 }
 
 #[tokio::test]
@@ -151,7 +189,7 @@ async fn what_stands_in_the_way_of_an_answer_is_told_apart() {
 }
 
 #[tokio::test]
-async fn an_untrusted_or_missing_certificate_is_a_fault_of_tls() {
+async fn a_server_that_speaks_no_tls_is_a_fault_of_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let mut server = JoinSet::new();
@@ -163,7 +201,7 @@ async fn an_untrusted_or_missing_certificate_is_a_fault_of_tls() {
     });
     let client = PolarClient::new(&settings(&url)).unwrap();
     let reply = client.ingest(Bytes::from_static(BODY)).await.reply;
-    assert_eq!(reply, Reply::Unreachable(Unreachable::Tls));
+    assert_eq!(reply, Reply::Unreachable(Unreachable::Tls(TlsFault::Handshake)));
 }
 
 #[test]

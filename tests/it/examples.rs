@@ -1,0 +1,226 @@
+//! Every file under `examples/` is run as its readers run it, and does what it is there to show.
+//!
+//! Go, PHP and Ruby: `SLEDGE_LANGUAGES=1 cargo test --test it -- --nocapture examples`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use crate::fake_polar::FakePolar;
+use crate::one_command::{Ended, run};
+use crate::readme::{assert_as_shown, blocks, readme};
+use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
+use crate::tool;
+
+/// A program that sends events and says something.
+struct Example {
+    file: &'static str,
+    /// What it is run with; itself when that is empty.
+    with: &'static [&'static str],
+    says: &'static str,
+    events: u64,
+}
+
+const fn example(
+    file: &'static str,
+    with: &'static [&'static str],
+    says: &'static str,
+    events: u64,
+) -> Example {
+    Example { file, with, says, events }
+}
+
+const NODE: &[&str] = &["node"];
+const INGESTED: &str = r#"{"inserted":1,"duplicates":0}"#;
+const INGESTED_JS: &str = "{ inserted: 1, duplicates: 0 }";
+
+/// With programs of the system, and what `examples/install` puts in place.
+const EXAMPLES: &[Example] = &[
+    example("curl/send.sh", &[], INGESTED, 1),
+    example("socat/send.sh", &[], r#"{"ok":true,"external_id":"socat-1"}"#, 1),
+    example("node-http/send.mjs", NODE, INGESTED, 1),
+    example("node-sdk-1/send.mjs", NODE, INGESTED_JS, 1),
+    example("node-sdk-1/socket.mjs", NODE, INGESTED_JS, 1),
+    example("node-sdk-0/send.mjs", NODE, INGESTED_JS, 1),
+    example("node-sdk-0/socket.mjs", NODE, INGESTED_JS, 1),
+    example("node-ingestion/send.mjs", NODE, "the job took … ms", 1),
+    example("node-ingestion/socket.mjs", NODE, INGESTED_JS, 1),
+    example("python-socket/send.py", &["python3"], "python-0\npython-1\npython-2", 3),
+    example("python-sdk-1/send.py", &["python-sdk-1/.venv/bin/python"], "1 0", 1),
+    example("python-sdk-1/send_async.py", &["python-sdk-1/.venv/bin/python"], "1 0", 1),
+    example("python-sdk-0/send.py", &["python-sdk-0/.venv/bin/python"], "1 0", 1),
+    example("python-sdk-0/over_the_socket.py", &["python-sdk-0/.venv/bin/python"], "1\n1", 2),
+];
+
+/// With languages that not everybody has.
+const LONG_FORM: &[Example] = &[
+    example("go/main.go", &["go", "run"], INGESTED, 1),
+    example("php/send.php", &["php"], "php-1", 1),
+    example("ruby/send.rb", &["ruby"], "ruby-1", 1),
+];
+
+/// What is run by tests of its own, or is no program.
+const OTHERS: &[&str] = &[
+    "README.md",
+    "install",
+    "package.json",
+    "package-lock.json",
+    "rust/main.rs",
+    "before-after/app.mjs",
+    "before-after/model.mjs",
+    "before-after/before.mjs",
+    "before-after/after.mjs",
+    "before-after/run.mjs",
+];
+
+/// A folder or file of the examples.
+pub(crate) fn examples(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// Whether `examples/install` has put in place what the examples use from npm and PyPI.
+pub(crate) fn are_installed() -> bool {
+    tool::is_there(examples("install").to_str().unwrap(), &["--check"])
+}
+
+/// Where a Node program outside the examples finds what is installed in one of their folders.
+pub(crate) fn node_path(folder: &str) -> OsString {
+    std::env::join_paths([examples(folder).join("node_modules"), examples("node_modules")]).unwrap()
+}
+
+/// A sledge with its loopback address, and its Polar.
+pub(crate) struct Running {
+    pub(crate) polar: FakePolar,
+    sledge: SledgeProcess,
+    home: Home,
+}
+
+impl Running {
+    pub(crate) async fn start() -> Self {
+        let (polar, home) = (FakePolar::start().await, Home::new());
+        let mut command = home.run_command(&polar.url());
+        command.args(["--http", "127.0.0.1:0"]);
+        let sledge = SledgeProcess::start(command, home.socket()).await;
+        Self { polar, sledge, home }
+    }
+
+    /// Its loopback address, as `HOST:PORT`.
+    pub(crate) async fn http(&self) -> String {
+        self.sledge.listener("http").await
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.home.socket()
+    }
+
+    /// Runs a program that finds this sledge, and Node packages as in a folder of the examples.
+    pub(crate) async fn run(&self, folder: &str, program: impl AsRef<Path>, words: &[&str]) -> Ended {
+        let mut command = Command::new(program.as_ref());
+        command.args(words).current_dir(examples("")).env("NODE_PATH", node_path(folder));
+        command.env("SLEDGE_SOCKET", self.socket()).env("SLEDGE_HTTP", self.http().await);
+        command.env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_app").env("PYTHONDONTWRITEBYTECODE", "1");
+        run(command, "").await
+    }
+
+    /// Runs them one after another: each says what it should, and its events are at Polar.
+    async fn run_all(&self, all: &[Example]) {
+        let mut events = self.polar.simulator.state().events_inserted;
+        for Example { file, with, says, events: sent } in all {
+            let ended = match with {
+                [program, words @ ..] => {
+                    let program =
+                        if program.contains('/') { examples(program) } else { PathBuf::from(program) };
+                    self.run("", program, &[words, &[*file]].concat()).await
+                }
+                [] => self.run("", examples(file), &[]).await,
+            };
+            assert_eq!(ended.code, Some(0), "{file}: {ended:?}");
+            assert_as_shown(&ended.out.lines().collect::<Vec<_>>(), says, file);
+            events += sent;
+            self.polar.has_events(events, PATIENCE).await;
+        }
+        assert_eq!(self.polar.simulator.state().events_inserted, events, "nothing came twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_example_sends_its_events() {
+    if !are_installed() || !tool::is_there("curl", &["--version"]) || !tool::is_there("socat", &["-V"]) {
+        return;
+    }
+    Running::start().await.run_all(EXAMPLES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_in_rust_sends_its_events() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).with_file_name("examples").join("rust");
+    if !binary.exists() {
+        // A cargo inside this one would rebuild what the outer one built.
+        return tool::go_without("cargo test, without --test it, builds the example in Rust");
+    }
+    let running = Running::start().await;
+    let ended = running.run("", binary, &[]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "rust-0\nrust-1\nrust-2\n"), "{ended:?}");
+    running.polar.has_events(3, PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_examples_in_go_php_and_ruby_send_their_events_where_that_is_asked_for() {
+    if std::env::var_os("SLEDGE_LANGUAGES").is_none() {
+        return;
+    }
+    Running::start().await.run_all(LONG_FORM).await;
+}
+
+/// The README opens with what this prints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readme_opens_with_what_before_and_after_print() {
+    if !are_installed() {
+        return;
+    }
+    let mut command = Command::new(examples("before-after/run.mjs"));
+    command.env("SLEDGE_BIN", env!("CARGO_BIN_EXE_sledge"));
+    let ended = run(command, "").await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let readme = readme();
+    let mut blocks = blocks(&readme).into_iter();
+    let (_, command) = blocks.next().unwrap();
+    assert!(command.ends_with("examples/before-after/run.mjs"), "{command}");
+    let (_, shown) = blocks.next().unwrap();
+    assert_eq!(ended.out.trim_end(), shown, "the README shows what is not so");
+}
+
+/// Every file of the examples, without what was installed.
+fn files() -> BTreeSet<String> {
+    let (mut found, mut folders) = (BTreeSet::new(), vec![examples("")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() == "node_modules" || entry.file_name() == ".venv" {
+                continue;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let path = entry.path();
+                found.insert(path.strip_prefix(examples("")).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_example_is_left_out() {
+    let pins = |file: &String| file.ends_with("/package.json") || file.ends_with("/requirements.txt");
+    let found: BTreeSet<String> = files().into_iter().filter(|file| !pins(file)).collect();
+    let known = EXAMPLES.iter().chain(LONG_FORM).map(|example| example.file).chain(OTHERS.iter().copied());
+    assert_eq!(found, known.map(str::to_owned).collect());
+    let page = fs::read_to_string(examples("README.md")).unwrap();
+    for example in EXAMPLES.iter().chain(LONG_FORM) {
+        assert!(page.contains(example.file), "examples/README.md does not name {}", example.file);
+    }
+}
