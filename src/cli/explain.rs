@@ -15,7 +15,7 @@ use crate::journal::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explan
 /// Tells everything that is known of an event: when it came and by which listener, every request that carried it and
 /// how Polar answered, and what became of it.
 ///
-/// Delivered events are known for as long as they are kept (`retention`). Works whether sledge runs (through its admin
+/// Delivered events are known for as long as they are kept (`retention_seconds`). Works whether sledge runs (through its admin
 /// socket) or not (by opening its journal). Run it as the user sledge runs as.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -147,7 +147,7 @@ fn reach(lane: &str, searched: &Searched) -> Option<String> {
     let since = searched.oldest_accepted.map_or_else(|| "now".to_owned(), moment);
     (searched.forgotten > 0).then(|| {
         format!(
-            "in the lane of {lane} what is still kept begins with {since}; {} that came before are no longer known (journal.retention)",
+            "in the lane of {lane} what is still kept begins with {since}; {} that came before are no longer known (journal.retention_seconds)",
             events(searched.forgotten)
         )
     })

@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Sends again what was delivered in a span of time: for the day on which Polar has lost what it had confirmed.
 ///
 /// Events keep their external_id, so those that Polar still has count once. What Polar refused, and what was dropped, is
-/// never sent again. Delivered events are kept for `retention`; what is no longer kept is told. Works whether sledge runs
+/// never sent again. Delivered events are kept for `retention_seconds`; what is no longer kept is told. Works whether sledge runs
 /// (through its admin socket) or not (by opening its journal). Run it as the user sledge runs as.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -142,7 +142,7 @@ fn findings(replayed: &Replayed) -> Vec<String> {
             None => "of what was delivered nothing is".to_owned(),
         };
         findings.push(format!(
-            "{} that came earlier are no longer kept, and {kept}: what was delivered before has to come from the applications again (journal.retention and journal.retention_bytes_max say how long sledge keeps it)",
+            "{} that came earlier are no longer kept, and {kept}: what was delivered before has to come from the applications again (journal.retention_seconds and journal.retention_bytes_max say how long sledge keeps it)",
             events(replayed.forgotten)
         ));
     }

@@ -12,6 +12,7 @@ mod command_line;
 mod configuration;
 mod connect_proxy;
 mod dead_letters;
+mod delivered;
 mod delivery;
 mod dev_process;
 mod durability;

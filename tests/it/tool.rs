@@ -38,3 +38,9 @@ pub(crate) fn go_without(problem: &str) {
 pub(crate) fn strace_is_there() -> bool {
     is_there("strace", &["-f", "-o", "/dev/null", "true"])
 }
+
+/// A campaign's size or seed from the environment.
+pub(crate) fn number_from(variable: &str, otherwise: usize) -> usize {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number"));
+    std::env::var(variable).map_or(otherwise, number)
+}
