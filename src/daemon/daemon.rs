@@ -99,10 +99,6 @@ impl Daemon {
             }
         };
         let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
-        let import_clock = clock.clone();
-        let import_now = Arc::new(move || import_clock.now());
-        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), import_now);
-        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
             journal.appender(),
@@ -142,6 +138,8 @@ impl Daemon {
             started,
             now: Arc::new(move || clock.now()),
         };
+        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), Arc::clone(&view.now));
+        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
         Ok(Self {
             journal,
             addresses,
