@@ -38,7 +38,7 @@ impl ClockSkew {
     /// When a fresh block may be sent, by our clock; 0 for at once.
     pub(super) fn due(&self, block: &Block) -> UnixMillis {
         match (self.is_guarding, block.due()) {
-            (true, due) => due.max(block.accepted()) + self.wait_millis(),
+            (true, due) => due.max(block.accepted_last()) + self.wait_millis(),
             (false, 0) => 0,
             (false, due) => due + self.wait_millis(),
         }

@@ -16,6 +16,8 @@ pub(crate) struct Aftermath {
     pub(crate) pending: BTreeSet<String>,
     /// The ids of those given up.
     pub(crate) dead: BTreeSet<String>,
+    /// Events that were given up in the books because they can't be read any more.
+    pub(crate) given_up: u64,
     /// Whether a volume was put into quarantine and made anew of what lay in it.
     pub(crate) salvaged: bool,
 }
