@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use sledge::polar::Reply;
 use sledge::simulator::{AlsoRefuse, Change, RefusedAs, RefusedField};
 
+use super::deaf::Deaf;
 use super::deck::Row;
 use super::front::{Front, Lie};
-use super::life::{Deaf, Stage, Way, no_address};
-use super::other_doors::OtherDoors;
+use super::life::{Stage, Way};
+use super::other_doors::{OtherDoors, no_address};
 use crate::certificates::Authority;
 use crate::connect_proxy::{ConnectProxy, Manner};
 use crate::fake_polar::FakePolar;
