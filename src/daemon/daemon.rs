@@ -14,7 +14,7 @@ use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{self, Admin, Door, LetterDesk, Outlook, View};
+use crate::admin::{self, Admin, AskAttempts, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{Delivery, DeliveryHandle};
@@ -40,7 +40,7 @@ pub struct Daemon {
     reloader: Option<Reloader>,
 }
 
-/// The admin socket, where dead letters are looked after.
+/// The admin socket, where dead letters and the past are looked after.
 #[derive(Debug)]
 struct Letters {
     file: SocketFile,
@@ -100,7 +100,6 @@ impl Daemon {
             }
         };
         let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
-        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
             journal.appender(),
@@ -121,6 +120,7 @@ impl Daemon {
         let onward = forwarding(&config, &metrics, delivery.handle())?;
         let (listeners, addresses) = sockets.listeners(&admission, tokens, onward, journal.pending_units());
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
+        let recall = recall_desk(&journal, delivery.handle());
         let changes = Changes {
             admission,
             delivery: delivery.handle(),
@@ -138,6 +138,8 @@ impl Daemon {
             started,
             now: Arc::new(move || clock.now()),
         };
+        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), Arc::clone(&view.now));
+        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
         Ok(Self {
             journal,
             addresses,
@@ -148,7 +150,7 @@ impl Daemon {
             letters: Letters {
                 file: letters_file,
                 listener: letters_listener,
-                admin: Admin::new(admin::Settings::on_socket(), view).with_letters(desk),
+                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, recall, import),
             },
             listening,
             drain_deadline,
@@ -247,6 +249,12 @@ async fn open_journal(
 fn foreign_tokens(polar: &Arc<PolarClient>) -> ForeignTokens {
     let polar = Arc::clone(polar);
     ForeignTokens::new(move |hasher| polar.token_fingerprint(hasher))
+}
+
+/// Looking back at what was delivered, and at what delivery is about to do.
+fn recall_desk(journal: &Journal, delivery: DeliveryHandle) -> RecallDesk {
+    let ask_attempts: AskAttempts = Arc::new(move |block| delivery.ask_attempts(block));
+    RecallDesk::new(journal.recall()).beside_delivery(ask_attempts)
 }
 
 /// The way for whatever is not intake. Where anybody could read what goes over it there is none: an application's

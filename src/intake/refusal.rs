@@ -24,7 +24,7 @@ impl From<&AppendError> for Refusal {
         let (code, retry_after_seconds, is_final) = match error {
             AppendError::Busy => (FaultCode::Busy, RETRY_BUSY_SECONDS, false),
             AppendError::Full { .. } => (FaultCode::JournalFull, RETRY_LATER_SECONDS, false),
-            AppendError::Journal(JournalError::Closed) => {
+            AppendError::Journal(JournalError::Closed | JournalError::NoThread { .. }) => {
                 (FaultCode::JournalClosed, RETRY_BUSY_SECONDS, true)
             }
             AppendError::Journal(JournalError::Poisoned { .. }) => {

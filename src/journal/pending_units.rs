@@ -60,8 +60,10 @@ impl PendingUnits {
         let known: Vec<&Customer> =
             customers.iter().filter_map(|customer| table.customers.get(customer)).collect();
         let all_are_counted = known.len() == customers.len() || table.uncounted == 0;
-        let complete =
-            table.is_surveyed && all_are_counted && known.iter().all(|customer| customer.uncounted == 0);
+        let complete = table.is_surveyed
+            && !table.has_lost
+            && all_are_counted
+            && known.iter().all(|customer| customer.uncounted == 0);
         let mut names = BTreeMap::<&str, Named>::new();
         for (name, named) in
             known.iter().flat_map(|customer| &customer.names).filter(|(_, named)| named.events > 0)
@@ -93,6 +95,11 @@ impl PendingUnits {
         self.lock().is_surveyed = true;
     }
 
+    /// The disk lost events that were counted: until the next start nothing is complete.
+    pub(super) fn lost(&self) {
+        self.lock().has_lost = true;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,6 +116,7 @@ struct Table {
     /// Pending events of customers without a place.
     uncounted: u64,
     is_surveyed: bool,
+    has_lost: bool,
 }
 
 /// The same rule within a customer, for names and properties.

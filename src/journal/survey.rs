@@ -97,8 +97,9 @@ impl<S: Store> Surveyor<S> {
             match self.ask(|answer| SurveyStep::Open { lane, number, from, answer })? {
                 Found::Counted { next } => from = next,
                 Found::IsOpen | Found::Nothing => return Ok(Ok(())),
-                Found::IsClosed => match self.survey_closed(lane, number, from)? {
-                    Ok(Found::IsOpen) => {}
+                Found::IsClosed => match self.survey_closed(lane, number)? {
+                    // Its blocks may have been joined meanwhile: what was counted of them is not counted again.
+                    Ok(Found::IsOpen) => from = 0,
                     Ok(Found::Counted { .. } | Found::IsClosed | Found::Nothing) => return Ok(Ok(())),
                     Err(error) => return Ok(Err(error)),
                 },
@@ -107,16 +108,13 @@ impl<S: Store> Surveyor<S> {
     }
 
     /// Has the blocks of a closed volume counted; `IsOpen` when it does not stay closed.
-    fn survey_closed(&self, lane: Lane, number: u32, from: u64) -> Result<Result<Found, StoreError>, Closed> {
+    fn survey_closed(&self, lane: Lane, number: u32) -> Result<Result<Found, StoreError>, Closed> {
         let id = VolumeId { row: RowName::from(lane), number };
         let found = match self.store.raw(id).and_then(|file| Ok(scan_file(file)?)) {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
-        for (entry, stored) in found.pending() {
-            if entry.seq < from {
-                continue;
-            }
+        for (_, stored) in found.pending() {
             // Only whole blocks were found.
             let Ok((_, block)) = decode_block(&stored) else { continue };
             let block = Box::new(block);

@@ -1,33 +1,34 @@
 //! What the writer tells the counts of pending units. It is asked for, or there is none and nothing is told.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use super::consumer::{Block, BlockId};
 use super::pending_units::PendingUnits;
 use super::settlement::Settlement;
-use crate::event::{EventBuf, Lane, PerLane, Units, UnixMillis};
+use crate::event::{EventBuf, Lane, PerLane, Units};
 
 /// Events that are counted under one lock, so that whoever asks waits for microseconds.
 const EVENTS_AT_ONCE: usize = 64;
 
 /// The writer's side of the counts.
 ///
-/// Blocks that were found at the start are counted by and by, oldest first in each lane. Until a block's turn has come
-/// nothing of it is taken off; what of it is settled meanwhile is remembered, and left out when it is counted.
+/// What was found at the start is counted by and by, oldest first in each lane. Until an event's turn has come it is not
+/// taken off; that it is settled meanwhile is remembered, and it is left out when its turn comes. Events go by their seqs:
+/// the blocks they lie in may be joined at any time.
 #[derive(Debug)]
 pub(super) struct UnitsWatch {
     units: PendingUnits,
     /// The seqs that were first used in this life.
     begun: PerLane<u64>,
     surveyed_to: PerLane<u64>,
-    settled_before: HashMap<BlockId, Vec<Range<u32>>>,
+    /// Ranges of seqs, by where they begin.
+    settled_before: PerLane<BTreeMap<u64, u64>>,
 }
 
 impl UnitsWatch {
     /// A watch over lanes whose next events get these seqs.
     pub(super) fn new(units: PendingUnits, begun: PerLane<u64>) -> Self {
-        Self { units, begun, surveyed_to: PerLane::default(), settled_before: HashMap::new() }
+        Self { units, begun, surveyed_to: PerLane::default(), settled_before: PerLane::default() }
     }
 
     /// Events became durable in a lane.
@@ -39,31 +40,31 @@ impl UnitsWatch {
     /// Events were settled.
     pub(super) fn settled(&mut self, settlement: &Settlement) {
         for run in &settlement.runs {
-            let id = run.block.id();
-            if self.is_counted(id) {
-                self.take_off(&run.block, run.positions.clone(), settlement.delivered_at);
-            } else {
-                self.settled_before.entry(id).or_default().push(run.positions.clone());
+            let BlockId { lane, seq } = run.block.id();
+            let counted = |position: &u32| self.is_counted(lane, seq + u64::from(*position));
+            let texts = run.positions.clone().filter(counted);
+            let texts = texts.filter_map(|position| run.block.event(position as usize));
+            self.each(texts, |units, some| units.take_off(some, settlement.delivered_at));
+            for position in run.positions.clone() {
+                let seq = seq + u64::from(position);
+                if !self.is_counted(lane, seq) {
+                    remember(&mut self.settled_before[lane], seq);
+                }
             }
-        }
-        for block in &settlement.blocks {
-            // Nobody will find it any more.
-            self.settled_before.remove(&block.id);
         }
     }
 
-    /// Counts a block that was found at the start.
+    /// Counts a block that was found at the start, or what of it is not counted yet.
     pub(super) fn survey(&mut self, block: &Block) {
-        let id = block.id();
-        if self.is_counted(id) {
-            return;
-        }
-        let settled = self.settled_before.remove(&id).unwrap_or_default();
-        let positions = (0..u32::try_from(block.len()).unwrap_or(u32::MAX))
-            .filter(|position| !settled.iter().any(|run| run.contains(position)));
-        let texts = positions.filter_map(|position| block.event(position as usize));
+        let BlockId { lane, seq } = block.id();
+        let is_due = |position: &usize| {
+            let seq = seq + *position as u64;
+            let settled = self.settled_before[lane].range(..=seq).next_back();
+            !self.is_counted(lane, seq) && settled.is_none_or(|(_, end)| seq >= *end)
+        };
+        let texts = (0..block.len()).filter(is_due).filter_map(|position| block.event(position));
         self.each(texts, |units, some| units.add(some));
-        self.surveyed_to[id.lane] = id.seq + 1;
+        self.surveyed_to[lane] = self.surveyed_to[lane].max(seq + block.len() as u64);
     }
 
     /// The first seq of a lane that was not used before this life.
@@ -71,20 +72,20 @@ impl UnitsWatch {
         self.begun[lane]
     }
 
+    /// Events are pending no more, and nobody can say any more whose they were.
+    pub(super) fn lost(&self) {
+        self.units.lost();
+    }
+
     /// Everything that was found at the start is counted.
     pub(super) fn surveyed(&mut self) {
         self.surveyed_to = self.begun;
-        self.settled_before = HashMap::new();
+        self.settled_before = PerLane::default();
         self.units.surveyed();
     }
 
-    fn is_counted(&self, id: BlockId) -> bool {
-        id.seq >= self.begun[id.lane] || id.seq < self.surveyed_to[id.lane]
-    }
-
-    fn take_off(&self, block: &Block, positions: Range<u32>, delivered: Option<UnixMillis>) {
-        let texts = positions.filter_map(|position| block.event(position as usize));
-        self.each(texts, |units, some| units.take_off(some, delivered));
+    fn is_counted(&self, lane: Lane, seq: u64) -> bool {
+        seq >= self.begun[lane] || seq < self.surveyed_to[lane]
     }
 
     /// Reads the texts before anything is locked.
@@ -101,8 +102,18 @@ impl UnitsWatch {
     }
 }
 
+/// Delivery goes oldest first, so that nearly every seq only makes a range longer.
+fn remember(ranges: &mut BTreeMap<u64, u64>, seq: u64) {
+    match ranges.range_mut(..=seq).next_back() {
+        Some((_, end)) if *end == seq => *end = seq + 1,
+        Some((_, end)) if *end > seq => {}
+        Some(_) | None => drop(ranges.insert(seq, seq + 1)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
     use std::sync::Arc;
 
     use super::super::attempts::Attempts;
@@ -163,6 +174,23 @@ mod tests {
         watch.settled(&settled(&late, 0..1, true));
         watch.settled(&settled(&block(100, &[1_000]), 0..1, true));
         assert_eq!(sum(&units), "0");
-        assert!(watch.settled_before.is_empty());
+        assert!(watch.settled_before.usage.is_empty());
+    }
+
+    #[test]
+    fn blocks_that_are_joined_midway_are_counted_once() {
+        let units = PendingUnits::new(10);
+        let mut watch = UnitsWatch::new(units.clone(), PerLane { grants: 0, usage: 100 });
+        watch.survey(&block(0, &[1]));
+        watch.survey(&block(1, &[2]));
+        let joined = block(0, &[1, 2, 4, 8]);
+        watch.settled(&settled(&joined, 1..3, false));
+        assert_eq!(sum(&units), "1", "of what is settled the counted part is taken off");
+        watch.survey(&joined);
+        assert_eq!(sum(&units), "9");
+        watch.surveyed();
+        watch.settled(&settled(&joined, 0..1, false));
+        watch.settled(&settled(&joined, 3..4, true));
+        assert_eq!(sum(&units), "0");
     }
 }

@@ -107,7 +107,12 @@ impl WriterByHand {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
                     Command::KeepRefused(letters, _) => arrived.letters.push(letters),
-                    Command::Settle(_) | Command::Read { .. } | Command::Letters(_) | Command::Survey(_) => {}
+                    Command::Settle(_)
+                    | Command::Read { .. }
+                    | Command::Restore { .. }
+                    | Command::Letters(_)
+                    | Command::Look(_)
+                    | Command::Survey(_) => {}
                 }
             }
         }
