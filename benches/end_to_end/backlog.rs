@@ -7,20 +7,36 @@ use std::time::{Duration, Instant};
 use super::Extent;
 use super::children::{NOWHERE, Polar, Server};
 use super::events::Lines;
-use super::load::pour_exactly;
+use super::load::{call_exactly, pour_exactly};
 use super::proc_files::{disk_bytes, rss_and_peak_mib, threads, wakes};
 use super::table::{count, median, print, short};
 
 /// Long enough for the writer to tidy up after the last group.
 const SETTLE: Duration = Duration::from_millis(1_500);
+/// The journal counts as being at rest when its size has not changed for so long.
+const AT_REST: Duration = Duration::from_secs(3);
 const STARTS: usize = 3;
+const MIB: f64 = (1 << 20) as f64;
+/// Where the memory is looked at on the way.
+const LOOKS: [u64; 3] = [100_000, 1_000_000, 10_000_000];
+
+/// Events as fast as they are taken, many in a block.
+pub(crate) fn poured(folder: &Path, extent: &Extent) {
+    let title = format!("A backlog of {} events", count(extent.backlog_events as f64));
+    measure(folder, &title, extent.backlog_events, pour_exactly);
+}
+
+/// Events from one caller who waits for each ack: every one of them is a block of its own at first.
+pub(crate) fn one_by_one(folder: &Path, extent: &Extent) {
+    let title = format!("A backlog of {} events, accepted one by one", count(extent.backlog_events as f64));
+    measure(folder, &title, extent.backlog_events, call_exactly);
+}
 
 /// Fills the journal, starts on it, and drains it.
-pub(crate) fn measure(folder: &Path, extent: &Extent) {
+fn measure(folder: &Path, title: &str, events: u64, fill: fn(&Path, &Lines, u64)) {
     let lines = Lines::new();
     let home = tempfile::tempdir_in(folder).unwrap();
     let journal = home.path().join("data/journal");
-    let events = extent.backlog_events;
     let mut rows = Vec::new();
     let mut say = |what: &str, value: String| {
         eprintln!("  {what}: {value}");
@@ -36,16 +52,20 @@ pub(crate) fn measure(folder: &Path, extent: &Extent) {
         format!("{} (peak {})", short(now), short(peak))
     };
     say("RSS with nothing pending, MiB", rss(&server));
-    pour_exactly(&server.socket, &lines, 100_000);
-    say("RSS with 100,000 pending, MiB", rss(&server));
-    let begun = Instant::now();
-    pour_exactly(&server.socket, &lines, events - 100_000);
-    let filled = (events - 100_000) as f64 / begun.elapsed().as_secs_f64();
-    server.wait_for_pending(events);
-    say(&format!("filled up to {} pending, events/s", count(events as f64)), count(filled));
-    say(&format!("RSS with {} pending, MiB", count(events as f64)), rss(&server));
-    let disk = disk_bytes(&journal) - empty_disk;
+    let mut filled = 0;
+    for look in LOOKS.into_iter().filter(|look| *look < events).chain([events]) {
+        let begun = Instant::now();
+        fill(&server.socket, &lines, look - filled);
+        let per_second = (look - filled) as f64 / begun.elapsed().as_secs_f64();
+        filled = look;
+        server.wait_for_pending(filled);
+        let pending = count(filled as f64);
+        say(&format!("filled up to {pending} pending, events/s"), count(per_second));
+        say(&format!("RSS with {pending} pending, MiB"), rss(&server));
+    }
+    let disk = disk_at_rest(&journal) - empty_disk;
     say("disk for each pending event, bytes", short(disk as f64 / events as f64));
+    say("RSS once the journal is at rest, MiB", rss(&server));
     say("stop, ms", short(server.stop().as_secs_f64() * 1e3));
     let (clean, rss_after) = start_ms(home.path(), true);
     say("start on it after a clean stop, ms", clean);
@@ -59,12 +79,27 @@ pub(crate) fn measure(folder: &Path, extent: &Extent) {
     let drained = events as f64 / begun.elapsed().as_secs_f64();
     say("drain, events/s", count(drained));
     say("RSS after the drain, MiB", rss(&server));
+    let ballast = std::fs::metadata(journal.join("ballast")).map_or(0, |metadata| metadata.len());
+    let kept = disk_at_rest(&journal) - ballast;
     say(
-        "disk after the drain, settled volumes still retained, MiB",
-        short(disk_bytes(&journal) as f64 / f64::from(1 << 20)),
+        "disk after the drain beside the ballast, settled volumes still retained, MiB",
+        short(kept as f64 / MIB),
     );
     drop((server, polar));
-    print(&format!("A backlog of {} events", count(events as f64)), &["", "measured"], &rows);
+    print(title, &["", "measured"], &rows);
+}
+
+/// What the journal takes once nothing is rewritten or removed any more.
+fn disk_at_rest(journal: &Path) -> u64 {
+    let (mut bytes, mut since) = (disk_bytes(journal), Instant::now());
+    while since.elapsed() < AT_REST {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = disk_bytes(journal);
+        if now != bytes {
+            (bytes, since) = (now, Instant::now());
+        }
+    }
+    bytes
 }
 
 /// Starts on what is there, ends it cleanly or not, and says the time to ready and the memory then.

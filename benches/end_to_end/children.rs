@@ -34,6 +34,8 @@ impl Server {
         command.arg("run").arg("--data-dir").arg(folder.join("data")).arg("--socket").arg(&socket);
         command.args(["--admin", "127.0.0.1:0", "--polar-url", polar_url, "--log-format", "json"]);
         command.env_clear().env("POLAR_ACCESS_TOKEN", "polar_oat_bench");
+        // Room for the largest backlog.
+        command.env("SLEDGE_JOURNAL_BYTES_MAX", (16_u64 << 30).to_string());
         let begun = Instant::now();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -137,7 +139,7 @@ impl Polar {
 
     /// Waits until this many events arrived.
     pub(crate) fn wait_for(&self, events: u64) {
-        let answer = get(&self.address, &format!("/simulator/wait?events={events}&timeout_ms=120000"));
+        let answer = get(&self.address, &format!("/simulator/wait?events={events}&timeout_ms=600000"));
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }

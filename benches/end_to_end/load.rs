@@ -217,6 +217,24 @@ pub(crate) fn pour_exactly(socket: &Path, lines: &Lines, events: u64) {
     assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0, "nothing comes back");
 }
 
+/// Sends so many lines over one connection, waiting for the ack of each.
+pub(crate) fn call_exactly(socket: &Path, lines: &Lines, events: u64) {
+    let mut stream = BlockingStream::connect(socket).unwrap();
+    stream.write_all(HELLO).unwrap();
+    let mut ack = Vec::new();
+    let mut part = [0; 1024];
+    for number in 0..events {
+        stream.write_all(lines.run(number as usize, 1)).unwrap();
+        ack.clear();
+        while ack.last() != Some(&b'\n') {
+            let read = stream.read(&mut part).unwrap();
+            assert!(read > 0, "the server hung up");
+            ack.extend_from_slice(&part[..read]);
+        }
+        assert!(is_accepted(&ack), "{}", String::from_utf8_lossy(&ack));
+    }
+}
+
 const PACED_CONNECTIONS: usize = 8;
 
 fn paced(socket: &Path, speech: Speech, lines: &Lines, per_second: u32, each: Duration) -> Outcome {

@@ -2,7 +2,9 @@
 //!
 //! `cargo bench --bench end_to_end` takes about five minutes, `cargo bench --bench end_to_end -- --quick` half a
 //! minute. The words `acks`, `delivery`, `backlog` and `idle` choose parts, `--load TEXT` the loads with this in their
-//! names, `--seconds N` how long each runs; `--against PATH` compares with another build instead. Absolute figures follow the disk's mood; compare those of one run only.
+//! names, `--seconds N` how long each runs; `--against PATH` compares with another build instead. `singles` is a backlog
+//! of events that came one by one, and runs only when it is asked for; `--events N` says how large a backlog is. Absolute
+//! figures follow the disk's mood; compare those of one run only.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -48,7 +50,7 @@ fn main() {
     }
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     let only = |part: &str| {
-        let parts = ["acks", "delivery", "backlog", "idle"];
+        let parts = ["acks", "delivery", "backlog", "idle", "singles"];
         !parts.into_iter().any(has) || has(part)
     };
     let after = |word: &str| arguments.iter().skip_while(|argument| *argument != word).nth(1).cloned();
@@ -76,6 +78,9 @@ fn main() {
     if let Some(seconds) = after("--seconds") {
         extent.each = Duration::from_secs_f64(seconds.parse().unwrap());
     }
+    if let Some(events) = after("--events") {
+        extent.backlog_events = events.parse().unwrap();
+    }
     let folder = tempfile::Builder::new().prefix("end-to-end-").tempdir_in(home()).unwrap();
     let begun = Instant::now();
     println!("{}\n", proc_files::machine(folder.path()));
@@ -89,7 +94,10 @@ fn main() {
         ack_tables::while_delivering(folder.path(), &extent);
     }
     if only("backlog") {
-        backlog::measure(folder.path(), &extent);
+        backlog::poured(folder.path(), &extent);
+    }
+    if has("singles") {
+        backlog::one_by_one(folder.path(), &extent);
     }
     if only("idle") {
         backlog::idle(folder.path(), &extent);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
@@ -16,8 +17,11 @@ use tracing::{debug, warn};
 
 use super::answer::answer;
 use super::door::Door;
+use super::import_desk::{self, ImportDesk};
 use super::letter_desk::LetterDesk;
 use super::letter_verbs;
+use super::recall_desk::RecallDesk;
+use super::recall_verbs;
 use super::settings::Settings;
 use super::view::View;
 
@@ -33,20 +37,29 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub struct Admin {
     settings: Arc<Settings>,
     view: Arc<View>,
-    desk: Option<LetterDesk>,
+    desks: Option<Desks>,
+}
+
+/// What can be done at the owner's own door.
+#[derive(Clone, Debug)]
+struct Desks {
+    letters: LetterDesk,
+    recall: RecallDesk,
+    import: ImportDesk,
 }
 
 impl Admin {
     /// An admin server that shows `view`, and through which nothing can be changed.
     #[must_use]
     pub fn new(settings: Settings, view: View) -> Self {
-        Self { settings: Arc::new(settings), view: Arc::new(view), desk: None }
+        Self { settings: Arc::new(settings), view: Arc::new(view), desks: None }
     }
 
-    /// The same, with dead letters to be looked after: only for a door that nobody but the owner can open.
+    /// The same, with dead letters to be looked after, the past to be looked up and sent again, and exported events to be
+    /// brought in: only for a door that nobody but the owner can open.
     #[must_use]
-    pub fn with_letters(self, desk: LetterDesk) -> Self {
-        Self { desk: Some(desk), ..self }
+    pub fn with_desks(self, letters: LetterDesk, recall: RecallDesk, import: ImportDesk) -> Self {
+        Self { desks: Some(Desks { letters, recall, import }), ..self }
     }
 
     /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
@@ -62,7 +75,7 @@ impl Admin {
                     match accepted {
                         Ok(stream) => {
                             let (settings, view) = (self.settings.clone(), self.view.clone());
-                            connections.spawn(connection(stream, settings, view, self.desk.clone()));
+                            connections.spawn(connection(stream, settings, view, self.desks.clone()));
                         }
                         Err(error) => {
                             warn!(%error, "the admin address could not accept a connection");
@@ -84,16 +97,23 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: T,
     settings: Arc<Settings>,
     view: Arc<View>,
-    desk: Option<LetterDesk>,
+    desks: Option<Desks>,
 ) {
+    let takes_its_time = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
-        let is_verb = request.uri().path().starts_with(letter_verbs::PATH);
-        let desk = desk.as_ref().filter(|_| is_verb);
-        let (view, settings) = (&view, &settings);
+        let (view, settings, desks) = (&view, &settings, desks.as_ref());
+        takes_its_time
+            .store(desks.is_some() && request.uri().path() == recall_verbs::REPLAY, Ordering::Relaxed);
         async move {
-            Ok::<_, Infallible>(match desk {
-                Some(desk) => letter_verbs::answer(request, desk).await,
-                None => answer(&request, view, &settings.hosts),
+            Ok::<_, Infallible>(match (desks, request.uri().path()) {
+                (Some(desks), path) if path.starts_with(letter_verbs::PATH) => {
+                    letter_verbs::answer(request, &desks.letters).await
+                }
+                (Some(desks), recall_verbs::EXPLAIN | recall_verbs::REPLAY) => {
+                    recall_verbs::answer(request, &desks.recall).await
+                }
+                (Some(desks), import_desk::PATH) => import_desk::answer(request, &desks.import).await,
+                _ => answer(&request, view, &settings.hosts),
             })
         }
     });
@@ -103,10 +123,19 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(settings.connection_timeout, served).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(%error, "an admin connection ended early"),
-        Err(_) => debug!("an admin connection reached its time limit"),
+    let limit = async {
+        tokio::time::sleep(settings.connection_timeout).await;
+        if takes_its_time.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        served = served => {
+            if let Err(error) = served {
+                debug!(%error, "an admin connection ended early");
+            }
+        }
+        () = limit => debug!("an admin connection reached its time limit"),
     }
 }
 

@@ -68,6 +68,7 @@ fn ledger(accounts: &Accounts) -> Vec<MetricFamily> {
         counter("sledge_dead_letters_not_kept_total", vec![(vec![], number(accounts.dead_letters_not_kept))]),
         gauge("sledge_dead_letter_bytes", vec![(vec![], number(accounts.dead_letter_bytes))]),
         gauge("sledge_dead_letter_limit_bytes", vec![(vec![], number(accounts.dead_letter_limit_bytes))]),
+        gauge("sledge_quarantined_volumes", vec![(vec![], number(accounts.quarantined_volumes))]),
         gauge("sledge_journal_bytes", vec![(vec![], number(accounts.journal_bytes))]),
         gauge("sledge_journal_limit_bytes", vec![(vec![], number(accounts.journal_limit_bytes))]),
     ]
@@ -153,7 +154,7 @@ mod tests {
             restored: [1, 0, 0, 2],
             inserted: 6,
             duplicates: 1,
-            dead_lettered: [1, 0, 0],
+            dead_lettered: [1, 0, 0, 0],
             pending: PerLane { grants: 1, usage: 3 },
             pending_bytes: 800,
             oldest_pending: PerLane { grants: None, usage: Some(1_700_000_000_250) },

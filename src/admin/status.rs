@@ -72,7 +72,7 @@ pub struct LaneStatus {
 /// `pending_at_start + accepted + restored = inserted + duplicates + dead_lettered + pending`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountsStatus {
-    /// Events found pending when the journal was opened.
+    /// Events owed when the journal was opened.
     pub pending_at_start: u64,
     /// Events made durable.
     pub accepted: u64,
@@ -82,7 +82,7 @@ pub struct AccountsStatus {
     pub inserted: u64,
     /// Events Polar already had.
     pub duplicates: u64,
-    /// Events given up by delivery.
+    /// Accepted events given up: by delivery, or lost on the disk.
     pub dead_lettered: u64,
     /// Events owed to Polar.
     pub pending: u64,
@@ -170,6 +170,7 @@ impl Status {
         let mut parts: Vec<PartStatus> =
             view.health.parts().into_iter().map(|(part, state)| PartStatus::of(part, state)).collect();
         parts.extend(full_dead_letters(&accounts));
+        parts.extend(damaged_disk(&accounts));
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: view.started.elapsed().as_secs_f64(),
@@ -250,6 +251,19 @@ fn full_dead_letters(accounts: &Accounts) -> Option<PartStatus> {
         "they hold {bytes} of {limit} bytes: refused events are only counted, not kept; retry, or export and drop, with `sledge dead-letters`"
     );
     Some(PartStatus::of("dead letters", State::Degraded(reason)))
+}
+
+/// A disk that damaged volumes is a part to look at, until they have been.
+fn damaged_disk(accounts: &Accounts) -> Option<PartStatus> {
+    let (volumes, lost) = (accounts.quarantined_volumes, accounts.lost());
+    if volumes == 0 && lost == 0 {
+        return None;
+    }
+    let lost = if lost == 0 { String::new() } else { format!("{lost} accepted events were lost; ") };
+    let reason = format!(
+        "{lost}{volumes} damaged volumes lie in journal/quarantine in the data folder, and what was intact in them was salvaged; check the disk, and remove them once they have been looked at"
+    );
+    Some(PartStatus::of("disk", State::Degraded(reason)))
 }
 
 /// Seconds since `then`; zero for a time that lies ahead, as after a step of the clock.

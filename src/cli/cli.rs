@@ -13,10 +13,12 @@ use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::dev::{DevArgs, dev};
 use super::doctor::{DoctorArgs, doctor};
 use super::exit::Exit;
+use super::explain::{ExplainArgs, explain};
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
 use super::journal::{JournalArgs, journal};
 use super::polar::{PolarCommand, polar};
+use super::replay::{ReplayArgs, replay};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
 use super::simulate::{SimulateArgs, simulate};
@@ -50,6 +52,8 @@ enum Command {
     Status(StatusArgs),
     Doctor(DoctorArgs),
     DeadLetters(DeadLettersArgs),
+    Replay(ReplayArgs),
+    Explain(ExplainArgs),
     Config(ConfigCommand),
     Journal(JournalArgs),
     Completions(CompletionsArgs),
@@ -110,6 +114,8 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         | Command::Status(_)
         | Command::Doctor(_)
         | Command::DeadLetters(_)
+        | Command::Replay(_)
+        | Command::Explain(_)
         | Command::Config(_)
         | Command::Journal(_)
         | Command::Completions(_)
@@ -130,8 +136,10 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Status(args) => status(args, voice).await,
         Command::Doctor(args) => Box::pin(doctor(args, voice)).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
+        Command::Replay(args) => Box::pin(replay(args, no_color, voice)).await,
+        Command::Explain(args) => Box::pin(explain(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
-        Command::Journal(args) => journal(args, voice),
+        Command::Journal(args) => Box::pin(journal(args, no_color, voice)).await,
         Command::Completions(args) => completions(&args, voice),
         Command::ManPages(args) => man_pages(&args, voice),
     }
@@ -179,6 +187,14 @@ mod tests {
             &["dead-letters", "show", "first"],
             &["dead-letters", "list", "--reason", "bad_luck"],
             &["dead-letters", "list", "--since", "yesterday"],
+            &["journal", "export", "--lane", "dead"],
+            &["journal", "export", "--json"],
+            &["journal", "salvage"],
+            &["journal", "salvage", "./journal", "--into", "./fresh", "--letters"],
+            &["journal", "import"],
+            &["replay"],
+            &["replay", "--since", "last week"],
+            &["explain"],
         ] {
             assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
         }
@@ -211,6 +227,11 @@ mod tests {
             "doctor --uid 1000 --gid 997 --event api_usage --property units",
             "simulate",
             "dev --data-dir ./data",
+            "journal export -o pending.ndjson",
+            "journal export --delivered --data-dir ./data -o delivered.ndjson --json",
+            "journal import - --data-dir ./data --json",
+            "journal salvage ./old/journal --into ./fresh --json",
+            "journal salvage ./old/journal --letters -o letters.ndjson",
         ] {
             assert_eq!(exit(&line.split(' ').collect::<Vec<_>>()), None, "{line}");
         }

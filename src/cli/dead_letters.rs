@@ -1,7 +1,5 @@
 //! `sledge dead-letters`: events that will not reach Polar by themselves, and what a person can do about them.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 
 use super::dead_letters_box::LetterBox;
@@ -10,8 +8,8 @@ use super::dead_letters_look::{ListArgs, ShowArgs, list, show};
 use super::dead_letters_transfer::{ExportArgs, ImportArgs, export, import};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::place::Place;
 use super::voice::Voice;
-use crate::config::{Config, Sources};
 
 /// Looks after dead letters: events that Polar refused, or that were refused here without an ack to say so.
 ///
@@ -42,36 +40,6 @@ enum LettersCommand {
     Import(ImportArgs),
 }
 
-/// Which sledge is meant.
-#[derive(Args, Debug)]
-pub(super) struct PlaceArgs {
-    /// Its configuration file [default: as for sledge run]
-    #[arg(long, value_name = "FILE", env = "SLEDGE_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
-    /// Its data folder [default: as for sledge run]
-    #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
-    /// Its admin socket [default: admin.sock in the data folder]
-    #[arg(long, value_name = "PATH", env = "SLEDGE_ADMIN_SOCKET", hide_env_values = true)]
-    admin_socket: Option<PathBuf>,
-}
-
-impl PlaceArgs {
-    /// The configuration of the sledge that is meant, as far as it can be known here. Nothing is sent, so no token is
-    /// asked for.
-    pub(super) fn read(&self) -> Result<Config, Failure> {
-        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
-        let flags = [("data_dir", given(&self.data_dir)), ("admin_socket", given(&self.admin_socket))];
-        let sources = Sources {
-            config: given(&self.config),
-            flags: flags.into_iter().filter_map(|(key, path)| Some((key, path?.into()))).collect(),
-            without_token: true,
-            ..Sources::default()
-        };
-        Ok(sources.read()?)
-    }
-}
-
 pub(super) async fn dead_letters(
     args: DeadLettersArgs,
     no_color: bool,
@@ -85,7 +53,7 @@ pub(super) async fn dead_letters(
         LettersCommand::Export(args) => &args.place,
         LettersCommand::Import(args) => &args.place,
     };
-    let mut letters = LetterBox::open(place, no_color).await?;
+    let mut letters = LetterBox::of(Place::open(place, no_color).await?);
     let done = match args.command {
         LettersCommand::List(args) => list(&args, &mut letters, voice).await,
         LettersCommand::Show(args) => show(&args, &mut letters, voice).await,

@@ -1,38 +1,18 @@
 //! Where the dead letters are: behind the socket of a sledge that runs, or in a journal that nobody has open. Both
 //! ways lead to the same desk, so both give the same answers.
 
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, StatusCode};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+use hyper::Method;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use super::dead_letters::PlaceArgs;
+use super::admin_socket::{PATIENCE, Unanswered, ask, not_done, post};
 use super::exit::Exit;
 use super::failure::Failure;
-use crate::admin::{Dropped, Imported, LetterDesk, Letters, Numbers, Problem};
-use crate::client::exchange;
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::journal::{
-    AppendError, DeadLetter, Journal, KeptLetter, LetterNumber, LetterPage, OpenError, Retried, Settings,
-};
-use crate::metrics::Metrics;
-use crate::telemetry;
-
-/// A page is about a mebibyte of texts, which JSON may make several times longer.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// A retry waits for the disk.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+use super::place::Place;
+use crate::admin::{Dropped, Imported, LetterDesk, Letters, Numbers};
+use crate::journal::{DeadLetter, Journal, KeptLetter, LetterNumber, LetterPage, Retried};
 
 /// The dead letters of one sledge.
 #[derive(Debug)]
@@ -44,22 +24,14 @@ pub(super) enum LetterBox {
 }
 
 impl LetterBox {
-    /// Asks the sledge that runs; without one, opens its journal.
-    pub(super) async fn open(place: &PlaceArgs, no_color: bool) -> Result<Self, Failure> {
-        let config = place.read()?;
-        let socket = config.admin_socket.clone();
-        match UnixStream::connect(&socket).await {
-            Ok(_) => Ok(Self::Online(socket)),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-                open_journal(config, no_color).await
+    /// The dead letters of this sledge.
+    pub(super) fn of(place: Place) -> Self {
+        match place {
+            Place::Online(socket) => Self::Online(socket),
+            Place::Offline(journal, rules) => {
+                let desk = LetterDesk::new(journal.dead_letters(), watch::channel(rules).1);
+                Self::Offline(journal, desk)
             }
-            Err(error) => Err(Failure::new(
-                Exit::Unavailable,
-                format!(
-                    "failed to connect to {}: {error}; run this as the user sledge runs as",
-                    socket.display()
-                ),
-            )),
         }
     }
 
@@ -69,7 +41,7 @@ impl LetterBox {
         match self {
             Self::Online(socket) => {
                 let path = format!("/dead-letters?from={from}&limit={LETTERS}");
-                ask(socket, Method::GET, &path, Bytes::new()).await.map_err(Failure::from)
+                ask(socket, Method::GET, &path, Bytes::new(), PATIENCE).await.map_err(Failure::from)
             }
             Self::Offline(_, desk) => desk.page(from, LETTERS).await.map_err(|error| not_done(&error.into())),
         }
@@ -80,7 +52,7 @@ impl LetterBox {
         match self {
             Self::Online(socket) => {
                 let path = format!("/dead-letters/{number}");
-                match ask(socket, Method::GET, &path, Bytes::new()).await {
+                match ask(socket, Method::GET, &path, Bytes::new(), PATIENCE).await {
                     Ok(letter) => Ok(Some(letter)),
                     Err(Unanswered::NotFound) => Ok(None),
                     Err(other) => Err(other.into()),
@@ -93,7 +65,9 @@ impl LetterBox {
     /// Sends letters on their way again.
     pub(super) async fn retry(&mut self, numbers: &[LetterNumber]) -> Result<Retried, Failure> {
         match self {
-            Self::Online(socket) => post(socket, "retry", &Numbers { numbers: numbers.to_vec() }).await,
+            Self::Online(socket) => {
+                post(socket, "/dead-letters/retry", &Numbers { numbers: numbers.to_vec() }, PATIENCE).await
+            }
             Self::Offline(_, desk) => desk.retry(numbers).await.map_err(|error| not_done(&error)),
         }
     }
@@ -101,7 +75,9 @@ impl LetterBox {
     /// Takes letters out for good.
     pub(super) async fn discard(&mut self, numbers: &[LetterNumber]) -> Result<Dropped, Failure> {
         match self {
-            Self::Online(socket) => post(socket, "drop", &Numbers { numbers: numbers.to_vec() }).await,
+            Self::Online(socket) => {
+                post(socket, "/dead-letters/drop", &Numbers { numbers: numbers.to_vec() }, PATIENCE).await
+            }
             Self::Offline(_, desk) => desk.discard(numbers).await.map_err(|error| not_done(&error.into())),
         }
     }
@@ -109,7 +85,9 @@ impl LetterBox {
     /// Keeps letters from an export.
     pub(super) async fn import(&mut self, letters: Vec<DeadLetter>) -> Result<Imported, Failure> {
         match self {
-            Self::Online(socket) => post(socket, "import", &Letters { letters }).await,
+            Self::Online(socket) => {
+                post(socket, "/dead-letters/import", &Letters { letters }, PATIENCE).await
+            }
             Self::Offline(_, desk) => desk.import(letters).await.map_err(|error| not_done(&error)),
         }
     }
@@ -121,130 +99,4 @@ impl LetterBox {
             Self::Offline(journal, _) => journal.close().await.map_err(|error| Failure::of(Exit::Io, &error)),
         }
     }
-}
-
-/// The journal said no, here or there.
-fn not_done(error: &AppendError) -> Failure {
-    Failure::new(Exit::Temporary, error.to_string())
-}
-
-async fn open_journal(config: Config, no_color: bool) -> Result<LetterBox, Failure> {
-    let (folder, socket) = (config.journal.folder.clone(), config.admin_socket.clone());
-    let Ok(metadata) = std::fs::metadata(&folder) else {
-        let message = format!(
-            "no sledge answers at {}, and there is no journal in {}; name its data folder with --data-dir, and run this as the user sledge runs as",
-            socket.display(),
-            config.data_dir.display()
-        );
-        return Err(Failure::new(Exit::Unavailable, message));
-    };
-    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    if owner != me {
-        // What root would leave there, sledge itself could not open any more.
-        let message = format!(
-            "sledge does not run, and its journal in {} belongs to user {owner}; run this as that user (sudo -u '#{owner}' sledge …)",
-            folder.display()
-        );
-        return Err(Failure::new(Exit::Unavailable, message));
-    }
-    // Whatever the journal finds wrong with itself on the way is told.
-    let mut log = telemetry::Settings::for_stderr(no_color);
-    log.filter = "error".to_owned();
-    telemetry::init(&log)?;
-    let metrics = Metrics::new().map_err(|error| Failure::of(Exit::Unavailable, &error))?;
-    let settings = settings(config.journal);
-    let opening =
-        tokio::task::spawn_blocking(move || Journal::open(&settings, Clock::system(), metrics)).await;
-    let opened = opening.map_err(|error| Failure::of(Exit::Io, &error))?;
-    let journal = opened.map_err(|error| not_opened(&error, &socket))?;
-    let desk = LetterDesk::new(journal.dead_letters(), watch::channel(config.rules).1);
-    Ok(LetterBox::Offline(Box::new(journal), desk))
-}
-
-/// What was kept for a replay stays, however much it is: the daemon may have been told otherwise than we are.
-fn settings(configured: Settings) -> Settings {
-    Settings {
-        retention: Duration::MAX,
-        retention_bytes_max: u64::MAX,
-        journal_bytes_max: u64::MAX,
-        ..configured
-    }
-}
-
-fn not_opened(error: &OpenError, socket: &Path) -> Failure {
-    match error {
-        OpenError::InUse { owner, .. } => Failure::new(
-            Exit::Temporary,
-            format!(
-                "{owner} has the journal, but nothing answers at {}; it may be starting or stopping, so try again in a moment, or name its admin socket with --admin-socket",
-                socket.display()
-            ),
-        ),
-        OpenError::DiskFull { .. } => Failure::of(Exit::Temporary, error),
-        OpenError::Damaged { .. }
-        | OpenError::NewerFormat { .. }
-        | OpenError::SyncNotReal { .. }
-        | OpenError::Io { .. } => Failure::of(Exit::Io, error),
-    }
-}
-
-/// Why a question got no answer.
-enum Unanswered {
-    /// The letter asked for is not there.
-    NotFound,
-    Failed(Failure),
-}
-
-impl From<Unanswered> for Failure {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::NotFound => Self::new(Exit::Finding, "it is not there"),
-            Unanswered::Failed(failure) => failure,
-        }
-    }
-}
-
-async fn post<T: DeserializeOwned>(socket: &Path, verb: &str, asked: &impl Serialize) -> Result<T, Failure> {
-    let body = serde_json::to_vec(asked).map_err(|error| Failure::of(Exit::Io, &error))?;
-    ask(socket, Method::POST, &format!("/dead-letters/{verb}"), body.into()).await.map_err(Failure::from)
-}
-
-async fn ask<T: DeserializeOwned>(
-    socket: &Path,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<T, Unanswered> {
-    let lost = |problem: String| {
-        let message = format!(
-            "the connection to {} failed ({problem}); what was done, if anything, is on disk, and doing it again is safe",
-            socket.display()
-        );
-        Unanswered::Failed(Failure::new(Exit::Temporary, message))
-    };
-    let answered = timeout(ANSWER_TIMEOUT, request(socket, method, path, body)).await;
-    let (status, body) = answered.map_err(|_| lost("no answer within 120 s".to_owned()))?.map_err(lost)?;
-    match status {
-        StatusCode::OK => serde_json::from_slice(&body).map_err(|error| lost(error.to_string())),
-        StatusCode::NOT_FOUND => Err(Unanswered::NotFound),
-        _ => {
-            let problem: Option<Problem> = serde_json::from_slice(&body).ok();
-            let message = problem.map_or_else(|| format!("sledge answered {status}"), |it| it.error.message);
-            let exit = if status == StatusCode::SERVICE_UNAVAILABLE { Exit::Temporary } else { Exit::Usage };
-            Err(Unanswered::Failed(Failure::new(exit, message)))
-        }
-    }
-}
-
-/// One request over a connection of its own.
-async fn request(
-    socket: &Path,
-    method: Method,
-    path: &str,
-    body: Bytes,
-) -> Result<(StatusCode, Bytes), String> {
-    let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
-    let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
-    let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body));
-    exchange(stream, request.map_err(|error| error.to_string())?, ANSWER_BYTES_MAX).await
 }

@@ -4,12 +4,13 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
 
-use super::dead_letters::{PlaceArgs, letters};
+use super::dead_letters::letters;
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::FilterArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::count;
+use super::place::PlaceArgs;
 use super::voice::Voice;
 use crate::admin::Dropped;
 use crate::journal::{LetterNumber, Retried, RetryRefused};

@@ -3,12 +3,15 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::dead_letters::{PlaceArgs, letters};
+use super::dead_letters::letters;
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::{FilterArgs, event_name};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures;
+use super::moment::moment;
+use super::place::PlaceArgs;
+use super::visible::visible;
 use super::voice::{Tone, Voice};
 use crate::event::UnixMillis;
 use crate::journal::{DeadLetter, KeptLetter, LetterNumber};
@@ -158,7 +161,14 @@ fn listed_line(kept: &KeptLetter) -> String {
         said.truncate(cut);
         said.push('…');
     }
-    line(&number.to_string(), &time(letter.at), letter.reason.as_str(), &visible(&letter.code), &name, &said)
+    line(
+        &number.to_string(),
+        &moment(letter.at),
+        letter.reason.as_str(),
+        &visible(&letter.code),
+        &name,
+        &said,
+    )
 }
 
 fn line(number: &str, at: &str, reason: &str, code: &str, name: &str, said: &str) -> String {
@@ -176,13 +186,13 @@ fn shown_lines(kept: &KeptLetter) -> Vec<String> {
     let KeptLetter { number, letter } = kept;
     let mut lines = vec![
         format!("number    {number}"),
-        format!("given up  {} by {}", time(letter.at), letter.origin.as_str()),
+        format!("given up  {} by {}", moment(letter.at), letter.origin.as_str()),
         format!("reason    {}, {}", letter.reason.as_str(), visible(&letter.code)),
         format!("said      {}", what_was_said(letter)),
     ];
     if let Some(accepted) = letter.accepted {
         let lane = letter.lane.map_or("?", crate::event::Lane::as_str);
-        lines.push(format!("accepted  {} in the lane of {lane}", time(accepted)));
+        lines.push(format!("accepted  {} in the lane of {lane}", moment(accepted)));
         lines.push(format!("sent      in {} requests", letter.attempts));
     }
     if letter.altered {
@@ -191,23 +201,6 @@ fn shown_lines(kept: &KeptLetter) -> Vec<String> {
     lines.push(format!("event     {}", figures::bytes(letter.event.len() as u64)));
     lines.push(visible(&letter.event));
     lines
-}
-
-/// A time in seconds, as RFC 3339 in UTC.
-fn time(at: UnixMillis) -> String {
-    let seconds = i64::try_from(at / 1_000).unwrap_or(i64::MAX);
-    let time = speedate::DateTime::from_timestamp(seconds, 0).map(|time| time.with_timezone_offset(Some(0)));
-    time.and_then(|time| time).map_or_else(|_| format!("{at} ms"), |time| time.to_string())
-}
-
-/// Without characters that would steer a terminal: a refused event may hold anything.
-fn visible(text: &str) -> String {
-    let show = |char: char| match char {
-        '\n' | '\r' | '\t' => ' ',
-        char if char.is_control() => char::REPLACEMENT_CHARACTER,
-        char => char,
-    };
-    text.chars().map(show).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The voice of sledge: the only room that prints or exits.
 
+mod admin_socket;
 mod arrival_lines;
 mod balance;
 mod balance_pending;
@@ -22,25 +23,35 @@ mod doctor;
 mod event_lines;
 mod event_text;
 mod exit;
+mod explain;
+mod export_file;
 mod failure;
 mod figures;
 mod grant;
 mod grant_check;
 mod grant_once;
 mod journal;
+mod journal_export;
+mod journal_import;
+mod journal_salvage;
 mod log;
+mod moment;
 mod one_event;
 mod options;
+mod place;
 mod polar;
 mod polar_customer;
 mod polar_meter;
 mod quote;
+mod recall_box;
+mod replay;
 mod run;
 mod send;
 mod signals;
 mod simulate;
 mod status;
 mod stdin_events;
+mod visible;
 mod voice;
 
 pub use cli::{Cli, check, main};

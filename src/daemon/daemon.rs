@@ -14,7 +14,7 @@ use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{self, Admin, Door, LetterDesk, Outlook, View};
+use crate::admin::{self, Admin, AskAttempts, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -39,7 +39,7 @@ pub struct Daemon {
     reloader: Option<Reloader>,
 }
 
-/// The admin socket, where dead letters are looked after.
+/// The admin socket, where dead letters and the past are looked after.
 #[derive(Debug)]
 struct Letters {
     file: SocketFile,
@@ -99,7 +99,6 @@ impl Daemon {
             }
         };
         let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
-        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
             journal.appender(),
@@ -119,6 +118,9 @@ impl Daemon {
             delivery_latch,
         );
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
+        let handle = delivery.handle();
+        let ask_attempts: AskAttempts = Arc::new(move |block| handle.ask_attempts(block));
+        let recall = RecallDesk::new(journal.recall()).beside_delivery(ask_attempts);
         let changes = Changes {
             admission,
             delivery: delivery.handle(),
@@ -136,6 +138,8 @@ impl Daemon {
             started,
             now: Arc::new(move || clock.now()),
         };
+        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), Arc::clone(&view.now));
+        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
         Ok(Self {
             journal,
             addresses,
@@ -146,7 +150,7 @@ impl Daemon {
             letters: Letters {
                 file: letters_file,
                 listener: letters_listener,
-                admin: Admin::new(admin::Settings::on_socket(), view).with_letters(desk),
+                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, recall, import),
             },
             listening,
             drain_deadline,

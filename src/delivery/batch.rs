@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::size_limit::CutFrom;
-use crate::event::{Lane, PerLane};
+use crate::event::{Lane, PerLane, UnixMillis};
 use crate::journal::{Amount, Block, Source};
 
 const OPENING: &[u8] = br#"{"events":["#;
@@ -39,6 +39,19 @@ impl Run {
 
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
         self.positions.clone().map(|position| self.block.event(position as usize).unwrap_or_default())
+    }
+
+    /// When they were accepted, and how many of them one after the other at the same time.
+    pub(super) fn accept_times(&self) -> Vec<(UnixMillis, usize)> {
+        let mut times: Vec<(UnixMillis, usize)> = Vec::new();
+        for position in self.positions.clone() {
+            let accepted = self.block.accepted_at(position as usize);
+            match times.last_mut() {
+                Some((time, events)) if *time == accepted => *events += 1,
+                _ => times.push((accepted, 1)),
+            }
+        }
+        times
     }
 
     /// Their texts together, in bytes.

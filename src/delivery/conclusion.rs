@@ -193,7 +193,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     fn wait_for_time(&mut self, mut batch: Batch) {
         let blocks = batch.runs().iter().map(|run| &run.block);
-        let latest = blocks.map(|block| block.due().max(block.accepted())).max().unwrap_or(0);
+        let latest = blocks.map(|block| block.due().max(block.accepted_last())).max().unwrap_or(0);
         let due = due_again(latest, self.clock.polars_now(), batch.history.early);
         if batch.history.early == 0 {
             tracing::warn!(
@@ -214,8 +214,10 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     ) -> Result<(), JournalError> {
         let at = self.clock.now();
         for run in batch.runs() {
-            let lag = Duration::from_millis(at.saturating_sub(run.block.accepted()));
-            self.metrics.delivery_lag(run.block.id().lane.as_str(), lag, run.len());
+            let lane = run.block.id().lane.as_str();
+            for (accepted, events) in run.accept_times() {
+                self.metrics.delivery_lag(lane, Duration::from_millis(at.saturating_sub(accepted)), events);
+            }
         }
         self.notice_strange_duplicates(batch, duplicates, now);
         self.tally.confirmed += inserted + duplicates;
@@ -294,7 +296,7 @@ fn dead_letters(batch: &Batch, causes: Vec<Cause>, at: UnixMillis) -> Vec<DeadLe
             at,
             lane: Some(block.id().lane),
             seq: Some(block.id().seq + u64::from(position)),
-            accepted: Some(block.accepted()),
+            accepted: Some(block.accepted_at(position as usize)),
             attempts,
             altered: false,
             // Every accepted event has an id of its own.

@@ -17,7 +17,7 @@ use super::consume::Consume;
 use super::departure::Departure;
 use super::drained::{DrainEnd, Drained};
 use super::gate::Gate;
-use super::handle::DeliveryHandle;
+use super::handle::{DeliveryHandle, Question};
 use super::hold::HoldReason;
 use super::resend::Resend;
 use super::retry_policy::RetryPolicy;
@@ -192,8 +192,19 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                     }
                     self.look_for_token(true);
                 }
+                () = self.handle.asked() => self.answer_questions(),
                 unread = self.journal.unread(), if wants_blocks => unread?,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// Tells those who asked what was tried with a block so far.
+    fn answer_questions(&self) {
+        for Question { block, answer } in self.handle.take_questions() {
+            if let Some(attempts) = self.unsettled.attempts(block) {
+                // Who asked may have gone.
+                drop(answer.send(attempts.clone()));
             }
         }
     }

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::settings::Settings;
+use crate::journal::{Attempts, BlockId};
 
 /// A handle on running delivery. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,15 @@ pub struct DeliveryHandle {
     bell: Arc<Notify>,
     spent_elsewhere: Arc<AtomicU32>,
     new_settings: Arc<Mutex<Option<Settings>>>,
+    asked: Arc<Notify>,
+    questions: Arc<Mutex<Vec<Question>>>,
+}
+
+/// What was tried with a block, somebody wants to know.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) block: BlockId,
+    pub(super) answer: oneshot::Sender<Attempts>,
 }
 
 impl DeliveryHandle {
@@ -30,6 +40,22 @@ impl DeliveryHandle {
     /// Counts a request that was sent to Polar by somebody else here: it comes out of the same budget.
     pub fn count_request(&self) {
         self.spent_elsewhere.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks what was tried with a block that owes an outcome. For one that delivery does not have nothing comes back.
+    pub fn ask_attempts(&self, block: BlockId) -> oneshot::Receiver<Attempts> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner).push(Question { block, answer });
+        self.asked.notify_one();
+        answered
+    }
+
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    pub(super) fn take_questions(&self) -> Vec<Question> {
+        std::mem::take(&mut self.questions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) async fn rung(&self) {

@@ -85,6 +85,11 @@ impl Unsettled {
         }
     }
 
+    /// What was tried so far with a block that owes an outcome; `None` when it is not here.
+    pub(super) fn attempts(&self, block: BlockId) -> Option<&Attempts> {
+        self.blocks.get(&block).map(|tally| &tally.attempts)
+    }
+
     /// Notes the fate of a batch's events in `settlement`: how much leaves `pending`, and which blocks owe nothing any
     /// more.
     pub(super) fn resolve(&mut self, batch: &Batch, fate: Fate, settlement: &mut Settlement) {
@@ -152,6 +157,7 @@ mod tests {
 
         unsettled.sent(&rest);
         unsettled.answered(&rest, 200, 20);
+        assert_eq!(unsettled.attempts(block.id()).unwrap().noted.len(), 2);
         let mut second = Settlement::default();
         unsettled.resolve(&rest, Fate::Delivered, &mut second);
         let attempt = |at, status, events, carried| Attempt { at, status, events, carried };
@@ -159,6 +165,7 @@ mod tests {
         let attempts = Attempts { made: 2, noted };
         let settled = SettledBlock { id: block.id(), attempts, dead_positions: vec![0, 3] };
         assert_eq!(second.blocks, [settled]);
+        assert_eq!(unsettled.attempts(block.id()), None);
         assert_eq!((unsettled.events(), unsettled.bytes()), (0, 0));
         let bytes = first.resolved.usage.bytes + second.resolved.usage.bytes;
         assert_eq!(bytes, block.text_bytes() as u64);

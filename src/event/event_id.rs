@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use uuid::fmt::Hyphenated;
 
+use super::value::each_member;
+
 /// The length of a stamped id's text.
 pub(super) const STAMPED_BYTES: usize = Hyphenated::LENGTH;
 
@@ -83,5 +85,39 @@ impl Eq for EventId<'_> {}
 impl Hash for EventId<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
+    }
+}
+
+/// The `external_id` in an event's text, unescaped; `None` where there is none, or the text can't be read. Nothing else of
+/// the text is looked at.
+#[must_use]
+pub fn external_id(text: &[u8]) -> Option<Cow<'_, str>> {
+    let mut found = None;
+    let read = each_member(str::from_utf8(text).ok()?, |key, value| {
+        if key == "external_id" {
+            found = value.text().and_then(Result::ok);
+        }
+    });
+    read.ok().and(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_found_however_it_is_written_and_the_last_one_counts() {
+        for (text, id) in [
+            (r#"{"name":"a","external_id":"call-81"}"#, Some("call-81")),
+            (r#"{"external_id":"\u0063all\/81","name":"a"}"#, Some("call/81")),
+            (r#"{"external\u005fid":"a"}"#, Some("a")),
+            (r#"{"external_id":"first","external_id":"last"}"#, Some("last")),
+            (r#"{"metadata":{"external_id":"inner"}}"#, None),
+            (r#"{"external_id":null}"#, None),
+            (r#"{"external_id":7}"#, None),
+            (r#"{"external_id":"cut"#, None),
+        ] {
+            assert_eq!(external_id(text.as_bytes()).as_deref(), id, "{text}");
+        }
     }
 }

@@ -34,7 +34,7 @@ mod tests;
 pub use code::Code;
 pub use event::{Event, Form, Rules};
 pub use event_buf::EventBuf;
-pub use event_id::EventId;
+pub use event_id::{EventId, external_id};
 pub use id_source::IdSource;
 pub use lane::{Lane, PerLane};
 pub use rejection::Rejection;

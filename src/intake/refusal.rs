@@ -24,7 +24,9 @@ impl From<&AppendError> for Refusal {
         let (code, retry_after_seconds, is_final) = match error {
             AppendError::Busy => ("busy", RETRY_BUSY_SECONDS, false),
             AppendError::Full { .. } => ("journal_full", RETRY_LATER_SECONDS, false),
-            AppendError::Journal(JournalError::Closed) => ("journal_closed", RETRY_BUSY_SECONDS, true),
+            AppendError::Journal(JournalError::Closed | JournalError::NoThread { .. }) => {
+                ("journal_closed", RETRY_BUSY_SECONDS, true)
+            }
             AppendError::Journal(JournalError::Poisoned { .. }) => {
                 ("journal_failed", RETRY_LATER_SECONDS, true)
             }

@@ -15,7 +15,7 @@ pub enum Restored {
     Replay,
     /// Events came from an export.
     Import,
-    /// Blocks were found by a raw scan of a damaged volume.
+    /// They lay intact in a damaged volume.
     Salvage,
 }
 
@@ -40,7 +40,8 @@ impl Restored {
 /// `pending_at_start + accepted + restored = delivered + dead_lettered + pending`, always.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
-    /// Events found pending when the journal was opened.
+    /// Events that were owed when the journal was opened: those found pending in whole volumes, and those known to be lost
+    /// in damaged ones. What was intact in these was restored by salvage.
     pub pending_at_start: u64,
     /// Events made durable, by listener (index: position in [`Listener::ALL`]) and lane.
     pub accepted: [PerLane<u64>; Listener::ALL.len()],
@@ -50,7 +51,7 @@ pub struct Accounts {
     pub inserted: u64,
     /// Events Polar already had.
     pub duplicates: u64,
-    /// Events given up by delivery, by reason (index: position in [`DeadReason::DELIVERY`]).
+    /// Accepted events given up, by reason (index: position in [`DeadReason::DELIVERY`]).
     pub dead_lettered: [u64; DeadReason::DELIVERY.len()],
     /// Events owed to Polar.
     pub pending: PerLane<u64>,
@@ -68,6 +69,8 @@ pub struct Accounts {
     pub dead_letter_bytes: u64,
     /// `dead_bytes_max`.
     pub dead_letter_limit_bytes: u64,
+    /// Damaged volumes that were put aside and are still there, as last measured.
+    pub quarantined_volumes: u64,
     /// The journal's folder on disk, in bytes, as last measured.
     pub journal_bytes: u64,
     /// `journal_bytes_max`.
@@ -93,10 +96,17 @@ impl Accounts {
         self.inserted + self.duplicates
     }
 
-    /// Events given up by delivery in this life.
+    /// Accepted events given up in this life.
     #[must_use]
     pub fn dead_lettered_total(&self) -> u64 {
         self.dead_lettered.iter().sum()
+    }
+
+    /// Accepted events of which the disk has nothing left.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let given_up = DeadReason::DELIVERY.iter().zip(self.dead_lettered);
+        given_up.filter(|(reason, _)| **reason == DeadReason::Lost).map(|(_, events)| events).sum()
     }
 
     /// Whether the dead letters have reached their limit: refused events are no longer kept then. What delivery gives

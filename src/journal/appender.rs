@@ -154,7 +154,9 @@ impl Appender {
                 Command::KeepRefused(..)
                 | Command::Settle(_)
                 | Command::Read { .. }
-                | Command::Letters(_) => {
+                | Command::Restore { .. }
+                | Command::Letters(_)
+                | Command::Look(_) => {
                     unreachable!("the inbox hands back what was put in")
                 }
             },

@@ -1,5 +1,7 @@
-//! Packs the events of a group into blocks: many small appends share one, a large event has its own.
+//! Packs events into blocks: those of a group, where many small appends share one and a large event has its own, and
+//! those of small blocks that are joined later.
 
+use super::consumer::Block;
 use super::frame::{BODY_BYTES_MAX, NewBlock, RowName, encode_block};
 use super::open_volume::StoredBlock;
 use super::source::Source;
@@ -7,9 +9,9 @@ use super::volume_index::BlockEntry;
 use crate::event::{EventBuf, UnixMillis};
 
 /// Events in a block: no more than go into one request.
-const BLOCK_EVENTS_MAX: usize = 1_000;
+pub(super) const BLOCK_EVENTS_MAX: usize = 1_000;
 /// Text in a block of several events: even where LZ4 gains nothing, it stays one stored value.
-const BLOCK_TEXT_BYTES_MAX: usize = BODY_BYTES_MAX - BLOCK_EVENTS_MAX * 4;
+pub(super) const BLOCK_TEXT_BYTES_MAX: usize = BODY_BYTES_MAX - BLOCK_EVENTS_MAX * 4;
 
 /// Builds the blocks of one row in one group.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct BlockBuilder {
     text: Vec<u8>,
     ends: Vec<u32>,
     sources: Vec<Option<Source>>,
+    /// Empty as long as all events of the block came at one time.
+    times: Vec<u32>,
     due: UnixMillis,
     blocks: Vec<(BlockEntry, StoredBlock)>,
 }
@@ -36,6 +40,7 @@ impl BlockBuilder {
             text: Vec::new(),
             ends: Vec::new(),
             sources: Vec::new(),
+            times: Vec::new(),
             due: 0,
             blocks: Vec::new(),
         }
@@ -61,10 +66,49 @@ impl BlockBuilder {
         self.end_block();
     }
 
-    fn push(&mut self, source: Option<Source>, text: &[u8]) {
+    /// Adds the events of a stored block, each with its seq, its road and its time. Those that are held stay by themselves.
+    pub(super) fn push_stored(&mut self, block: &Block) {
+        let follows = self.next_seq + self.ends.len() as u64 == block.id().seq;
+        if !follows || block.due() > 0 || self.due > 0 {
+            self.end_block();
+            self.next_seq = block.id().seq;
+        }
+        for position in 0..block.len() {
+            let text = block.event(position).unwrap_or_default();
+            let accepted = block.accepted_at(position);
+            let after = accepted.checked_sub(self.accepted).and_then(|after| u32::try_from(after).ok());
+            // A block begins with its oldest event, and a clock may have been set back.
+            if self.is_full_with(text) || after.is_none() {
+                self.end_block();
+            }
+            if self.ends.is_empty() {
+                self.accepted = accepted;
+            }
+            let after = after.filter(|_| !self.ends.is_empty()).unwrap_or_default();
+            if after > 0 && self.times.is_empty() {
+                self.times.resize(self.ends.len(), 0);
+            }
+            if after > 0 || !self.times.is_empty() {
+                self.times.push(after);
+            }
+            self.push(block.source(position), text);
+            self.due = block.due();
+        }
+    }
+
+    /// Takes the blocks that are finished.
+    pub(super) fn take_full(&mut self) -> Vec<(BlockEntry, StoredBlock)> {
+        std::mem::take(&mut self.blocks)
+    }
+
+    fn is_full_with(&self, text: &[u8]) -> bool {
         let is_full =
             self.ends.len() >= BLOCK_EVENTS_MAX || self.text.len() + text.len() > BLOCK_TEXT_BYTES_MAX;
-        if is_full && !self.ends.is_empty() {
+        is_full && !self.ends.is_empty()
+    }
+
+    fn push(&mut self, source: Option<Source>, text: &[u8]) {
+        if self.is_full_with(text) {
             self.end_block();
         }
         self.sources.push(source);
@@ -83,6 +127,7 @@ impl BlockBuilder {
                 text: &self.text,
                 ends: &self.ends,
                 sources: &self.sources,
+                times: &self.times,
             });
             let events = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
             let entry = BlockEntry {
@@ -97,6 +142,7 @@ impl BlockBuilder {
             self.text.clear();
             self.ends.clear();
             self.sources.clear();
+            self.times.clear();
         }
         self.due = 0;
     }
@@ -134,6 +180,49 @@ mod tests {
         let blocks = builder.finish();
         assert_eq!(blocks.len(), 1);
         assert_eq!((blocks[0].0.seq, blocks[0].0.events), (50, 100));
+    }
+
+    #[test]
+    fn joined_blocks_keep_the_time_and_the_road_of_each_event() {
+        const HTTP: Source = Source::Listener(Listener::Http);
+        let mut blocks = Vec::new();
+        let mut next_seq = 50;
+        // A clock that is set back, a block of three, one that is held, and a gap in the seqs.
+        for (accepted, source, texts, due) in [
+            (1_000, NDJSON, &[b"{\"n\":1}"][..], 0),
+            (1_700, HTTP, &[b"{\"n\":2}", b"{\"n\":3}", b"{\"n\":4}"], 0),
+            (1_600, NDJSON, &[b"{\"n\":5}"], 0),
+            (400, NDJSON, &[b"{\"n\":6}"], 0),
+            (500, NDJSON, &[b"{\"n\":7}"], 9_000),
+            (600, NDJSON, &[b"{\"n\":8}"], 0),
+        ] {
+            let mut builder = BlockBuilder::new(RowName::Usage, accepted, next_seq);
+            let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_slice()).collect();
+            builder.push_all(source, &buf(&texts, due));
+            blocks.extend(builder.finish());
+            next_seq += texts.len() as u64 + u64::from(accepted == 600);
+        }
+        let known = |stored: &StoredBlock| {
+            let (_, block) = decode_block(stored).unwrap();
+            let of = |position: usize| {
+                let text = block.event(position).unwrap().to_vec();
+                let seq = block.id().seq + position as u64;
+                (seq, block.accepted_at(position), block.source(position), block.due(), text)
+            };
+            (0..block.len()).map(of).collect::<Vec<_>>()
+        };
+        let mut joined = BlockBuilder::new(RowName::Usage, 0, 50);
+        for (_, stored) in &blocks {
+            joined.push_stored(&decode_block(stored).unwrap().1);
+        }
+        let joined = joined.finish();
+        let lens: Vec<u32> = joined.iter().map(|(entry, _)| entry.events).collect();
+        assert_eq!(lens, [5, 1, 1, 1]);
+        let before: Vec<_> = blocks.iter().flat_map(|(_, stored)| known(stored)).collect();
+        let after: Vec<_> = joined.iter().flat_map(|(_, stored)| known(stored)).collect();
+        assert_eq!(after, before);
+        let entry = joined[0].0;
+        assert_eq!((entry.seq, entry.text_bytes, entry.since), (50, 35, 1_000));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::frame::RowName;
 use super::high_water::HighWater;
-use super::salvage::scan_file;
+use super::salvage::scan_volume;
 use super::sample::quarantined;
 use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
 use super::volume_index::VolumeIndex;
@@ -141,10 +141,16 @@ fn check_volume(
 ) -> io::Result<(VolumeReport, u64)> {
     let path = row_folder.join(&name);
     let found = match fs::File::open(path.join("db")) {
-        Ok(file) => scan_file(file)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => scan_file(io::empty())?,
+        Ok(file) => scan_volume(file)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => scan_volume(io::empty())?,
         Err(error) => return Err(error),
     };
+    if found.unreadable_bytes > 0 {
+        findings.push(format!(
+            "{} bytes of {name} can't be read: the disk has bad sectors; what is intact is salvaged when the volume is read",
+            found.unreadable_bytes
+        ));
+    }
     let pending = found.pending();
     let mut state = "open";
     if let Ok(bytes) = fs::read(path.with_extension("index")) {

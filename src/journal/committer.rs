@@ -16,6 +16,8 @@ use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
 use super::ledger::Ledger;
 use super::letter_order::LetterOrder;
+use super::look::LookOrder;
+use super::restorer::Restoration;
 use super::row::Row;
 use super::settlement::Settlement;
 use super::settlement_record::SettlementRecord;
@@ -24,7 +26,7 @@ use super::source::Source;
 use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
 use crate::clock::Clock;
-use crate::event::{IdSource, Lane, PerLane, UnixMillis};
+use crate::event::{EventBuf, IdSource, Lane, PerLane, UnixMillis};
 use crate::metrics::Metrics;
 
 /// Text in one group: below a segment of the store, so that a group never needs two.
@@ -36,6 +38,9 @@ const QUIET_AFTER: Duration = Duration::from_millis(200);
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Text written after which it is measured at once: at most this, and at most 1/64 of what the journal may hold.
 const MEASURE_AFTER_BYTES: u64 = 1 << 20;
+
+/// What a volume and its copy may take for a while, beside what they take already: each opens a segment or two.
+const REPACKING_BYTES: u64 = 64 << 20;
 
 /// The writer's state. Everything on disk is reached through it, and only by its thread.
 #[derive(Debug)]
@@ -76,13 +81,21 @@ struct Group {
     settled: Vec<Settlement>,
     kept: Vec<DeadLetter>,
     appended: Vec<Waiting>,
+    restored: Vec<Restoring>,
     reads: Vec<Command>,
     orders: Vec<LetterOrder>,
+    looks: Vec<LookOrder>,
 }
 
 /// An append to be answered.
 struct Waiting {
     append: Append,
+    answer: oneshot::Sender<Result<(), AppendError>>,
+}
+
+/// Events that come back, to be answered.
+struct Restoring {
+    restoration: Restoration,
     answer: oneshot::Sender<Result<(), AppendError>>,
 }
 
@@ -116,6 +129,7 @@ impl<S: Store> Committer<S> {
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
         // The first usage finds its volume ready, and a build whose syncs are not real is found out before it serves.
         self.lanes.usage.begin()?;
+        self.give_up_lost();
         self.measure();
         self.publish();
         Ok(())
@@ -123,7 +137,7 @@ impl<S: Store> Committer<S> {
 
     /// How long the writer may sleep: for ever unless something on disk or at the gate waits for it.
     fn patience(&self) -> Option<Duration> {
-        if self.rows().any(Row::is_dirty) || self.dead.is_restless() {
+        if self.rows().any(|row| row.is_dirty() || row.is_repacking()) || self.dead.is_restless() {
             return Some(QUIET_AFTER);
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
@@ -131,7 +145,7 @@ impl<S: Store> Committer<S> {
         (gate_closed || mark_waits).then_some(MEASURE_EVERY)
     }
 
-    fn row(&self, name: RowName) -> &Row<S> {
+    pub(super) fn row(&self, name: RowName) -> &Row<S> {
         match name {
             RowName::Grants => &self.lanes.grants,
             RowName::Usage => &self.lanes.usage,
@@ -175,14 +189,20 @@ impl<S: Store> Committer<S> {
             // A sender that went away meanwhile has its events kept all the same.
             drop(waiting.answer.send(Ok(())));
         }
+        for restoring in group.restored {
+            drop(restoring.answer.send(Ok(())));
+        }
+        group.looks.into_iter().for_each(|order| self.look(order));
         for read in group.reads {
             self.read(read)?;
         }
+        self.give_up_lost();
         for order in group.orders {
             // Again the failure is there before those who wait are let go.
             let shared = Arc::clone(&self.shared);
             self.carry_out(order).inspect_err(|error| shared.fail(error.clone().into()))?;
         }
+        self.give_up_lost();
         self.tidy()?;
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
@@ -209,8 +229,10 @@ impl<S: Store> Committer<S> {
             settled: Vec::new(),
             kept: Vec::new(),
             appended: Vec::new(),
+            restored: Vec::new(),
             reads: Vec::new(),
             orders: Vec::new(),
+            looks: Vec::new(),
         };
         for command in commands {
             match command {
@@ -224,28 +246,49 @@ impl<S: Store> Committer<S> {
                 }
                 Command::Settle(settlement) => gather_settlement(&mut group, settlement),
                 Command::Read { .. } => group.reads.push(command),
+                Command::Restore { restoration, answer } => {
+                    self.gather_restored(&mut group, Restoring { restoration, answer });
+                }
                 Command::Letters(order) => group.orders.push(order),
+                Command::Look(order) => group.looks.push(order),
             }
         }
         group
     }
 
     fn gather_append(&mut self, group: &mut Group, waiting: Waiting) {
-        let ahead = self.measured.bytes_since + waiting.append.text_bytes() as u64;
-        let refusal =
-            Lane::ALL.into_iter().filter(|lane| !waiting.append.events[*lane].is_empty()).find_map(|lane| {
-                self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead)
-            });
-        if let Some(detail) = refusal {
-            drop(waiting.answer.send(Err(AppendError::Full { detail })));
-            return;
+        let source = Source::Listener(waiting.append.listener);
+        match self.gather_events(group, source, &waiting.append.events) {
+            Ok(()) => group.appended.push(waiting),
+            Err(refusal) => drop(waiting.answer.send(Err(refusal))),
+        }
+    }
+
+    fn gather_restored(&mut self, group: &mut Group, restoring: Restoring) {
+        let Restoration { source, events } = &restoring.restoration;
+        match self.gather_events(group, Source::Restored(*source), events) {
+            Ok(()) => group.restored.push(restoring),
+            Err(refusal) => drop(restoring.answer.send(Err(refusal))),
+        }
+    }
+
+    fn gather_events(
+        &mut self,
+        group: &mut Group,
+        source: Source,
+        events: &PerLane<EventBuf>,
+    ) -> Result<(), AppendError> {
+        let bytes = (events.grants.text_bytes() + events.usage.text_bytes()) as u64;
+        let ahead = self.measured.bytes_since + bytes;
+        for lane in Lane::ALL.into_iter().filter(|lane| !events[*lane].is_empty()) {
+            let refusal = self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead);
+            refusal.map_or(Ok(()), |detail| Err(AppendError::Full { detail }))?;
         }
         for lane in Lane::ALL {
-            let source = Source::Listener(waiting.append.listener);
-            group.blocks[lane].push_all(source, &waiting.append.events[lane]);
+            group.blocks[lane].push_all(source, &events[lane]);
         }
-        self.measured.bytes_since += waiting.append.text_bytes() as u64;
-        group.appended.push(waiting);
+        self.measured.bytes_since += bytes;
+        Ok(())
     }
 
     fn gather_refused(&mut self, group: &mut Group, letters: Vec<DeadLetter>) {
@@ -295,6 +338,12 @@ impl<S: Store> Committer<S> {
         for waiting in &group.appended {
             self.ledger.accepted(&waiting.append);
         }
+        for Restoring { restoration: Restoration { source, events }, .. } in &group.restored {
+            for lane in Lane::ALL {
+                let bytes = events[lane].text_bytes() as u64;
+                self.ledger.restored(*source, lane, events[lane].len() as u64, bytes);
+            }
+        }
         for settlement in &group.settled {
             self.ledger.settled(settlement);
             self.ledger.letters_kept(&settlement.dead);
@@ -333,31 +382,72 @@ impl<S: Store> Committer<S> {
     fn read(&mut self, command: Command) -> Result<(), StoreError> {
         match command {
             Command::Read { lane, events_max, bytes_max, answer } => {
-                let blocks = self.lanes[lane].read(events_max, bytes_max)?;
+                let blocks = self.lanes[lane].read(events_max, bytes_max);
+                // Again the failure is there before the one who waits is let go.
+                let blocks = blocks.inspect_err(|error| self.shared.fail(error.clone().into()))?;
                 self.publish_unread();
                 drop(answer.send(blocks));
             }
-            Command::Append { .. } | Command::KeepRefused(..) | Command::Settle(_) | Command::Letters(_) => {}
+            Command::Append { .. }
+            | Command::KeepRefused(..)
+            | Command::Settle(_)
+            | Command::Restore { .. }
+            | Command::Letters(_)
+            | Command::Look(_) => {}
         }
         Ok(())
+    }
+
+    /// What a row found to be lost on the disk leaves the book of what is owed, and somebody hears of it.
+    fn give_up_lost(&mut self) {
+        for lane in Lane::ALL {
+            let lost = self.lanes[lane].take_lost();
+            if lost.events > 0 {
+                self.ledger.lost(lane, lost.events, lost.text_bytes);
+                tracing::error!(
+                    lane = lane.as_str(),
+                    events = lost.events,
+                    "accepted events are lost: the disk damaged the blocks they lay in; what is left of their volume is in quarantine"
+                );
+            }
+        }
+        let lost = self.dead.take_lost();
+        if lost.events > 0 {
+            let of_delivery = lost.events - lost.from_intake;
+            self.ledger.letters_gone(Origin::Intake, lost.from_intake, lost.text_bytes);
+            self.ledger.letters_gone(Origin::Delivery, of_delivery, 0);
+            tracing::error!(letters = lost.events, "dead letters are lost: the disk damaged them");
+        }
     }
 
     fn tidy(&mut self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.lanes.grants.tidy(now)?;
         self.lanes.usage.tidy(now)?;
-        self.dead.tidy(now)
+        self.dead.tidy(now)?;
+        if !self.shared.is_looked_back_at() {
+            self.lanes.grants.expire(now);
+            self.lanes.usage.expire(now);
+            self.dead.expire(now);
+        }
+        let has_room = self.space.has_room_for(REPACKING_BYTES, self.measured.disk);
+        self.lanes.grants.repack(has_room)?;
+        self.lanes.usage.repack(has_room)
     }
 
-    /// Looks at the disk; where there is too little room, retained volumes go first, then the gate closes.
+    /// Looks at the disk; where there is too little room, as many retained volumes go as are needed, then the gate
+    /// closes.
     fn measure(&mut self) {
-        let disk = self.space.measure_disk();
-        let mut journal_bytes = self.rows().map(Row::disk_bytes).sum();
-        while self.space.refusal(Lane::Usage, journal_bytes, disk, 0).is_some()
-            && (self.lanes.usage.give_back() || self.lanes.grants.give_back())
+        let mut disk = self.space.measure_disk();
+        let mut journal_bytes = self.rows().map(Row::disk_bytes).sum::<u64>();
+        while self.space.shortage(Lane::Usage, journal_bytes, disk) > 0
+            && let Some(bytes) = self.lanes.usage.give_back().or_else(|| self.lanes.grants.give_back())
         {
-            journal_bytes = self.rows().map(Row::disk_bytes).sum();
+            // It is deleted in a moment, off this thread.
+            journal_bytes = journal_bytes.saturating_sub(bytes);
+            disk.free = disk.free.saturating_add(bytes);
         }
+        self.ledger.quarantined(self.dead.store.quarantined());
         for lane in Lane::ALL {
             let refusal = self.space.refusal(lane, journal_bytes, disk, 0);
             if let Some(detail) = &refusal

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::error::JournalError;
-use super::frame::{decode_block, read_header, source_in};
+use super::frame::{decode_block, read_header, source_in, u32_at};
 use super::inbox::Command;
 use super::settlement::Settlement;
 use super::shared::Shared;
@@ -32,18 +32,20 @@ pub struct Block {
     ends: Box<[u32]>,
     /// Four bytes for each event, as they are stored; empty for a block that was never stored.
     lengths: Bytes,
+    /// Four bytes for each event: how long after `accepted` it came. Empty where all came together.
+    times: Bytes,
 }
 
 impl Block {
     /// A block of these texts, back to back, with where each ends.
     #[must_use]
     pub fn new(id: BlockId, accepted: UnixMillis, due: UnixMillis, text: Bytes, ends: Box<[u32]>) -> Self {
-        Self { id, accepted, due, text, ends, lengths: Bytes::new() }
+        Self { id, accepted, due, text, ends, lengths: Bytes::new(), times: Bytes::new() }
     }
 
-    /// The same, with the lengths as they are stored, which tell the road of each event.
-    pub(super) fn with_lengths(self, lengths: Bytes) -> Self {
-        Self { lengths, ..self }
+    /// The same, with the lengths and times as they are stored, which tell the road and the time of each event.
+    pub(super) fn with_stored(self, lengths: Bytes, times: Bytes) -> Self {
+        Self { lengths, times, ..self }
     }
 
     /// Its name.
@@ -52,10 +54,23 @@ impl Block {
         self.id
     }
 
-    /// When its events were accepted, by our clock.
+    /// When the first of its events was accepted, by our clock.
     #[must_use]
     pub fn accepted(&self) -> UnixMillis {
         self.accepted
+    }
+
+    /// When the event at `position` was accepted. A block of events that came one by one has a time for each.
+    #[must_use]
+    pub fn accepted_at(&self, position: usize) -> UnixMillis {
+        let after = self.times.get(position * 4..).map_or(0, |times| u32_at(times, 0));
+        self.accepted.saturating_add(u64::from(after))
+    }
+
+    /// When the last of its events was accepted.
+    #[must_use]
+    pub fn accepted_last(&self) -> UnixMillis {
+        self.accepted_at(self.len().saturating_sub(1))
     }
 
     /// The time before which it must not be sent, because a timestamp in it still lies ahead; 0 for none.
@@ -80,6 +95,11 @@ impl Block {
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.text.len()
+    }
+
+    /// The texts of its events, back to back.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// By which road the event at `position` came, where it is known.

@@ -41,11 +41,13 @@ pub enum DeadReason {
     Poison,
     /// Refused at intake, without an ack to say so.
     RefusedAtIntake,
+    /// The disk lost its block. Only counted: nothing of it is left that could be kept.
+    Lost,
 }
 
 impl DeadReason {
-    /// The reasons delivery gives, in the order of their indices.
-    pub const DELIVERY: [Self; 3] = [Self::RefusedByPolar, Self::TooLarge, Self::Poison];
+    /// The reasons why accepted events are given up, in the order of their indices.
+    pub const DELIVERY: [Self; 4] = [Self::RefusedByPolar, Self::TooLarge, Self::Poison, Self::Lost];
 
     /// The label value.
     #[must_use]
@@ -55,6 +57,7 @@ impl DeadReason {
             Self::TooLarge => "too_large",
             Self::Poison => "poison",
             Self::RefusedAtIntake => "refused_at_intake",
+            Self::Lost => "lost",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::consumer::Block;
 use super::dead_letter::DeadLetter;
 use super::error::{AppendError, JournalError};
 use super::frame::{decode_block, read_header};
@@ -198,11 +199,16 @@ impl DeadLetters {
 
 /// The letter in a stored block; a damaged one counts as not there, and is reported.
 fn decode_letter(stored: &StoredBlock) -> Option<DeadLetter> {
-    let (header, block) = decode_block(stored)
+    let (_, block) = decode_block(stored)
         .inspect_err(|error| tracing::error!(%error, "a dead letter is damaged on disk"))
         .ok()?;
+    letter_in(&block)
+}
+
+/// The letter in a block of the `dead` row.
+pub(super) fn letter_in(block: &Block) -> Option<DeadLetter> {
     let letter = block.event(0).map(serde_json::from_slice);
     letter.and_then(|letter| {
-        letter.inspect_err(|_| tracing::error!(number = header.seq, "a dead letter can't be read")).ok()
+        letter.inspect_err(|_| tracing::error!(number = block.id().seq, "a dead letter can't be read")).ok()
     })
 }

@@ -27,6 +27,12 @@ pub enum JournalError {
     /// It is closing or closed: the process is about to end.
     #[error("the journal is closed because sledge is stopping; send again once it is back")]
     Closed,
+    /// The system has no thread to spare for a look back. Passes by itself.
+    #[error("there is no thread to spare for it ({detail}); try again in a moment")]
+    NoThread {
+        /// What the system said.
+        detail: String,
+    },
     /// A write or sync failed. What was acknowledged is safe; nothing more is taken until a restart has verified the disk.
     #[error("the journal stopped after a failed write ({detail}); restart sledge once the disk is healthy")]
     Poisoned {

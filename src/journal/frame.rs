@@ -9,7 +9,7 @@
 //! | 4 | 1 | format, 2 |
 //! | 5 | 1 | kind: 1 block, 2 settlement |
 //! | 6 | 1 | row: 1 grants, 2 usage, 3 dead |
-//! | 7 | 1 | flags: 1 body is LZ4, 2 refused at intake (dead row) |
+//! | 7 | 1 | flags: 1 body is LZ4, 2 refused at intake (dead row), 4 each event has its own time |
 //! | 8 | 8 | seq of the first event |
 //! | 16 | 4 | events |
 //! | 20 | 2 | part, from 0 |
@@ -22,7 +22,8 @@
 //!
 //! A block's payload is four bytes for each event, then their texts back to back. Of the four bytes the lower 28 bits are
 //! the length of the event's text, the upper four say by which road it came ([`Source`]); format 1 left them 0, which
-//! stands for a road that is not known. Compressed or not, the payload is cut into parts where it would pass
+//! stands for a road that is not known. With flag 4 four more bytes for each event stand before the texts: the milliseconds
+//! from the frame's `accepted` to its own. Compressed or not, the payload is cut into parts where it would pass
 //! [`STORED_BYTES_MAX`]. The payload of a settlement is described in `settlement_record.rs`.
 
 use bytes::Bytes;
@@ -48,7 +49,10 @@ const LENGTH_BITS: u32 = 28;
 const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 const FLAG_LZ4: u8 = 1;
 const FLAG_INTAKE: u8 = 2;
+const FLAG_TIMES: u8 = 4;
 const CHECKSUM_AT: usize = 48;
+/// No journal ever counts so far, and what comes after it can still be counted.
+const SEQ_MAX: u64 = u64::MAX >> 1;
 
 /// One of the three rows of volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -117,6 +121,7 @@ pub(super) struct Header {
     pub(super) due: UnixMillis,
     pub(super) payload_len: u32,
     pub(super) from_intake: bool,
+    pub(super) timed: bool,
     pub(super) lz4: bool,
     pub(super) body_len: u32,
 }
@@ -136,14 +141,16 @@ impl Header {
             due: 0,
             payload_len: length(payload.len()),
             from_intake: false,
+            timed: false,
             lz4: false,
             body_len: 0,
         }
     }
 
-    /// The events' texts together: the payload without the lengths.
+    /// The events' texts together: the payload without what stands before them.
     pub(super) fn text_bytes(&self) -> u64 {
-        u64::from(self.payload_len).saturating_sub(u64::from(self.events) * 4)
+        let each = if self.timed { 8 } else { 4 };
+        u64::from(self.payload_len).saturating_sub(u64::from(self.events) * each)
     }
 }
 
@@ -170,6 +177,8 @@ pub(super) struct NewBlock<'a> {
     pub(super) ends: &'a [u32],
     /// By which road each came; none of them known where it is shorter.
     pub(super) sources: &'a [Option<Source>],
+    /// How long after `accepted` each was, in milliseconds; empty where all came at that time.
+    pub(super) times: &'a [u32],
 }
 
 /// The frames of a block: one, or as many parts as its size asks for.
@@ -181,6 +190,9 @@ pub(super) fn encode_block(block: &NewBlock<'_>) -> Vec<Vec<u8>> {
         let road = u32::from(Source::code(source)) << LENGTH_BITS;
         payload.extend_from_slice(&(road | (end - start)).to_le_bytes());
         start = *end;
+    }
+    for time in block.times {
+        payload.extend_from_slice(&time.to_le_bytes());
     }
     payload.extend_from_slice(block.text);
     let payload_len = length(payload.len());
@@ -199,6 +211,7 @@ pub(super) fn encode_block(block: &NewBlock<'_>) -> Vec<Vec<u8>> {
         due: block.due,
         payload_len,
         from_intake: block.from_intake,
+        timed: !block.times.is_empty(),
         lz4,
         body_len: 0,
     };
@@ -227,15 +240,17 @@ pub(super) fn decode_block(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Block
             .map_err(|_| FrameError::Damaged)?;
     }
     let lengths_len = first.events as usize * 4;
+    let text_at = if first.timed { lengths_len * 2 } else { lengths_len };
     if first.kind != Kind::Block
         || payload.len() != first.payload_len as usize
         || usize::from(first.parts) != frames.len()
-        || payload.len() < lengths_len
+        || payload.len() < text_at
     {
         return Err(FrameError::Damaged);
     }
     let text = Bytes::from(payload);
-    let (lengths, text) = (text.slice(..lengths_len), text.slice(lengths_len..));
+    let (lengths, times) = (text.slice(..lengths_len), text.slice(lengths_len..text_at));
+    let text = text.slice(text_at..);
     let mut ends = Vec::with_capacity(first.events as usize);
     let mut end = 0_u32;
     for four in lengths.chunks_exact(4) {
@@ -247,7 +262,8 @@ pub(super) fn decode_block(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Block
     }
     let lane = if first.row == RowName::Grants { Lane::Grants } else { Lane::Usage };
     let id = BlockId { lane, seq: first.seq };
-    Ok((first, Block::new(id, first.accepted, first.due, text, ends.into()).with_lengths(lengths)))
+    let block = Block::new(id, first.accepted, first.due, text, ends.into());
+    Ok((first, block.with_stored(lengths, times)))
 }
 
 fn join_parts(frames: &[impl AsRef<[u8]>]) -> Result<(Header, Vec<u8>), FrameError> {
@@ -273,7 +289,9 @@ pub(super) fn encode_frame(header: &Header, body: &[u8]) -> Vec<u8> {
         Kind::Block => 1,
         Kind::Settlement => 2,
     };
-    let flags = if header.lz4 { FLAG_LZ4 } else { 0 } | if header.from_intake { FLAG_INTAKE } else { 0 };
+    let flags = if header.lz4 { FLAG_LZ4 } else { 0 }
+        | if header.from_intake { FLAG_INTAKE } else { 0 }
+        | if header.timed { FLAG_TIMES } else { 0 };
     let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
     frame.extend_from_slice(&MAGIC);
     frame.extend_from_slice(&[FORMAT, kind, header.row.code(), flags]);
@@ -311,13 +329,18 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
         2 => Kind::Settlement,
         _ => return Err(FrameError::Damaged),
     };
+    let seq = u64_at(frame, 8);
+    if seq > SEQ_MAX {
+        return Err(FrameError::Damaged);
+    }
     Ok(Header {
         format,
         kind,
         row: RowName::from_code(byte(6)).ok_or(FrameError::Damaged)?,
         lz4: byte(7) & FLAG_LZ4 != 0,
         from_intake: byte(7) & FLAG_INTAKE != 0,
-        seq: u64_at(frame, 8),
+        timed: byte(7) & FLAG_TIMES != 0,
+        seq,
         events: u32_at(frame, 16),
         part: u16_at(frame, 20),
         parts: u16_at(frame, 22),
@@ -398,6 +421,7 @@ pub(super) mod tests {
             text,
             ends,
             sources: &[],
+            times: &[],
         }
     }
 
@@ -470,6 +494,15 @@ pub(super) mod tests {
         let (header, read) = decode_block(&[bytes_of(format_2)]).unwrap();
         assert_eq!((header.format, header.text_bytes(), read.event(0)), (2, 9, Some(&b"{\"a\":1}"[..])));
         assert_eq!([0, 1, 2].map(|position| read.source(position)), [sources[0], None, None]);
+        assert_eq!([0, 1].map(|position| read.accepted_at(position)), [1_000, 1_000]);
+        let timed = encode_block(&NewBlock { times: &[0x0102_0304, 0x0708_090a], ..new });
+        assert_eq!((timed[0][7], &timed[0][HEADER_BYTES + 8..][..8]), (4, &[4, 3, 2, 1, 10, 9, 8, 7][..]));
+        let (header, read) = decode_block(&timed).unwrap();
+        assert_eq!((header.text_bytes(), read.event(1)), (9, Some(&b"{}"[..])));
+        assert_eq!(
+            [0, 1].map(|position| read.accepted_at(position)),
+            [0x0102_0304 + 1_000, 0x0708_090a + 1_000]
+        );
 
         let format_1 = "534c4a460101020007000000000000000100000000000100e803000000000000d0070000000000000b0000000b000000\
                         c60db30a070000007b2261223a317d";
@@ -478,11 +511,75 @@ pub(super) mod tests {
         assert_eq!((read.event(0), read.source(0)), (Some(&b"{\"a\":1}"[..]), None));
     }
 
+    /// The tables of docs/durability.md below this heading: offset, bytes and meaning of each row.
+    pub(in crate::journal) fn table_of(heading: &str) -> Vec<(usize, usize, String)> {
+        let page = include_str!("../../docs/durability.md");
+        let section = page.split(&format!("\n### {heading}\n")).nth(1).unwrap();
+        let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        rows.take_while(|line| line.starts_with('|'))
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+                let [offset, bytes, meaning] = cells.as_slice() else { panic!("{line}") };
+                Some((offset.parse().ok()?, bytes.parse().unwrap_or(0), (*meaning).to_owned()))
+            })
+            .collect()
+    }
+
+    /// Every field of the table lies where the one before it ends, and holds what it says in these bytes.
+    pub(in crate::journal) fn assert_as_drawn(heading: &str, bytes: &[u8], fields: &[(&str, u64)]) {
+        let rows = table_of(heading);
+        assert_eq!(rows.len(), fields.len(), "{heading}: {rows:?}");
+        let mut end = 0;
+        for ((offset, len, meaning), (name, value)) in rows.iter().zip(fields) {
+            assert_eq!(*offset, end, "{heading}: {meaning}");
+            assert!(meaning.starts_with(name), "{heading}: {meaning}, not {name}");
+            let field = &bytes[*offset..offset + len];
+            let number = field.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+            // Longer fields than a number are zero.
+            assert!(*len <= 8 || field.iter().all(|byte| *byte == 0), "{heading}: {meaning}");
+            assert_eq!(number, *value, "{heading}: {meaning}");
+            end += len;
+        }
+    }
+
+    #[test]
+    fn a_frame_is_as_the_page_on_durability_draws_it() {
+        let magic = u64::from(u32_at(&MAGIC, 0));
+        let new = NewBlock { from_intake: true, times: &[1, 0x0506_0708], ..block(b"{\"a\":1}{}", &[7, 9]) };
+        let frame = encode_block(&new).remove(0);
+        let checksum = u64::from(checksum_of(&frame).unwrap());
+        let fields = [
+            ("magic `SLJF`", magic),
+            ("format", u64::from(FORMAT)),
+            ("kind: 1 block, 2 settlement", 1),
+            ("row: 1 grants, 2 usage, 3 dead", 2),
+            ("flags: 1 the body is LZ4, 2 refused at intake (dead row), 4 each event", 6),
+            ("seq of the first event", 7),
+            ("events", 2),
+            ("part, from 0", 0),
+            ("parts", 1),
+            ("accepted", 1_000),
+            ("due", 2_000),
+            ("length of the whole payload", 25),
+            ("length of this frame's body", 25),
+            ("checksum of bytes 0 to 47", checksum),
+            ("body", 0),
+        ];
+        assert_as_drawn("A frame", &frame, &fields);
+        assert_eq!(table_of("A frame").last().unwrap().0, HEADER_BYTES);
+        let page = include_str!("../../docs/durability.md");
+        assert!(page.contains(&format!("at most {STORED_BYTES_MAX} bytes")), "the largest stored value");
+        let roads: Vec<String> = (0..16)
+            .filter_map(|code| Some(format!("{code} {}", Source::from_code(code)?.as_str())))
+            .collect();
+        assert!(page.contains(&format!("Roads: {}; 0 is not known.", roads.join(", "))), "{roads:?}");
+    }
+
     proptest! {
         #[test]
         fn blocks_come_back_as_they_were_stored(
             texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2_000), 1..50),
-            seq in any::<u64>(), accepted in any::<u64>(), due in any::<u64>(),
+            seq in 0..=SEQ_MAX, accepted in any::<u64>(), due in any::<u64>(), timed in any::<bool>(),
         ) {
             let mut ends = Vec::new();
             let mut joined = Vec::new();
@@ -492,8 +589,10 @@ pub(super) mod tests {
             }
             let road = |at: usize| Source::from_code(u8::try_from(at % 16).unwrap());
             let sources: Vec<Option<Source>> = (0..texts.len()).map(road).collect();
+            let times: Vec<u32> = (0_u32..).map(|at| at * 7).take(if timed { texts.len() } else { 0 }).collect();
             let new = NewBlock {
                 row: RowName::Grants, seq, accepted, due, from_intake: false, text: &joined, ends: &ends, sources: &sources,
+                times: &times,
             };
             let (header, block) = decode_block(&encode_block(&new)).unwrap();
             prop_assert_eq!((header.seq, header.accepted, header.due), (seq, accepted, due));
@@ -502,6 +601,8 @@ pub(super) mod tests {
             for (position, text) in texts.iter().enumerate() {
                 prop_assert_eq!(block.event(position), Some(text.as_slice()));
                 prop_assert_eq!(block.source(position), sources[position]);
+                let after = times.get(position).copied().unwrap_or_default();
+                prop_assert_eq!(block.accepted_at(position), accepted.saturating_add(u64::from(after)));
             }
         }
 

@@ -10,7 +10,9 @@ use super::appender::Append;
 use super::dead_letter::DeadLetter;
 use super::error::AppendError;
 use super::letter_order::LetterOrder;
+use super::look::LookOrder;
 use super::open_volume::StoredBlock;
+use super::restorer::Restoration;
 use super::settlement::Settlement;
 use crate::event::Lane;
 
@@ -30,8 +32,12 @@ pub(super) enum Command {
     Settle(Settlement),
     /// Hand out pending blocks.
     Read { lane: Lane, events_max: usize, bytes_max: usize, answer: oneshot::Sender<Vec<StoredBlock>> },
+    /// Put events back into their lanes, make them durable, then answer.
+    Restore { restoration: Restoration, answer: oneshot::Sender<Result<(), AppendError>> },
     /// Look after dead letters.
     Letters(LetterOrder),
+    /// Show what lies in the volumes.
+    Look(LookOrder),
 }
 
 impl Command {
@@ -41,7 +47,8 @@ impl Command {
             Self::KeepRefused(letters, _) => letters.iter().map(|letter| letter.event.len()).sum(),
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
             Self::Letters(order) => order.bytes(),
-            Self::Read { .. } => 0,
+            Self::Restore { restoration, .. } => restoration.text_bytes(),
+            Self::Read { .. } | Self::Look(_) => 0,
         }
     }
 }

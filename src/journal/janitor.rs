@@ -1,5 +1,5 @@
 //! Slow errands of the writer, on a thread of its own: volumes made and opened ahead of time, closed, removed; the
-//! high-water mark.
+//! high-water mark. What takes long even for it, rewriting volumes, it passes on to a second thread.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -7,12 +7,15 @@ use std::thread::JoinHandle;
 
 use super::high_water::HighWater;
 use super::open_volume::OpenVolume;
+use super::repacking::{self, Job, Repacking};
 use super::salvage::open_verified;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
 
 /// Errands that may wait. A row asks for two at a time at most, and removals follow closings.
 const ERRANDS_MAX: usize = 64;
+/// Volumes that may wait to be rewritten: each lane asks for one at a time.
+const REPACKINGS_MAX: usize = 2;
 
 /// A volume that is on its way.
 #[derive(Debug)]
@@ -36,6 +39,7 @@ enum Errand<S: Store> {
     Open(VolumeId, SyncSender<Result<OpenVolume<S::Volume>, StoreError>>),
     Close(S::Volume),
     Remove(VolumeId),
+    Repack(Job),
     Mark(HighWater),
 }
 
@@ -58,9 +62,21 @@ impl<S: Store> Janitor<S> {
     /// When the system has no thread to give.
     pub(super) fn start(store: &Arc<S>) -> Result<(Self, JoinHandle<()>), StoreError> {
         let (errands, inbox) = sync_channel(ERRANDS_MAX);
+        let (jobs, waiting) = sync_channel(REPACKINGS_MAX);
+        let repacker = {
+            let store = Arc::clone(store);
+            let work = move || repacking::work(&store, &waiting);
+            std::thread::Builder::new().name("journal-repacker".into()).spawn(work)?
+        };
         let store = Arc::clone(store);
-        let thread =
-            std::thread::Builder::new().name("journal-janitor".into()).spawn(move || work(&store, &inbox))?;
+        let work = move || {
+            work(&store, &inbox, &jobs);
+            drop(jobs);
+            if repacker.join().is_err() {
+                tracing::error!("the journal's repacker thread panicked");
+            }
+        };
+        let thread = std::thread::Builder::new().name("journal-janitor".into()).spawn(work)?;
         Ok((Self { errands }, thread))
     }
 
@@ -100,6 +116,13 @@ impl<S: Store> Janitor<S> {
         self.errands.try_send(Errand::Mark(mark)).is_ok()
     }
 
+    /// Has a closed volume rewritten, on yet another thread, once it is really closed. `None` when there is too much to do
+    /// already.
+    pub(super) fn repack(&self, id: VolumeId) -> Option<Repacking> {
+        let (repacking, job) = Repacking::of(id);
+        self.errands.try_send(Errand::Repack(job)).ok().map(|()| repacking)
+    }
+
     /// Removes a closed volume.
     pub(super) fn remove(&self, id: VolumeId) {
         match self.errands.try_send(Errand::Remove(id)) {
@@ -112,9 +135,11 @@ impl<S: Store> Janitor<S> {
     }
 }
 
-fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>) {
+fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>, jobs: &SyncSender<Job>) {
     while let Ok(errand) = inbox.recv() {
         match errand {
+            // Where no more fit, whoever waits for this one learns that nothing came of it.
+            Errand::Repack(job) => drop(jobs.try_send(job)),
             // Nobody waits any more only when the journal is closing; the volume is found at the next start.
             Errand::Create(id, arrived) => drop(arrived.send(store.create(id))),
             Errand::Open(id, arrived) => drop(arrived.send(open_verified(store, id))),

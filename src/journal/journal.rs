@@ -23,6 +23,8 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::recall::Recall;
+use super::restorer::Restorer;
 use super::row::{Row, RowLimits};
 use super::settings::Settings;
 use super::shared::Shared;
@@ -30,6 +32,7 @@ use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
 use super::system::give_large_buffers_back;
+use super::volatile::why_volatile;
 use crate::clock::Clock;
 use crate::event::{IdSource, PerLane};
 use crate::lock_file::{LockError, LockFile};
@@ -60,11 +63,19 @@ impl Journal {
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
         let lock = Arc::new(lock_folder(folder)?);
+        if settings.warns_if_volatile
+            && let Some(why) = why_volatile(folder)
+        {
+            tracing::warn!(
+                folder = %folder.display(), why,
+                "what is acknowledged will not stay where the journal lies: give sledge a data folder on a disk of its own"
+            );
+        }
         let ballast = folder.join("ballast");
         let opened =
             Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
         let is_disk_full = matches!(opened, Err(StoreError::DiskFull));
-        let mut journal = match opened {
+        let journal = match opened {
             Err(StoreError::DiskFull) if ballast.exists() => {
                 // The ballast was kept for this: room enough to open, deliver and settle.
                 fs::remove_file(&ballast).map_err(at)?;
@@ -77,16 +88,13 @@ impl Journal {
             let disk = SpaceLimits::new(settings).measure_disk();
             keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
         }
-        let quarantine = folder.join(QUARANTINE);
-        let damaged = fs::read_dir(&quarantine).map(Iterator::count).unwrap_or_default();
-        if damaged > 0 {
-            journal.alarms.push(format!(
-                "{damaged} damaged volumes lie in {}; what was intact in them was salvaged. Check the disk, and remove them once they have been looked at",
-                quarantine.display()
-            ));
-        }
         for alarm in &journal.alarms {
             tracing::error!("{alarm}");
+        }
+        let volumes = journal.accounts().read().quarantined_volumes;
+        if volumes > 0 {
+            let folder = folder.join(QUARANTINE);
+            tracing::error!(volumes, folder = %folder.display(), "damaged volumes wait to be looked at; check the disk, and remove them once that is done");
         }
         Ok(journal)
     }
@@ -115,12 +123,14 @@ impl Journal {
                 volume_bytes: settings.volume_bytes,
                 retention: settings.retention,
                 retention_bytes_max: settings.retention_bytes_max,
+                repacks: true,
             },
             // Letters are taken out one by one, so small volumes give the disk back sooner; nobody replays them.
             RowName::Dead => RowLimits {
                 volume_bytes: settings.volume_bytes.min(settings.dead_bytes_max / DEAD_VOLUMES),
                 retention: Duration::ZERO,
                 retention_bytes_max: 0,
+                repacks: false,
             },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
@@ -141,6 +151,9 @@ impl Journal {
             grants.text_bytes + usage.text_bytes,
             settings.journal_bytes_max,
         );
+        for lane in [&lanes.grants, &lanes.usage] {
+            ledger.found_damaged(lane.salvaged());
+        }
         ledger.limit_letters(settings.dead_bytes_max);
         ledger.letter_bytes_kept(letters.text_bytes);
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
@@ -197,6 +210,18 @@ impl Journal {
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(Arc::clone(&self.shared), self.clock.clone())
+    }
+
+    /// A way back into the lanes.
+    #[must_use]
+    pub fn restorer(&self) -> Restorer {
+        Restorer::new(Arc::clone(&self.shared))
+    }
+
+    /// A way to look back at what was delivered. Make one, and clone it.
+    #[must_use]
+    pub fn recall(&self) -> Recall {
+        Recall::new(Arc::clone(&self.shared), self.restorer())
     }
 
     /// A view of the figures.

@@ -3,6 +3,7 @@
 use super::accounts::{Accounts, Restored};
 use super::appender::Append;
 use super::dead_letter::{DeadLetter, DeadReason, Origin};
+use super::salvage::Salvaged;
 use super::settlement::Settlement;
 use crate::event::{Lane, PerLane, UnixMillis};
 use crate::metrics::Listener;
@@ -48,6 +49,21 @@ impl Ledger {
         self.accounts.pending_bytes += bytes;
     }
 
+    /// Of what was found pending, some came out of damaged volumes, and some did not: it was owed and is given up.
+    pub(super) fn found_damaged(&mut self, salvaged: Salvaged) {
+        let whole = self.accounts.pending_at_start.saturating_sub(salvaged.events);
+        self.accounts.pending_at_start = whole + salvaged.lost_events;
+        bump(&mut self.accounts.restored, &Restored::ALL, Restored::Salvage, salvaged.events);
+        bump(&mut self.accounts.dead_lettered, &DeadReason::DELIVERY, DeadReason::Lost, salvaged.lost_events);
+    }
+
+    /// Events that were pending turned out to be lost on the disk.
+    pub(super) fn lost(&mut self, lane: Lane, events: u64, bytes: u64) {
+        bump(&mut self.accounts.dead_lettered, &DeadReason::DELIVERY, DeadReason::Lost, events);
+        self.accounts.pending[lane] = self.accounts.pending[lane].saturating_sub(events);
+        self.accounts.pending_bytes = self.accounts.pending_bytes.saturating_sub(bytes);
+    }
+
     /// Events were delivered or given up.
     pub(super) fn settled(&mut self, settlement: &Settlement) {
         self.accounts.inserted += settlement.inserted;
@@ -80,11 +96,11 @@ impl Ledger {
         self.accounts.dead_letter_bytes += bytes;
     }
 
-    /// A dead letter left the `dead` row.
-    pub(super) fn letter_gone(&mut self, origin: Origin, bytes: u64) {
+    /// Dead letters left the `dead` row.
+    pub(super) fn letters_gone(&mut self, origin: Origin, letters: u64, bytes: u64) {
         let kept = self.accounts.dead_letters.iter_mut().zip(Origin::ALL);
         if let Some((kept, _)) = kept.into_iter().find(|(_, known)| *known == origin) {
-            *kept = kept.saturating_sub(1);
+            *kept = kept.saturating_sub(letters);
         }
         self.accounts.dead_letter_bytes = self.accounts.dead_letter_bytes.saturating_sub(bytes);
     }
@@ -98,6 +114,11 @@ impl Ledger {
     pub(super) fn measured(&mut self, oldest_pending: PerLane<Option<UnixMillis>>, journal_bytes: u64) {
         self.accounts.oldest_pending = oldest_pending;
         self.accounts.journal_bytes = journal_bytes;
+    }
+
+    /// How many damaged volumes wait for a person to look at them.
+    pub(super) fn quarantined(&mut self, volumes: u64) {
+        self.accounts.quarantined_volumes = volumes;
     }
 
     /// The most the dead letters may take.
@@ -148,6 +169,22 @@ mod tests {
         });
         assert!(ledger.accounts().add_up());
         assert_eq!(ledger.accounts().pending, PerLane { grants: 4, usage: 9 });
+    }
+
+    #[test]
+    fn what_a_damaged_disk_lost_is_given_up_and_what_was_salvaged_came_back() {
+        // Twelve were found, four of them in a damaged volume that had held three more.
+        let mut ledger = Ledger::opened(PerLane { grants: 2, usage: 10 }, 24, 1_000);
+        ledger.found_damaged(Salvaged { events: 4, lost_events: 3 });
+        let accounts = ledger.accounts();
+        assert!(accounts.add_up());
+        assert_eq!((accounts.pending_at_start, accounts.pending_total()), (11, 12));
+        assert_eq!(accounts.restored, [0, 0, 0, 4]);
+        assert_eq!(accounts.lost(), 3);
+        ledger.lost(Lane::Usage, 2, 4);
+        let accounts = ledger.accounts();
+        assert!(accounts.add_up());
+        assert_eq!((accounts.lost(), accounts.pending_total(), accounts.pending_bytes), (5, 10, 20));
     }
 
     #[test]

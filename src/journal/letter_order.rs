@@ -175,7 +175,7 @@ impl<S: Store> Committer<S> {
         self.dead.sync()?;
         for entry in claimed {
             let origin = if entry.from_intake { Origin::Intake } else { Origin::Delivery };
-            self.ledger.letter_gone(origin, u64::from(entry.text_bytes));
+            self.ledger.letters_gone(origin, 1, u64::from(entry.text_bytes));
         }
         Ok(())
     }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::bad_sectors::WithBadSectors;
 use super::frame::RowName;
-use super::store::{Entry, Store, StoreError, Volume, VolumeId};
+use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 
 /// Volumes in memory. Clones share the disk; each is of the life it was made in, and dies with the power.
 #[derive(Debug, Default)]
@@ -31,6 +32,9 @@ struct Disk {
     syncs: u64,
     operations: u64,
     mark: Vec<u8>,
+    quarantined: u64,
+    refuses_copies: bool,
+    opens: usize,
     /// Counts power cuts: a store or volume of an earlier life is dead.
     epoch: u64,
 }
@@ -51,6 +55,8 @@ struct Files {
     index: Option<Vec<u8>>,
     /// What lies in the raw file of writes that the store itself does not remember: halves, and whole ones too.
     debris: Vec<u8>,
+    /// A part of its file that can't be read: the store itself fails on all of it.
+    bad_sectors: Option<std::ops::Range<u64>>,
 }
 
 impl Files {
@@ -177,6 +183,32 @@ impl MemoryStore {
         self.lock().operations
     }
 
+    /// Whether there is no room for the copy of a volume.
+    pub(super) fn refuse_copies(&self, refuses: bool) {
+        self.lock().refuses_copies = refuses;
+    }
+
+    /// Lets a volume's store know nothing of the blocks in its file.
+    pub(super) fn forget_blocks(&self, id: VolumeId) {
+        let mut disk = self.lock();
+        let files = disk.volumes.get_mut(&id).unwrap();
+        let blocks: Vec<Vec<u8>> = files.synced.keys().filter(|key| key.starts_with(b"b")).cloned().collect();
+        for key in blocks {
+            files.debris.extend(files.synced.remove(&key).unwrap());
+        }
+    }
+
+    /// How often a volume was opened.
+    pub(super) fn opens(&self) -> usize {
+        self.lock().opens
+    }
+
+    /// How many blocks a volume has.
+    pub(super) fn blocks(&self, id: VolumeId) -> usize {
+        let is_block = |key: &&Vec<u8>| key.starts_with(b"b");
+        self.lock().volumes.get(&id).map_or(0, |files| files.synced.keys().filter(is_block).count())
+    }
+
     /// How many volumes a row has.
     pub(super) fn volumes(&self, row: RowName) -> usize {
         self.lock().volumes.keys().filter(|id| id.row == row).count()
@@ -199,6 +231,16 @@ impl MemoryStore {
         self.lock().volumes.iter().filter(has_index).count()
     }
 
+    /// Makes the page of a volume's file unreadable in which the middle of its n-th value lies.
+    pub(super) fn spoil(&self, id: VolumeId, value: usize) {
+        let mut disk = self.lock();
+        let files = disk.volumes.get_mut(&id).unwrap();
+        let len = |value: &Vec<u8>| value.len() as u64;
+        let start = files.synced.values().take(value).map(len).sum::<u64>();
+        let page = (start + files.synced.values().nth(value).map(len).unwrap() / 2) / 4096 * 4096;
+        files.bad_sectors = Some(page..page + 4096);
+    }
+
     /// Writes over a stored value.
     pub(super) fn damage(&self, id: VolumeId, mut change: impl FnMut(&mut Vec<u8>)) {
         let mut disk = self.lock();
@@ -209,6 +251,16 @@ impl MemoryStore {
 }
 
 impl Disk {
+    /// What a start does with what was filled aside: it takes an empty place, and is swept away otherwise.
+    fn end_replacements(&mut self, row: RowName) {
+        let asides: Vec<VolumeId> =
+            self.volumes.keys().filter(|id| id.row == row && id.is_aside()).copied().collect();
+        for aside in asides {
+            let filled = self.volumes.remove(&aside);
+            self.volumes.entry(aside.place()).or_insert_with(|| filled.unwrap_or_default());
+        }
+    }
+
     fn lose_power(&mut self, fate: &mut impl FnMut() -> Fate) {
         self.epoch += 1;
         self.trouble = None;
@@ -244,28 +296,29 @@ impl Store for MemoryStore {
 
     fn list(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
         let mut disk = self.lock();
-        let aside: Vec<VolumeId> = disk.volumes.keys().copied().filter(|id| id.is_aside()).collect();
-        for id in aside {
-            // Cut short between the two steps of a replacement, the second is made up for.
-            let files = disk.volumes.remove(&id).unwrap();
-            disk.volumes.entry(id.place()).or_insert(files);
-        }
+        disk.end_replacements(row);
         Ok(disk.volumes.keys().filter(|id| id.row == row).map(|id| id.number).collect())
     }
 
     fn create(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
         let mut disk = self.lock();
+        if id.is_aside() && disk.refuses_copies {
+            return Err(StoreError::DiskFull);
+        }
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
             disk.volumes.entry(id).or_default();
         }
         course.answer()?;
-        Ok(MemoryVolume { id, store: self.clone_of(&disk) })
+        Ok(self.volume(id))
     }
 
     fn open(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
-        let disk = self.lock();
-        Ok(MemoryVolume { id, store: self.clone_of(&disk) })
+        self.lock().opens += 1;
+        if self.lock().volumes.get(&id).is_some_and(|files| files.bad_sectors.is_some()) {
+            return Err(StoreError::Io("a sector can't be read".into()));
+        }
+        Ok(self.volume(id))
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
@@ -282,13 +335,36 @@ impl Store for MemoryStore {
         course.answer()
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
-        let bytes = |files: &Files| files.synced.values().flatten().chain(&files.debris).copied().collect();
-        let bytes: Option<Vec<u8>> = self.lock().volumes.get(&id).map(bytes);
-        Ok(Box::new(std::io::Cursor::new(bytes.unwrap_or_default())))
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
+        let disk = self.lock();
+        let files = disk.volumes.get(&id);
+        // A file shows what was written to it, synced or not, to whoever reads it before the power goes.
+        let bytes = |files: &Files| -> Vec<u8> {
+            let unsynced = files.unsynced.iter().flatten().flat_map(|(_, value)| value);
+            files.synced.values().flatten().chain(unsynced).chain(&files.debris).copied().collect()
+        };
+        let bad = files.and_then(|files| files.bad_sectors.clone()).unwrap_or_default();
+        let bytes = std::io::Cursor::new(files.map(bytes).unwrap_or_default());
+        Ok(Box::new(WithBadSectors { bytes, bad }))
     }
 
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
+        let mut disk = self.lock();
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::Within) {
+            disk.volumes.remove(&id);
+            disk.quarantined += 1;
+        }
+        if course.reaches(Cut::After) {
+            let filled = disk.volumes.remove(&id.aside());
+            disk.volumes.extend(filled.map(|files| (id, files)));
+        }
+        course.answer()?;
+        Ok("quarantine".into())
+    }
+
+    fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.remove_index(id)?;
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
@@ -298,8 +374,11 @@ impl Store for MemoryStore {
             let filled = disk.volumes.remove(&id.aside());
             disk.volumes.extend(filled.map(|files| (id, files)));
         }
-        course.answer()?;
-        Ok("quarantine".into())
+        course.answer()
+    }
+
+    fn quarantined(&self) -> u64 {
+        self.lock().quarantined
     }
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {
@@ -343,9 +422,9 @@ impl Store for MemoryStore {
 }
 
 impl MemoryStore {
-    /// A clone for a volume, of this store's own life.
-    fn clone_of(&self, _locked: &Disk) -> Self {
-        Self { disk: Arc::clone(&self.disk), epoch: self.epoch }
+    /// A volume of this store's own life.
+    fn volume(&self, id: VolumeId) -> MemoryVolume {
+        MemoryVolume { id, store: Self { disk: Arc::clone(&self.disk), epoch: self.epoch } }
     }
 }
 

@@ -6,17 +6,26 @@
 mod accounts;
 mod appender;
 mod attempts;
+mod bad_sectors;
 mod block_builder;
 mod check;
 mod committer;
 mod consumer;
+#[cfg(test)]
+mod damage_tests;
 mod dead_letter;
 mod dead_letters;
 mod dead_limit;
 mod error;
+mod explain;
+mod extract;
+#[cfg(test)]
+mod extract_tests;
 mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
+#[cfg(test)]
+mod golden_tests;
 mod high_water;
 mod inbox;
 mod janitor;
@@ -26,18 +35,27 @@ mod ledger;
 mod letter_order;
 #[cfg(test)]
 mod letters_tests;
+mod look;
+mod looker;
 #[cfg(test)]
 mod memory_store;
 #[cfg(test)]
 mod model_tests;
 mod open_volume;
+mod recall;
+#[cfg(test)]
+mod recall_tests;
+mod repacking;
+#[cfg(test)]
+mod repacking_tests;
+mod replay;
 mod requeue;
+mod restorer;
 mod row;
 mod salvage;
 mod sample;
 mod settings;
 mod settlement;
-#[cfg_attr(not(test), expect(dead_code, reason = "settlements are read back by what is being built on them"))]
 mod settlement_record;
 mod shared;
 mod sled_store;
@@ -48,6 +66,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod visit;
+mod volatile;
 mod volume_index;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]
@@ -61,8 +80,14 @@ pub use consumer::{Block, BlockId, Consumer};
 pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
+pub use explain::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explanation};
+pub use extract::{Extract, ExtractError, Extracted, Wanted, extract};
 pub use journal::Journal;
+pub use looker::Searched;
+pub use recall::Recall;
+pub use replay::{ReplayProgress, Replayed, Span};
 pub use requeue::RetryRefused;
+pub use restorer::Restorer;
 pub use sample::{quarantined, sample};
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};

@@ -21,6 +21,8 @@ enum Step {
         grants: usize,
         usage: usize,
     },
+    /// Events of a block each, so that closed volumes get rewritten.
+    OneByOne(usize),
     SettleOldest(usize),
     /// The power goes while nobody does anything.
     PowerCut(u64),
@@ -34,6 +36,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0_usize..4, 0_usize..40).prop_map(|(grants, usage)| Step::Append { grants, usage }),
+        4 => (4_usize..30).prop_map(Step::OneByOne),
         8 => (1_usize..6).prop_map(Step::SettleOldest),
         1 => any::<u64>().prop_map(Step::PowerCut),
         3 => (0_u64..24, any::<u64>()).prop_map(|(operations, seed)| Step::PowerCutIn(operations, seed)),
@@ -96,6 +99,13 @@ impl History {
     async fn take(&mut self, step: Step) {
         let goes_on = match step {
             Step::Append { grants, usage } => self.append(grants, usage).await,
+            Step::OneByOne(count) => {
+                let mut goes_on = true;
+                for _ in 0..count {
+                    goes_on = goes_on && self.append(0, 1).await;
+                }
+                goes_on
+            }
             Step::SettleOldest(count) => self.settle(count).await,
             Step::PowerCut(seed) => {
                 self.store.cut_power_any_way(&mut fastrand::Rng::with_seed(seed));
@@ -193,6 +203,7 @@ async fn live(history: &mut History) {
         for _ in 0..3 {
             history.take(Step::Append { grants: 2, usage: 30 }).await;
         }
+        history.take(Step::OneByOne(10)).await;
         history.take(Step::SettleOldest(3)).await;
     }
     history.take(Step::Restart).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{self, FrameError, Kind};
+use super::salvage::Salvaged;
 use super::settlement_record::SettlementRecord;
 use super::store::{Entry, StoreError, Volume, VolumeId};
 use super::volume_index::BlockEntry;
@@ -29,6 +30,7 @@ pub(super) struct OpenVolume<V> {
     settled: BTreeSet<u64>,
     frame_bytes: u64,
     dirty: bool,
+    salvaged: Option<Salvaged>,
 }
 
 /// A pending block, as memory keeps it.
@@ -51,6 +53,7 @@ impl<V: Volume> OpenVolume<V> {
             settled: BTreeSet::new(),
             frame_bytes: 0,
             dirty: false,
+            salvaged: None,
         }
     }
 
@@ -108,6 +111,26 @@ impl<V: Volume> OpenVolume<V> {
         self.next_seq = first_seq;
         self.dirty = true;
         self.store.apply(&[(FIRST_SEQ_KEY.to_vec(), first_seq.to_le_bytes().to_vec())])
+    }
+
+    /// The volume was found damaged when it was opened, and this is what was left of it.
+    pub(super) fn out_of_salvage(self, salvaged: Salvaged) -> Self {
+        Self { salvaged: Some(salvaged), ..self }
+    }
+
+    /// Blocks that are settled as their file tells, though the store may have forgotten it: after a power cut it does not
+    /// count everything that reached the disk.
+    pub(super) fn settle_as_found(&mut self, settled: &BTreeSet<u64>) {
+        for seq in settled {
+            if self.pending.remove(seq).is_some() {
+                self.settled.insert(*seq);
+            }
+        }
+    }
+
+    /// What became of it, if it was found damaged when it was opened.
+    pub(super) fn salvaged(&self) -> Option<Salvaged> {
+        self.salvaged
     }
 
     pub(super) fn id(&self) -> VolumeId {
@@ -170,7 +193,8 @@ impl<V: Volume> OpenVolume<V> {
     /// Hands out the next block not handed out yet, if it fits or `must` be taken.
     ///
     /// # Errors
-    /// When the store can't be read or lacks a part.
+    /// When the store can't be read, lacks a part, or gives out other bytes than were written: the next start salvages
+    /// what is left.
     pub(super) fn read_next(
         &mut self,
         events_max: usize,
@@ -184,6 +208,9 @@ impl<V: Volume> OpenVolume<V> {
             return Ok(None);
         }
         let stored = self.get_block(seq, block.parts)?;
+        if stored.iter().any(|frame| frame::decode_frame(frame).is_err()) {
+            return Err(StoreError::Damaged(self.id, format!("block {seq} is not what was written")));
+        }
         self.unread_from = seq + 1;
         self.is_being_read = true;
         Ok(Some((block.entry, stored)))
@@ -253,6 +280,29 @@ impl<V: Volume> OpenVolume<V> {
     /// When the store can't be read or lacks a part.
     pub(super) fn stored(&self, seq: u64) -> Result<StoredBlock, StoreError> {
         self.get_block(seq, self.pending.get(&seq).map_or(0, |block| block.parts))
+    }
+
+    /// The first block at or after `from`, settled ones too.
+    pub(super) fn block_from(&self, from: u64) -> Option<u64> {
+        let pending = self.pending.range(from..).next().map(|(seq, _)| *seq);
+        let settled = self.settled.range(from..).next().copied();
+        pending.into_iter().chain(settled).min()
+    }
+
+    /// A part of a block, settled or not, where it is there.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(super) fn part(&self, seq: u64, part: u16) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(&block_key(seq, part))
+    }
+
+    /// The frame of a block's settlement, where it is there.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub(super) fn settlement(&self, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.store.get(&settlement_key(seq))
     }
 
     /// Every pending block, oldest first.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
-use super::salvage::open_verified;
+use super::repacking::{self, Repacked, Repacking};
+use super::salvage::{Salvaged, open_verified, scan_volume};
 use super::settlement_record::SettlementRecord;
 use super::store::{Store, StoreError, VolumeId};
 use super::volume_index::{BlockEntry, VolumeIndex};
@@ -27,6 +28,8 @@ pub(super) struct RowLimits {
     pub(super) retention: Duration,
     /// How much of settled volumes is kept.
     pub(super) retention_bytes_max: u64,
+    /// Whether closed volumes of small blocks are rewritten.
+    pub(super) repacks: bool,
 }
 
 /// A closed volume's totals.
@@ -37,6 +40,15 @@ pub(super) struct Closed {
     pub(super) seqs: Range<u64>,
     totals: Totals,
     disk_bytes: u64,
+    blocks: u64,
+    /// It was tried to rewrite it.
+    tried: bool,
+}
+
+impl Closed {
+    fn wants_repacking(&self) -> bool {
+        !self.tried && repacking::is_worthwhile(self.blocks, self.totals.events, self.totals.text_bytes)
+    }
 }
 
 /// A settled volume that is still there.
@@ -75,6 +87,16 @@ impl Totals {
             oldest_since: self.oldest_since.or(other.oldest_since),
         }
     }
+
+    /// What of these is not in `left` any more.
+    fn without(self, left: Self) -> Self {
+        Self {
+            events: self.events.saturating_sub(left.events),
+            text_bytes: self.text_bytes.saturating_sub(left.text_bytes),
+            from_intake: self.from_intake.saturating_sub(left.from_intake),
+            oldest_since: None,
+        }
+    }
 }
 
 /// One row.
@@ -94,7 +116,13 @@ pub(super) struct Row<S: Store> {
     /// The next volume, made before it is needed.
     ahead: Option<Ahead<S::Volume>>,
     /// The closed volume that is being opened for the reader.
-    arriving: Option<Ahead<OpenVolume<S::Volume>>>,
+    arriving: Option<(u32, Ahead<OpenVolume<S::Volume>>)>,
+    /// The closed volume that is being rewritten.
+    repacking: Option<Repacking>,
+    /// Events of volumes that were found damaged when the row was opened: what was left of them, and what was not.
+    salvaged: Salvaged,
+    /// What an index had promised and its volume did not hold, since it was last asked for.
+    lost: Totals,
 }
 
 impl<S: Store> Row<S> {
@@ -121,6 +149,9 @@ impl<S: Store> Row<S> {
             next_seq: 0,
             ahead: None,
             arriving: None,
+            repacking: None,
+            salvaged: Salvaged::default(),
+            lost: Totals::default(),
         };
         let numbers = store.list(name)?;
         let last = numbers.last().copied();
@@ -135,6 +166,7 @@ impl<S: Store> Row<S> {
                 Some(VolumeIndex::Settled(settled_at)) => {
                     row.retained.push_back(Retained { number, settled_at, disk_bytes: store.disk_bytes(id) });
                 }
+                None if Some(number) != last && row.index_existing(id)? => {}
                 None => row.open_existing(id, Some(number) == last)?,
             }
         }
@@ -154,11 +186,33 @@ impl<S: Store> Row<S> {
         self.next_seq = self.next_seq.max(end);
         let disk_bytes = self.store.disk_bytes(id);
         let at = self.closed.partition_point(|closed| closed.number < id.number);
-        self.closed.insert(at, Closed { number: id.number, seqs: first..end, totals, disk_bytes });
+        let blocks = entries.len() as u64;
+        let closed = Closed { number: id.number, seqs: first..end, totals, disk_bytes, blocks, tried: false };
+        self.closed.insert(at, closed);
+    }
+
+    /// Describes a volume without opening it, for that costs the store a segment of disk each time: its file tells as well
+    /// what is pending in it. `false` where it can't be told for sure, or nothing is.
+    fn index_existing(&mut self, id: VolumeId) -> Result<bool, StoreError> {
+        let found = scan_volume(self.store.raw(id)?)?;
+        if let Some(format) = found.newer_format() {
+            return Err(StoreError::NewerFormat(id, format));
+        }
+        let entries: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
+        if !found.is_whole() || entries.is_empty() {
+            return Ok(false);
+        }
+        self.next_seq = self.next_seq.max(found.next_seq());
+        self.store.write_index(id, &VolumeIndex::Pending(entries.clone()).encode())?;
+        self.close_entry(id, &entries);
+        Ok(true)
     }
 
     fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
         let volume = open_verified(&self.store, id)?;
+        let salvaged = volume.salvaged().unwrap_or_default();
+        self.salvaged.events += salvaged.events;
+        self.salvaged.lost_events += salvaged.lost_events;
         self.next_seq = self.next_seq.max(volume.next_seq());
         // Between the first volume with something owed and the tail, untouched volumes wait closed.
         let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.open.is_empty();
@@ -168,6 +222,27 @@ impl<S: Store> Row<S> {
             self.open.insert(id.number, volume);
             Ok(())
         }
+    }
+
+    /// What was found damaged when the row was opened. What is left of it is pending.
+    pub(super) fn salvaged(&self) -> Salvaged {
+        self.salvaged
+    }
+
+    /// What was pending and turned out to be lost, since this was last asked.
+    pub(super) fn take_lost(&mut self) -> Totals {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
+    /// no longer pending.
+    pub(super) fn compare_with_index(&mut self, opened: &OpenVolume<S::Volume>) {
+        let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == opened.id().number) else {
+            return;
+        };
+        let found = Totals::of(opened.pending());
+        self.lost = self.lost.plus(closed.totals.without(found));
+        closed.totals = found;
     }
 
     /// What is pending, over the whole row.
@@ -316,6 +391,8 @@ impl<S: Store> Row<S> {
             let Some(number) = self.reading()? else { return Ok(blocks) };
             let Some(volume) = self.open.get_mut(&number) else { return Ok(blocks) };
             match volume.read_next(events_left, bytes_left, blocks.is_empty())? {
+                // Nothing was left in a damaged volume; the next one may have something.
+                None if !volume.has_unread() => {}
                 None => return Ok(blocks),
                 Some((entry, stored)) => {
                     events_left = events_left.saturating_sub(entry.events as usize);
@@ -334,7 +411,9 @@ impl<S: Store> Row<S> {
             (open, None) => Ok(open),
             (Some(open), Some(closed)) if open < closed => Ok(Some(open)),
             (_, Some(number)) => {
-                let mut volume = match self.arriving.take().map(Ahead::wait).transpose()? {
+                self.stop_repacking(number)?;
+                let arrived = self.arriving.take().map(|(_, arriving)| arriving.wait()).transpose()?;
+                let mut volume = match arrived {
                     Some(arrived) if arrived.id() == self.id(number) => arrived,
                     other => {
                         // Another volume came to the front meanwhile.
@@ -343,11 +422,15 @@ impl<S: Store> Row<S> {
                     }
                 };
                 volume.begin_reading();
+                self.compare_with_index(&volume);
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
                 self.open.insert(number, volume);
-                if let Some(next) = self.closed.front() {
-                    self.arriving = self.janitor.open(self.id(next.number));
+                if let Some(next) = self.closed.front()
+                    && !self.is_being_repacked(next.number)
+                {
+                    let number = next.number;
+                    self.arriving = self.janitor.open(self.id(number)).map(|arriving| (number, arriving));
                 }
                 Ok(Some(number))
             }
@@ -379,7 +462,61 @@ impl<S: Store> Row<S> {
         for number in done {
             self.leave(number, now)?;
         }
-        self.expire(now)
+        Ok(())
+    }
+
+    /// Sees how the rewriting of a closed volume goes on, and begins the next one where the disk `has_room` for a copy. The
+    /// volume that is read next is left alone.
+    ///
+    /// # Errors
+    /// When a copy could not be put into its volume's place.
+    pub(super) fn repack(&mut self, has_room: bool) -> Result<(), StoreError> {
+        if let Some(ended) = self.repacking.as_ref().and_then(Repacking::poll) {
+            self.end_repacking(ended)?;
+        }
+        if self.repacking.is_none() && self.limits.repacks && has_room {
+            let arriving = self.arriving.as_ref().map(|(number, _)| *number);
+            let is_free = |closed: &&Closed| closed.wants_repacking() && Some(closed.number) != arriving;
+            let next = self.closed.iter().skip(1).find(is_free);
+            self.repacking = next.and_then(|closed| self.janitor.repack(self.id(closed.number)));
+        }
+        Ok(())
+    }
+
+    /// Whether a volume is being rewritten, and somebody should look how that goes on.
+    pub(super) fn is_repacking(&self) -> bool {
+        self.repacking.is_some()
+    }
+
+    fn is_being_repacked(&self, number: u32) -> bool {
+        self.repacking.as_ref().is_some_and(|repacking| repacking.number() == number)
+    }
+
+    /// The reader has come to this volume: it is rewritten now or never.
+    fn stop_repacking(&mut self, number: u32) -> Result<(), StoreError> {
+        match self.repacking.take_if(|repacking| repacking.number() == number) {
+            Some(repacking) => {
+                let ended = repacking.give_up();
+                self.note_repacked(number, ended?);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn end_repacking(&mut self, ended: Result<Repacked, StoreError>) -> Result<(), StoreError> {
+        let Some(repacking) = self.repacking.take() else { return Ok(()) };
+        self.note_repacked(repacking.number(), ended?);
+        Ok(())
+    }
+
+    fn note_repacked(&mut self, number: u32, repacked: Repacked) {
+        if let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == number) {
+            closed.tried = true;
+            if let Repacked::Done { blocks, disk_bytes } = repacked {
+                (closed.blocks, closed.disk_bytes) = (blocks, disk_bytes);
+            }
+        }
     }
 
     /// Whether an open volume need not stay open: it owes nothing, or nobody has begun to read it. The tail stays until
@@ -433,7 +570,8 @@ impl<S: Store> Row<S> {
         Ok(())
     }
 
-    fn expire(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+    /// Lets go of retained volumes that are too old, or too many.
+    pub(super) fn expire(&mut self, now: UnixMillis) {
         let keep_from =
             now.saturating_sub(u64::try_from(self.limits.retention.as_millis()).unwrap_or(u64::MAX));
         while let Some(oldest) = self.retained.front()
@@ -443,13 +581,12 @@ impl<S: Store> Row<S> {
             self.retained.pop_front();
             self.janitor.remove(id);
         }
-        Ok(())
     }
 
-    /// Gives the oldest retained volume back to the disk. `false` when there is none.
-    pub(super) fn give_back(&mut self) -> bool {
-        let Some(oldest) = self.retained.pop_front() else { return false };
+    /// Gives the oldest retained volume back to the disk, and says how much that is. `None` when there is none.
+    pub(super) fn give_back(&mut self) -> Option<u64> {
+        let oldest = self.retained.pop_front()?;
         self.janitor.remove(self.id(oldest.number));
-        true
+        Some(oldest.disk_bytes)
     }
 }

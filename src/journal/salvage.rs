@@ -1,8 +1,9 @@
 //! Opening a volume without trusting the store: every intact block that lies in its file comes out of it.
 //!
 //! sled takes damage for a torn tail and then forgets, or overwrites, what lies behind it; or it panics; or it hangs.
-//! So the file is scanned for frames before sled sees it. A volume that does not open, or opens with less than was
-//! found, is put into quarantine, never deleted, and a fresh one is made of what was found.
+//! So the file is scanned for frames before sled sees it, past every sector that can't be read. A volume that does not
+//! open, or opens with less than was found, is put into quarantine, never deleted, and a fresh one is made of what was
+//! found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
@@ -13,10 +14,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::bad_sectors::PastBadSectors;
 use super::consumer::Block;
-use super::frame::{self, Kind, STORED_BYTES_MAX};
+use super::frame::{self, FrameError, Kind, STORED_BYTES_MAX};
 use super::open_volume::{OpenVolume, StoredBlock};
-use super::store::{Store, StoreError, VolumeId};
+use super::store::{RawFile, Store, StoreError, VolumeId};
 use super::volume_index::BlockEntry;
 
 /// An open that takes longer counts as damage: an intact volume takes milliseconds.
@@ -24,21 +26,49 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of the file at a time; frames are far smaller.
 const WINDOW_BYTES: usize = 1 << 20;
 
+/// What became of a damaged volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Salvaged {
+    /// Pending events that were intact, and are in its successor.
+    pub(super) events: u64,
+    /// Events that were pending in it and are gone, as far as the seqs around them tell.
+    pub(super) lost_events: u64,
+}
+
 /// Opens a volume and proves that nothing in its file is missing from it; salvages it otherwise.
 ///
 /// # Errors
-/// When the file can't be read, the disk refuses, or a newer sledge wrote it.
+/// When the folder can't be reached, the disk refuses, or a newer sledge wrote it.
 pub(super) fn open_verified<S: Store>(
     store: &Arc<S>,
     id: VolumeId,
 ) -> Result<OpenVolume<S::Volume>, StoreError> {
-    let found = scan_file(store.raw(id)?)?;
+    let found = scan_volume(store.raw(id)?)?;
+    if let Some(format) = found.newer_format {
+        // Before the store has touched anything.
+        return Err(StoreError::NewerFormat(id, format));
+    }
     let reason = match open_guarded(store, id) {
-        Ok(volume) => match found.missing_from(&volume) {
-            None => return Ok(volume),
-            Some(reason) => reason,
-        },
+        Ok(mut volume) => {
+            volume.settle_as_found(&found.settled);
+            match (found.unreadable_in(&volume), found.missing_from(&volume)) {
+                (0, missing) if missing.is_empty() => return Ok(volume),
+                // A power cut may leave a whole block behind that the store had not come to count yet. That is no damage.
+                (0, missing) if found.is_whole() => {
+                    tracing::info!(volume = %id, blocks = missing.len(), "blocks that were not counted yet are taken in");
+                    missing.into_iter().try_for_each(|block| volume.write(&[block], &[]))?;
+                    volume.sync()?;
+                    return Ok(volume);
+                }
+                (0, missing) => {
+                    format!("the store has lost {} blocks that lie intact in its file", missing.len())
+                }
+                (unreadable, _) => format!("{unreadable} blocks can't be read through the store"),
+            }
+        }
         Err(StoreError::Damaged(_, reason)) => reason,
+        // The store met what the scan went past.
+        Err(StoreError::Io(reason)) if found.unreadable_bytes > 0 => reason,
         Err(error) => return Err(error),
     };
     // Filled beside the damaged one, and put in its place only when it is whole: a salvage that is cut short begins anew.
@@ -53,11 +83,13 @@ pub(super) fn open_verified<S: Store>(
     fresh.sync()?;
     drop(fresh);
     let quarantine = store.replace(id)?;
+    let salvaged = Salvaged { events, lost_events: found.lost_events() };
     tracing::error!(
-        volume = %id, reason, blocks = count, events, quarantine,
+        volume = %id, reason, blocks = count, events, lost_events = salvaged.lost_events,
+        unreadable_bytes = found.unreadable_bytes, quarantine,
         "a volume is damaged: every intact pending block of it was salvaged into a fresh one, and the damaged one is kept for inspection"
     );
-    open_guarded(store, id)
+    Ok(open_guarded(store, id)?.out_of_salvage(salvaged))
 }
 
 /// Opens and reads a volume on a thread of its own, where a panic or a hang is only damage.
@@ -90,10 +122,14 @@ pub(super) struct Found {
     blocks: BTreeMap<u64, BTreeMap<u16, Vec<u8>>>,
     settled: BTreeSet<u64>,
     next_seq: u64,
+    /// What of the file could not be read.
+    pub(super) unreadable_bytes: u64,
+    /// A newer sledge wrote into it, in this format.
+    newer_format: Option<u8>,
 }
 
 impl Found {
-    fn take(&mut self, frame: &[u8], header: &frame::Header) {
+    pub(super) fn take(&mut self, frame: &[u8], header: &frame::Header) {
         match header.kind {
             Kind::Settlement => {
                 self.next_seq = self.next_seq.max(header.seq + 1);
@@ -111,6 +147,18 @@ impl Found {
     pub(super) fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
         let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains(seq));
         unsettled.filter_map(|(_, parts)| complete(parts)).collect()
+    }
+
+    /// Takes the block at `seq` out, if it is whole.
+    pub(super) fn take_block(&mut self, seq: u64) -> Option<Block> {
+        let parts = self.blocks.remove(&seq)?;
+        let stored: StoredBlock = parts.into_values().collect();
+        frame::decode_block(&stored).ok().map(|(_, block)| block)
+    }
+
+    /// The seqs of all blocks of which something was found.
+    pub(super) fn block_seqs(&self) -> Vec<u64> {
+        self.blocks.keys().copied().collect()
     }
 
     /// The events of complete blocks, settled or not, the latest blocks first: at most so many.
@@ -135,16 +183,51 @@ impl Found {
         self.next_seq
     }
 
-    /// Why this volume is not what lies in its file, or `None`.
-    fn missing_from<V: super::store::Volume>(&self, volume: &OpenVolume<V>) -> Option<String> {
-        let known = |seq: &u64| volume.owes(*seq) || volume.has_settled(*seq);
-        let missing =
-            self.blocks.iter().filter(|(seq, parts)| !known(seq) && complete(parts).is_some()).count();
-        if missing > 0 {
-            return Some(format!("the store has lost {missing} blocks that lie intact in its file"));
+    /// How many events were pending in the file and are not whole in it. Seqs are used without a gap, so whatever lies
+    /// between two blocks has been there, and counts unless a settlement begins it; what lay before the first or
+    /// after the last of them can't be known from here.
+    pub(super) fn lost_events(&self) -> u64 {
+        let mut lost = 0;
+        // Up to here everything is known.
+        let mut end: Option<u64> = None;
+        for seq in self.blocks.keys().chain(&self.settled).copied().collect::<BTreeSet<u64>>() {
+            lost += end.map_or(0, |end| seq.saturating_sub(end));
+            let is_settled = self.settled.contains(&seq);
+            let events = self.blocks.get(&seq).map(|parts| (events_of(parts), complete(parts).is_some()));
+            end = match events {
+                Some((events, is_whole)) => {
+                    lost += if is_whole || is_settled { 0 } else { events };
+                    Some(seq + events)
+                }
+                // How long the settled block was is not known: whatever follows it may have been part of it.
+                None => None,
+            };
         }
-        let unreadable = volume.pending().filter(|entry| !self.is_readable_in(volume, entry.seq)).count();
-        (unreadable > 0).then(|| format!("{unreadable} blocks can't be read through the store"))
+        lost
+    }
+
+    /// Whether nothing of the file is known to be damaged.
+    pub(super) fn is_whole(&self) -> bool {
+        self.unreadable_bytes == 0 && self.lost_events() == 0
+    }
+
+    /// The newer format that was come across, if any.
+    pub(super) fn newer_format(&self) -> Option<u8> {
+        self.newer_format
+    }
+
+    /// Complete blocks that are owed, and that this volume knows nothing of.
+    fn missing_from<V: super::store::Volume>(
+        &self,
+        volume: &OpenVolume<V>,
+    ) -> Vec<(BlockEntry, StoredBlock)> {
+        let known = |seq: u64| volume.owes(seq) || volume.has_settled(seq);
+        self.pending().into_iter().filter(|(entry, _)| !known(entry.seq)).collect()
+    }
+
+    /// How many blocks this volume owes and does not give out.
+    fn unreadable_in<V: super::store::Volume>(&self, volume: &OpenVolume<V>) -> usize {
+        volume.pending().filter(|entry| !self.is_readable_in(volume, entry.seq)).count()
     }
 
     /// Whether the store gives out the block at `seq`. Where its bytes are those of the file, which the scan has found
@@ -170,22 +253,55 @@ fn complete(parts: &BTreeMap<u16, Vec<u8>>) -> Option<(BlockEntry, StoredBlock)>
     Some((entry, stored))
 }
 
+/// What the header of any part says.
+fn events_of(parts: &BTreeMap<u16, Vec<u8>>) -> u64 {
+    let header = parts.values().next().and_then(|frame| frame::read_header(frame).ok());
+    header.map_or(0, |header| u64::from(header.events))
+}
+
+/// Finds every intact frame in a volume's file, past the places that can't be read.
+///
+/// # Errors
+/// When nothing of the file can be read.
+pub(super) fn scan_volume(file: impl RawFile) -> io::Result<Found> {
+    let mut file = PastBadSectors::new(file);
+    let found = scan_file(&mut file)?;
+    Ok(Found { unreadable_bytes: file.unreadable_bytes(), ..found })
+}
+
+/// Shows every intact frame in a file, past the places that can't be read, and says how many bytes these are.
+///
+/// # Errors
+/// When nothing of the file can be read.
+pub(super) fn scan_past_damage(
+    file: impl RawFile,
+    see: &mut dyn FnMut(&frame::Header, &[u8]),
+) -> io::Result<u64> {
+    let mut file = PastBadSectors::new(file);
+    scan_frames(&mut file, see)?;
+    Ok(file.unreadable_bytes())
+}
+
 /// Finds every block and every settlement that lies intact in a volume's file.
 ///
 /// # Errors
 /// When the file can't be read.
 pub(super) fn scan_file(file: impl Read) -> io::Result<Found> {
     let mut found = Found::default();
-    scan_frames(file, &mut |header, frame| found.take(frame, header))?;
-    Ok(found)
+    let newer_format = scan_frames(file, &mut |header, frame| found.take(frame, header))?;
+    Ok(Found { newer_format, ..found })
 }
 
 /// Shows every intact frame in a volume's file, in windows that overlap by the largest frame. Frames come in the order
-/// in which they lie there, some of them more than once.
+/// in which they lie there, some of them more than once. Says which newer format it came across, if any.
 ///
 /// # Errors
 /// When the file can't be read.
-pub(super) fn scan_frames(mut file: impl Read, see: &mut dyn FnMut(&frame::Header, &[u8])) -> io::Result<()> {
+pub(super) fn scan_frames(
+    mut file: impl Read,
+    see: &mut dyn FnMut(&frame::Header, &[u8]),
+) -> io::Result<Option<u8>> {
+    let mut newer_format = None;
     let mut window = Vec::with_capacity(WINDOW_BYTES + STORED_BYTES_MAX);
     loop {
         let is_last = fill(&mut file, &mut window)?;
@@ -201,11 +317,15 @@ pub(super) fn scan_frames(mut file: impl Read, see: &mut dyn FnMut(&frame::Heade
                     // Past its end: a text may hold the picture of a frame.
                     start + end
                 }
-                Err(_) => start + 1,
+                Err(FrameError::NewerFormat(format)) => {
+                    newer_format = newer_format.max(Some(format));
+                    start + 1
+                }
+                Err(FrameError::NotAFrame | FrameError::Damaged) => start + 1,
             };
         }
         if is_last {
-            return Ok(());
+            return Ok(newer_format);
         }
         window.drain(..safe.max(at).min(window.len()));
     }

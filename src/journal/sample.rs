@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::frame::RowName;
-use super::salvage::scan_file;
+use super::salvage::scan_volume;
 use super::sled_store::QUARANTINE;
 
 /// Volumes of each row that are looked into, the latest ones.
@@ -37,7 +37,7 @@ pub fn sample(folder: &Path, events_max: usize) -> io::Result<Vec<Bytes>> {
         let mut of_row = Vec::new();
         for name in names.iter().rev().take(VOLUMES_MAX) {
             let found = match fs::File::open(row_folder.join(name).join("db")) {
-                Ok(file) => scan_file(file)?,
+                Ok(file) => scan_volume(file)?,
                 // It was settled and removed a moment ago.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),

@@ -21,6 +21,8 @@ pub(super) struct Shared {
     /// Whether a lane has blocks that were not handed out.
     pub(super) unread: watch::Sender<PerLane<bool>>,
     gate: Gate,
+    /// One of them is held by each who looks back.
+    lookers: Arc<()>,
     failure: OnceLock<JournalError>,
 }
 
@@ -41,8 +43,19 @@ impl Shared {
             room_max,
             unread: watch::Sender::new(PerLane::default()),
             gate: Gate::default(),
+            lookers: Arc::default(),
             failure: OnceLock::new(),
         }
+    }
+
+    /// Held by one who looks back, for as long as he does.
+    pub(super) fn presence_of_a_looker(&self) -> Arc<()> {
+        Arc::clone(&self.lookers)
+    }
+
+    /// Whether anybody looks back: then nothing is given back merely for its age or size.
+    pub(super) fn is_looked_back_at(&self) -> bool {
+        Arc::strong_count(&self.lookers) > 1
     }
 
     /// Opens or closes a lane.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
-use super::store::{Entry, Store, StoreError, Volume, VolumeId};
+use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 use super::system::syncs_so_far;
 
 /// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
@@ -69,6 +70,23 @@ impl SledStore {
         self.row_folder(id.row).join(format!("volume-{:08}.index", id.number))
     }
 
+    fn doomed_folder(&self, id: VolumeId) -> PathBuf {
+        self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number))
+    }
+
+    /// Moves a volume out of its place, durably. Its index no longer describes what will be there.
+    fn make_way(&self, id: VolumeId, place: &Path) -> Result<(), StoreError> {
+        self.remove_index(id)?;
+        fs::rename(self.volume_folder(id), place)?;
+        Ok(File::open(self.row_folder(id.row))?.sync_all()?)
+    }
+
+    /// Puts what was filled aside in a volume's empty place, durably.
+    fn take_over(&self, id: VolumeId) -> Result<(), StoreError> {
+        fs::rename(self.volume_folder(id.aside()), self.volume_folder(id))?;
+        Ok(File::open(self.row_folder(id.row))?.sync_all()?)
+    }
+
     fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         let path = self.volume_folder(id);
         let config = sled::Config::new()
@@ -92,7 +110,7 @@ impl SledStore {
                 Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
-                Err(error) => return Err(store_error(id, error)),
+                Err(error) => return Err(read_error(id, error)),
             }
         }
     }
@@ -134,28 +152,25 @@ impl Store for SledStore {
 
     fn open(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         // A snapshot that a full disk cut short makes every later open fail.
-        for entry in fs::read_dir(self.volume_folder(id))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "generating") {
-                fs::remove_file(path)?;
-            }
-        }
+        remove_cut_snapshots(&self.volume_folder(id)).map_err(|error| file_error(id, error))?;
         self.open_database(id)
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
         self.remove_index(id)?;
-        let doomed = self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number));
+        let doomed = self.doomed_folder(id);
         fs::rename(self.volume_folder(id), &doomed)?;
         fs::remove_dir_all(doomed)?;
         Ok(())
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError> {
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
         match File::open(self.volume_folder(id).join("db")) {
             Ok(file) => Ok(Box::new(file)),
-            // A volume that was being made when the process died.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Box::new(std::io::empty())),
+            // A volume that was being made when the process died; or all of the file is out of reach.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => {
+                Ok(Box::new(std::io::empty()))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -167,23 +182,38 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
-        self.remove_index(id)?;
-        fs::rename(self.volume_folder(id), &place)?;
+        self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
-        fs::rename(self.volume_folder(id.aside()), self.volume_folder(id))?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
+        self.take_over(id)?;
         Ok(place.display().to_string())
+    }
+
+    fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
+        let doomed = self.doomed_folder(id);
+        self.make_way(id, &doomed)?;
+        self.take_over(id)?;
+        if let Err(error) = fs::remove_dir_all(doomed) {
+            tracing::warn!(volume = %id, %error, "a rewritten volume could not be removed; it is tried again at the next start");
+        }
+        Ok(())
     }
 
     fn disk_bytes(&self, id: VolumeId) -> u64 {
         folder_bytes(&self.volume_folder(id))
     }
 
+    fn quarantined(&self) -> u64 {
+        fs::read_dir(self.folder.join(QUARANTINE)).map_or(0, |entries| entries.count() as u64)
+    }
+
     fn read_mark(&self) -> Result<Vec<u8>, StoreError> {
         match fs::read(self.folder.join(HIGH_WATER)) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if is_unreadable(&error) => {
+                tracing::error!(%error, "the high-water mark can't be read: whether the disk lost what it had confirmed is not known this time");
+                Ok(Vec::new())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -203,7 +233,8 @@ impl Store for SledStore {
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.index_file(id)) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            // Without an index the volume itself is read.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -290,13 +321,13 @@ impl Drop for Garbage {
 
 impl Volume for SledVolume {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db()?.get(key).map_err(|error| store_error(self.id, error))?;
+        let value = self.db()?.get(key).map_err(|error| read_error(self.id, error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         for entry in self.db()?.iter() {
-            let (key, value) = entry.map_err(|error| store_error(self.id, error))?;
+            let (key, value) = entry.map_err(|error| read_error(self.id, error))?;
             if key != VOLUME_KEY {
                 see(&key, &value);
             }
@@ -331,6 +362,29 @@ fn is_locked(error: &sled::Error) -> bool {
     matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
+/// What failed while a volume was read: a place that can't be read is damage, and no reason to give up on the rest.
+fn read_error(id: VolumeId, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) => file_error(id, error),
+        other => store_error(id, other),
+    }
+}
+
+fn file_error(id: VolumeId, error: std::io::Error) -> StoreError {
+    if is_unreadable(&error) { StoreError::Damaged(id, error.to_string()) } else { error.into() }
+}
+
+/// A snapshot that a full disk cut short makes every later open fail.
+fn remove_cut_snapshots(volume: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(volume)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
 fn store_error(id: VolumeId, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(error) => error.into(),
@@ -354,8 +408,8 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A salvage was cut short. As long as the damaged volume is in its place it begins anew; once that one is out of the
-/// way, what was filled is whole and takes over.
+/// A salvage or a rewriting was cut short. As long as the old volume is in its place it begins anew; once that one is out
+/// of the way, what was filled is whole and takes over.
 fn end_salvage(filled: &Path, place: &Path) -> Result<(), StoreError> {
     if place.exists() {
         fs::remove_dir_all(filled)?

@@ -51,15 +51,34 @@ impl SpaceLimits {
     pub(super) fn refusal(&self, lane: Lane, journal_bytes: u64, disk: Disk, ahead: u64) -> Option<String> {
         let journal_bytes = journal_bytes.saturating_add(ahead);
         let free = disk.free.saturating_sub(ahead.saturating_mul(2));
-        let limit = match lane {
-            Lane::Grants => self.journal_bytes_max,
-            Lane::Usage => self.journal_bytes_max - self.journal_bytes_max / GRANTS_RESERVE,
-        };
+        let limit = self.limit(lane);
         if journal_bytes >= limit {
             return Some(format!("it holds {journal_bytes} of {limit} bytes allowed for {}", lane.as_str()));
         }
-        let low_water = low_water(self.low_water_bytes, disk.total);
+        let low_water = self.low_water(disk);
         (free < low_water).then(|| format!("its disk has {free} bytes free, and {low_water} must stay free"))
+    }
+
+    /// How many bytes have to be given back before an event of `lane` finds room; 0 when it does.
+    pub(super) fn shortage(&self, lane: Lane, journal_bytes: u64, disk: Disk) -> u64 {
+        let beyond_limit = (journal_bytes + 1).saturating_sub(self.limit(lane));
+        beyond_limit.max(self.low_water(disk).saturating_sub(disk.free))
+    }
+
+    /// Whether the disk can hold this much more for a while and stays above the low-water mark.
+    pub(super) fn has_room_for(&self, bytes: u64, disk: Disk) -> bool {
+        disk.free.saturating_sub(bytes) >= self.low_water(disk)
+    }
+
+    fn limit(&self, lane: Lane) -> u64 {
+        match lane {
+            Lane::Grants => self.journal_bytes_max,
+            Lane::Usage => self.journal_bytes_max - self.journal_bytes_max / GRANTS_RESERVE,
+        }
+    }
+
+    fn low_water(&self, disk: Disk) -> u64 {
+        low_water(self.low_water_bytes, disk.total)
     }
 }
 
@@ -88,11 +107,27 @@ mod tests {
             assert!(limits(None).refusal(lane, 0, disk, 0).is_some());
             assert!(limits(Some(1 << 20)).refusal(lane, 0, disk, 0).is_none());
         }
-        let small_disk = Disk { free: 6 << 20, total: 100 << 20 };
-        assert!(
-            limits(None).refusal(Lane::Usage, 0, small_disk, 0).is_none(),
-            "5 % of a small disk is less than 64 MiB"
-        );
+        for (total, low_water) in [(1_u64 << 30, 51), (600 << 20, 32), (100 << 20, 25)] {
+            let disk = |free_mib: u64| Disk { free: free_mib << 20, total };
+            assert!(limits(None).refusal(Lane::Usage, 0, disk(low_water + 1), 0).is_none(), "{total}");
+            assert!(limits(None).refusal(Lane::Usage, 0, disk(low_water - 1), 0).is_some(), "{total}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_given_back_than_is_short() {
+        assert_eq!(limits(None).shortage(Lane::Usage, 949, ROOMY), 0);
+        assert_eq!(limits(None).shortage(Lane::Usage, 1_100, ROOMY), 151);
+        let disk = Disk { free: 700, total: 1 << 40 };
+        assert_eq!(limits(Some(1_000)).shortage(Lane::Usage, 0, disk), 300);
+        assert_eq!(limits(Some(1_000)).shortage(Lane::Usage, 1_400, disk), 451);
+        for (journal_bytes, free) in [(0, 0), (950, 5_000), (2_000, 10), (949, 1_000)] {
+            let (limits, disk) = (limits(Some(1_000)), Disk { free, total: 1 << 40 });
+            let short = limits.shortage(Lane::Usage, journal_bytes, disk);
+            let given_back = Disk { free: free + short, ..disk };
+            let left = journal_bytes.saturating_sub(short);
+            assert_eq!(limits.refusal(Lane::Usage, left, given_back, 0), None, "{journal_bytes}, {free}");
+        }
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl From<std::io::Error> for StoreError {
     }
 }
 
+/// A volume's file at rest, for a scan.
+pub(super) trait RawFile: std::io::Read + std::io::Seek + Send {}
+
+impl<T: std::io::Read + std::io::Seek + Send> RawFile for T {}
+
 /// A place for volumes and for the small index file beside each closed one.
 pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// An open volume.
@@ -90,12 +95,17 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn remove(&self, id: VolumeId) -> Result<(), StoreError>;
     /// The file in which a volume's values lie, byte for byte, for a scan that does not trust the store's index. Only
     /// while the volume is not open.
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn std::io::Read>, StoreError>;
+    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError>;
     /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
     /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
     fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
+    /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume, with its index. Cut
+    /// short, it is finished at the next start. Neither may be open.
+    fn swap(&self, id: VolumeId) -> Result<(), StoreError>;
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;
+    /// How many damaged volumes were put out of the way and are still there.
+    fn quarantined(&self) -> u64;
 
     /// The high-water file, whole; empty when there is none.
     fn read_mark(&self) -> Result<Vec<u8>, StoreError>;

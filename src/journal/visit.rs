@@ -91,17 +91,16 @@ impl<S: Store> Row<S> {
 
     /// An open volume, or a closed one opened for a look. One at a time is: they are megabytes.
     fn volume(&mut self, number: u32) -> Result<&OpenVolume<S::Volume>, StoreError> {
-        if let Some(volume) = self.open.get(&number) {
-            return Ok(volume);
+        let is_open = self.open.contains_key(&number);
+        if !is_open && self.looked_at.as_ref().is_none_or(|volume| volume.id().number != number) {
+            let other = self.looked_at.take();
+            self.put_away(other);
+            let volume = self.janitor.open_now(self.id(number))?;
+            self.compare_with_index(&volume);
+            self.looked_at = Some(volume);
         }
-        let volume = match self.looked_at.take() {
-            Some(volume) if volume.id().number == number => volume,
-            other => {
-                self.put_away(other);
-                self.janitor.open_now(self.id(number))?
-            }
-        };
-        Ok(self.looked_at.insert(volume))
+        let volume = if is_open { self.open.get(&number) } else { self.looked_at.as_ref() };
+        volume.ok_or_else(|| StoreError::Io(format!("{} was closed while it was looked at", self.id(number))))
     }
 
     fn put_away(&self, volume: Option<OpenVolume<S::Volume>>) {

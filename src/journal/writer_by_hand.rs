@@ -101,7 +101,11 @@ impl WriterByHand {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
                     Command::KeepRefused(letters, _) => arrived.letters.extend(letters),
-                    Command::Settle(_) | Command::Read { .. } | Command::Letters(_) => {}
+                    Command::Settle(_)
+                    | Command::Read { .. }
+                    | Command::Restore { .. }
+                    | Command::Letters(_)
+                    | Command::Look(_) => {}
                 }
             }
         }

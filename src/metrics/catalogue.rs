@@ -30,7 +30,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ),
     ("sledge_events_restored_total", "Events put back into pending."),
     ("sledge_events_delivered_total", "Events Polar confirmed: inserted, or known to it already."),
-    ("sledge_events_dead_lettered_total", "Accepted events that delivery gave up."),
+    ("sledge_events_dead_lettered_total", "Accepted events that were given up."),
     ("sledge_dead_letters", "Dead letters kept now."),
     (
         "sledge_dead_letters_not_kept_total",
@@ -45,6 +45,7 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_held", "1 while delivery is held for this reason."),
     ("sledge_commit_seconds", "From the first write of a group to the end of its sync."),
     ("sledge_commit_events", "Events in one group."),
+    ("sledge_quarantined_volumes", "Damaged volumes that were put aside and wait to be looked at."),
     ("sledge_journal_bytes", "The journal on disk."),
     ("sledge_journal_limit_bytes", "The most the journal may take on disk."),
     (

@@ -16,6 +16,8 @@ pub(crate) struct Aftermath {
     pub(crate) pending: BTreeSet<String>,
     /// The ids of those given up.
     pub(crate) dead: BTreeSet<String>,
+    /// Events that were given up in the books because they can't be read any more.
+    pub(crate) given_up: u64,
     /// Whether a volume was put into quarantine and made anew of what lay in it.
     pub(crate) salvaged: bool,
 }
@@ -46,6 +48,7 @@ impl Aftermath {
         }
         let letters = journal.dead_letters().read(0, usize::MAX).await.unwrap();
         found.dead.extend(letters.iter().map(|kept| id_of(kept.letter.event.as_bytes())));
+        found.given_up = journal.accounts().read().lost();
         drop(consumer);
         journal.close().await.unwrap();
         found.salvaged = Self::has_quarantine(folder);

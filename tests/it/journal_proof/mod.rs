@@ -3,7 +3,9 @@
 
 mod aftermath;
 mod crash_images;
+mod damage;
 mod disk_shim;
+mod frame_scan;
 mod frozen;
 mod full_disk;
 mod loop_disk;

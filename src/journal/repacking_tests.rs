@@ -1,0 +1,197 @@
+//! Volumes of small blocks are rewritten without a loss, whatever happens meanwhile.
+
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use super::frame::RowName;
+use super::memory_store::MemoryStore;
+use super::repacking::{Repacked, is_worthwhile, repack};
+use super::store::{Store, VolumeId};
+use super::tests::{delivered, keep, numbered, on_disk, over, read_all, settings, texts_of};
+use super::*;
+use crate::event::Lane;
+
+/// Longer than any rewriting takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const EVENTS: usize = 120;
+
+/// Volumes of a dozen blocks of one small event each.
+fn small() -> Settings {
+    Settings { volume_bytes: 1_000, ..settings() }
+}
+
+fn usage(number: u32) -> VolumeId {
+    VolumeId { row: RowName::Usage, number }
+}
+
+/// A closed journal of events that came one by one, of which nothing has been rewritten yet.
+async fn one_by_one() -> MemoryStore {
+    let store = MemoryStore::default();
+    store.refuse_copies(true);
+    let journal = over(&store, &small());
+    for text in numbered(EVENTS) {
+        keep(&journal, Lane::Usage, &[text]).await;
+    }
+    journal.close().await.unwrap();
+    store.refuse_copies(false);
+    assert!(store.blocks(usage(2)) >= 8, "{} blocks", store.blocks(usage(2)));
+    store
+}
+
+/// What is known of each event: its seq, its time, its road, its text.
+async fn events_of(store: &MemoryStore) -> Vec<(u64, u64, Option<Source>, String)> {
+    store.refuse_copies(true);
+    let mut journal = over(store, &small());
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    journal.close().await.unwrap();
+    store.refuse_copies(false);
+    let of_block = |block: &Block| {
+        let known = |(position, text): (usize, String)| {
+            let seq = block.id().seq + position as u64;
+            (seq, block.accepted_at(position), block.source(position), text)
+        };
+        texts_of(block).into_iter().enumerate().map(known).collect::<Vec<_>>()
+    };
+    blocks.iter().flat_map(of_block).collect()
+}
+
+#[tokio::test]
+async fn what_came_one_by_one_lies_in_full_blocks_soon() {
+    let store = MemoryStore::default();
+    let mut journal = over(&store, &small());
+    for text in numbered(EVENTS) {
+        keep(&journal, Lane::Usage, &[text]).await;
+    }
+    let volumes = u32::try_from(store.volumes(RowName::Usage)).unwrap();
+    // The first is read next, and the last is being written.
+    let begun = Instant::now();
+    while (3..volumes - 1).any(|number| store.blocks(usage(number)) > 1) {
+        assert!(begun.elapsed() < PATIENCE, "the volumes were never rewritten");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut consumer = journal.take_consumer().unwrap();
+    let blocks = read_all(&mut consumer).await;
+    assert!(blocks.len() < EVENTS / 2, "{} blocks", blocks.len());
+    assert_eq!(blocks.iter().flat_map(texts_of).collect::<Vec<_>>(), numbered(EVENTS));
+    for block in &blocks {
+        consumer.settle(delivered(block)).await.unwrap();
+    }
+    drop(consumer);
+    let accounts = journal.accounts();
+    journal.close().await.unwrap();
+    assert!(accounts.read().add_up());
+    assert_eq!((accounts.read().pending_total(), accounts.read().pending_bytes), (0, 0));
+    let journal = over(&store, &small());
+    assert_eq!(journal.accounts().read().pending_at_start, 0);
+    journal.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rewritten_volume_keeps_every_seq_time_and_road() {
+    let store = one_by_one().await;
+    let before = events_of(&store).await;
+    let store = one_by_one().await;
+    let id = usage(2);
+    let repacked = repack(&store, id, &AtomicBool::new(false)).unwrap();
+    assert!(matches!(repacked, Repacked::Done { blocks: 1, .. }), "{repacked:?}");
+    assert_eq!(store.blocks(id), 1);
+    let after = events_of(&store).await;
+    let without_time = |events: &[(u64, u64, Option<Source>, String)]| {
+        events.iter().map(|(seq, _, source, text)| (*seq, *source, text.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(without_time(&after), without_time(&before));
+    assert!(after.iter().all(|(_, _, source, _)| source.is_some()));
+    assert!(after.iter().map(|(_, accepted, _, _)| *accepted).is_sorted());
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_rewriting_loses_nothing() {
+    let mut rng = fastrand::Rng::with_seed(8);
+    let mut steps = 0;
+    for operations in 0..100 {
+        let store = one_by_one().await;
+        let id = usage(2);
+        store.fail_in(operations);
+        let result = repack(&store, id, &AtomicBool::new(false));
+        store.cut_power(|| rng.bool());
+        let found = events_of(&store).await;
+        let texts: Vec<String> = found.into_iter().map(|(_, _, _, text)| text).collect();
+        assert_eq!(texts, numbered(EVENTS), "cut short after {operations} operations: {result:?}");
+        if matches!(result, Ok(Repacked::Done { .. })) {
+            break;
+        }
+        steps += 1;
+    }
+    // The volume begun, its block, the sync, the index removed, the two renames, the new index.
+    assert_eq!(steps, 7);
+}
+
+#[tokio::test]
+async fn a_rewriting_that_is_given_up_leaves_the_volume_as_it_was() {
+    let store = one_by_one().await;
+    let blocks = store.blocks(usage(2));
+    let repacked = repack(&store, usage(2), &AtomicBool::new(true)).unwrap();
+    assert_eq!(repacked, Repacked::Left);
+    assert_eq!((store.blocks(usage(2)), store.blocks(usage(2).aside())), (blocks, 0));
+    assert!(store.read_index(usage(2)).unwrap().is_some());
+    assert_eq!(events_of(&store).await.len(), EVENTS);
+}
+
+#[tokio::test]
+async fn a_damaged_volume_is_not_rewritten_without_what_is_lost() {
+    let store = one_by_one().await;
+    let mut blocks = 0;
+    store.damage(usage(2), |value| {
+        blocks += usize::from(value.starts_with(b"SLJF"));
+        if blocks == 3 {
+            let last = value.len() - 1;
+            value[last] ^= 1;
+        }
+    });
+    let repacked = repack(&store, usage(2), &AtomicBool::new(false)).unwrap();
+    assert_eq!(repacked, Repacked::Left);
+    let mut journal = over(&store, &small());
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    assert_eq!(blocks.iter().map(Block::len).sum::<usize>(), EVENTS - 1);
+    assert_eq!(journal.accounts().read().lost(), 1, "it is told when the volume is read");
+    journal.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn small_blocks_on_a_real_disk_are_rewritten_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = on_disk(folder.path(), |settings| settings.volume_bytes = 4_000);
+    for text in numbered(300) {
+        keep(&journal, Lane::Usage, &[text]).await;
+    }
+    let home = folder.path().join("journal");
+    let begun = Instant::now();
+    loop {
+        // A folder may be renamed while it is looked at.
+        let blocks =
+            check(&home).map(|report| report.rows[1].volumes.iter().map(|volume| volume.blocks).sum());
+        if blocks.is_ok_and(|blocks: usize| blocks < 200) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the volumes were never rewritten");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    journal.close().await.unwrap();
+    let report = check(&home).unwrap();
+    assert_eq!((report.findings.len(), report.rows[1].pending_events), (0, 300), "{report:?}");
+    let mut journal = on_disk(folder.path(), |settings| settings.volume_bytes = 4_000);
+    assert_eq!(journal.accounts().read().pending_at_start, 300);
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    assert_eq!(blocks.iter().flat_map(texts_of).collect::<Vec<_>>(), numbered(300));
+    journal.close().await.unwrap();
+}
+
+#[test]
+fn only_volumes_that_shrink_much_are_rewritten() {
+    assert!(is_worthwhile(20_000, 20_000, 4 << 20));
+    assert!(is_worthwhile(4, 4, 1_000));
+    assert!(!is_worthwhile(3, 3, 1_000), "three blocks for one");
+    assert!(!is_worthwhile(60, 57_000, 14 << 20), "full blocks");
+    assert!(!is_worthwhile(16, 16, 16 << 20), "large events");
+    assert!(!is_worthwhile(0, 0, 0));
+}
