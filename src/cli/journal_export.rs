@@ -57,16 +57,14 @@ pub(super) fn export(args: &ExportArgs, voice: &mut Voice) -> Result<Exit, Failu
     let folder = args.place.folder()?;
     let wanted = if args.delivered { Wanted::Delivered } else { Wanted::Pending };
     let output = args.output.as_deref();
-    let mut file = ExportFile::new(output)?;
     let mut tally = Tally::default();
-    let extracted = write_lines(&folder, wanted, &mut file, voice, &mut |extract| match *extract {
+    let extracted = write_lines(&folder, wanted, output, voice, &mut |extract| match *extract {
         Extract::Event { lane, text, .. } if args.lane.is_none_or(|only| only == lane) => {
             tally.exported += 1;
             Some(text)
         }
         Extract::Event { .. } | Extract::Letter(_) => None,
     })?;
-    file.finish()?;
     tally.lost_events = extracted.lost_events;
     tally.unreadable_bytes = extracted.unreadable_bytes;
     let place = output.map_or_else(String::new, |path| format!(" to {}", path.display()));
@@ -79,15 +77,15 @@ pub(super) fn export(args: &ExportArgs, voice: &mut Voice) -> Result<Exit, Failu
     Ok(if is_whole && tally.exported > 0 { Exit::Ok } else { Exit::Finding })
 }
 
-/// Writes out, line by line, what is chosen of what lies in `place`.
+/// Writes out, line by line, what is chosen of what lies in `place`. Where there is nothing, no file is made.
 pub(super) fn write_lines(
     place: &Path,
     wanted: Wanted,
-    file: &mut ExportFile,
+    output: Option<&Path>,
     voice: &mut Voice,
     choose: &mut dyn for<'a> FnMut(&Extract<'a>) -> Option<&'a [u8]>,
 ) -> Result<Extracted, Failure> {
-    let mut failure = None;
+    let (mut file, mut failure) = (None, None);
     let mut lines = 0_u64;
     let extracted = extract(place, wanted, &mut |extract| {
         let Some(text) = choose(&extract) else { return Ok(()) };
@@ -95,14 +93,22 @@ pub(super) fn write_lines(
         if lines.is_multiple_of(PROGRESS_EVENTS) {
             voice.progress(&format!("{} lines", count(lines)));
         }
-        file.write(&one_line(text)).map_err(|error| {
+        write_line(&mut file, output, &one_line(text)).map_err(|error| {
             failure = Some(error);
             std::io::Error::other("the output failed")
         })
     });
     match (failure, extracted) {
         (Some(failure), _) => Err(failure),
-        (None, extracted) => extracted.map_err(|error| not_extracted(&error)),
+        (None, Err(error)) => Err(not_extracted(&error)),
+        (None, Ok(extracted)) => file.map_or(Ok(()), ExportFile::finish).map(|()| extracted),
+    }
+}
+
+fn write_line(file: &mut Option<ExportFile>, output: Option<&Path>, line: &[u8]) -> Result<(), Failure> {
+    match file {
+        Some(file) => file.write(line),
+        none => none.insert(ExportFile::new(output)?).write(line),
     }
 }
 

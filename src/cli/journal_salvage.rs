@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 
 use super::dead_letters::letters;
 use super::exit::Exit;
-use super::export_file::ExportFile;
 use super::failure::Failure;
 use super::figures::{count, events};
 use super::journal::{as_json, not_extracted, not_opened, read_lane};
@@ -108,23 +107,18 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
 }
 
 fn salvage_lines(args: &SalvageArgs, tally: &mut Tally, voice: &mut Voice) -> Result<Extracted, Failure> {
-    let mut file = ExportFile::new(args.output.as_deref())?;
-    let extracted =
-        write_lines(&args.place, Wanted::Pending, &mut file, voice, &mut |extract| match *extract {
-            Extract::Event { lane, text, .. }
-                if !args.letters && args.lane.is_none_or(|only| only == lane) =>
-            {
-                tally.events += 1;
-                Some(text)
-            }
-            Extract::Letter(text) if args.letters => {
-                tally.letters += 1;
-                Some(text)
-            }
-            Extract::Event { .. } | Extract::Letter(_) => None,
-        })?;
-    file.finish()?;
-    Ok(extracted)
+    let output = args.output.as_deref();
+    write_lines(&args.place, Wanted::Pending, output, voice, &mut |extract| match *extract {
+        Extract::Event { lane, text, .. } if !args.letters && args.lane.is_none_or(|only| only == lane) => {
+            tally.events += 1;
+            Some(text)
+        }
+        Extract::Letter(text) if args.letters => {
+            tally.letters += 1;
+            Some(text)
+        }
+        Extract::Event { .. } | Extract::Letter(_) => None,
+    })
 }
 
 /// What goes into the fresh journal at once.

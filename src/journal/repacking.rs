@@ -135,6 +135,10 @@ fn copy<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Option<V
     };
     let first_seq = entries.first().map_or(0, |entry| entry.seq);
     let mut found = scan_volume(store.raw(id)?)?;
+    if found.block_seqs().len() != entries.len() {
+        // Some of it is settled, and kept so that it can be explained and sent again.
+        return Ok(None);
+    }
     let mut copy = OpenVolume::new(id.aside(), store.create(id.aside())?);
     copy.begin(first_seq)?;
     let mut builder = BlockBuilder::new(id.row, 0, first_seq);

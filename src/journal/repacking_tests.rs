@@ -71,7 +71,7 @@ async fn what_came_one_by_one_lies_in_full_blocks_soon() {
     }
     let mut consumer = journal.take_consumer().unwrap();
     let blocks = read_all(&mut consumer).await;
-    assert!(blocks.len() < EVENTS / 2, "{} blocks", blocks.len());
+    assert!(blocks.len() < EVENTS * 3 / 4, "{} blocks", blocks.len());
     assert_eq!(blocks.iter().flat_map(texts_of).collect::<Vec<_>>(), numbered(EVENTS));
     for block in &blocks {
         consumer.settle(delivered(block)).await.unwrap();
@@ -155,6 +155,26 @@ async fn a_damaged_volume_is_not_rewritten_without_what_is_lost() {
     assert_eq!(blocks.iter().map(Block::len).sum::<usize>(), EVENTS - 1);
     assert_eq!(journal.accounts().read().lost(), 1, "it is told when the volume is read");
     journal.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_delivered_from_a_volume_is_not_rewritten_away() {
+    let store = one_by_one().await;
+    store.refuse_copies(true);
+    let mut journal = over(&store, &small());
+    let mut consumer = journal.take_consumer().unwrap();
+    for block in read_all(&mut consumer).await.iter().step_by(2) {
+        consumer.settle(delivered(block)).await.unwrap();
+    }
+    drop(consumer);
+    journal.close().await.unwrap();
+    // The next start describes what is left of the volumes, and leaves them closed.
+    over(&store, &small()).close().await.unwrap();
+    store.refuse_copies(false);
+    assert!(store.read_index(usage(2)).unwrap().is_some());
+    let blocks = store.blocks(usage(2));
+    assert_eq!(repack(&store, usage(2), &AtomicBool::new(false)).unwrap(), Repacked::Left);
+    assert_eq!(store.blocks(usage(2)), blocks);
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tokio::process::Command;
 
 use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run, sledge};
+use crate::readme::blocks;
 use crate::sledge_process::{Home, PATIENCE};
 
 /// Nobody listens there.
@@ -92,8 +94,10 @@ async fn an_export_is_fed_back_and_every_event_counts_once() {
     polar.has_events(120, PATIENCE).await;
     inserted_once(&polar, "e", 120);
 
-    let running = journal(&["export", "-o", "unused"], Some(&other_data), "").await;
+    let unmade = home.path().join("unmade");
+    let running = journal(&["export", "-o", unmade.to_str().unwrap()], Some(&other_data), "").await;
     assert_eq!(running.code, Some(75), "{running:?}");
+    assert!(!unmade.exists(), "a refused export leaves no file");
     assert!(running.err.contains("stop that sledge first"), "{running:?}");
     sledge.stop().await;
     let delivered = journal(&["export", "--delivered"], Some(&other_data), "").await;
@@ -157,4 +161,46 @@ async fn a_journal_in_memory_is_warned_of_and_one_to_try_things_out_is_not() {
     let sledge = home.start(NOWHERE).await;
     let (_, _, log) = sledge.stop().await;
     assert!(!log.contains("will not stay") || log.contains("container"), "{log}");
+}
+
+/// Runs the page's block of commands that has this in it, as a user of this sledge would.
+async fn as_the_page_says(page: &str, holds: &str, home: &Home) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let blocks = blocks(&std::fs::read_to_string(path).unwrap());
+    let block = blocks.iter().find(|(kind, block)| kind == "sh" && block.contains(holds));
+    let (_, block) = block.unwrap_or_else(|| panic!("{page} has no block with {holds}"));
+    let mut shell = Command::new("sh");
+    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    shell.args(["-ec", block]).current_dir(home.path()).env_clear().env("PATH", path);
+    shell.env("SLEDGE_DATA_DIR", home.path().join("data"));
+    let ended = run(shell, "").await;
+    assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_on_durability_and_upgrades_do_what_they_say() {
+    let home = home_with(30).await;
+    as_the_page_says("durability.md", "journal import", &home).await;
+    let copied = run(
+        {
+            let mut copy = Command::new("cp");
+            copy.arg("-a").arg(home.journal()).arg(home.path().join("rescued"));
+            copy
+        },
+        "",
+    );
+    assert_eq!(copied.await.code, Some(0));
+    as_the_page_says("durability.md", "journal salvage", &home).await;
+    assert!(home.path().join("fresh/journal/usage").is_dir());
+
+    std::fs::remove_file(home.path().join("pending.ndjson")).unwrap();
+    as_the_page_says("upgrade.md", "journal export", &home).await;
+    let polar = FakePolar::start().await;
+    let sledge = home.start(&polar.url()).await;
+    std::fs::write(home.path().join("letters.ndjson"), "").unwrap();
+    as_the_page_says("upgrade.md", "journal import", &home).await;
+    polar.has_events(30, PATIENCE).await;
+    inserted_once(&polar, "e", 30);
+    sledge.stop().await;
 }
