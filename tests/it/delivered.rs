@@ -279,11 +279,22 @@ async fn what_is_not_kept_is_told_and_the_address_neither_explains_nor_replays()
     command_line.env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
     let sledge = SledgeProcess::start(command_line, home.socket()).await;
     // Enough for several volumes, of which none is kept once it is settled.
-    deliver(&sledge, &ids("noise", 60_000)).await;
+    let mut rng = fastrand::Rng::with_seed(1);
+    for round in 0..40 {
+        let events: Vec<String> = ids(&format!("noise-{round}"), 500)
+            .iter()
+            .map(|id| {
+                let note: String = (0..480).map(|_| rng.alphanumeric()).collect();
+                event("api_usage", id).replace(r#""units":1"#, &format!(r#""units":1,"note":"{note}""#))
+            })
+            .collect();
+        assert_eq!(sledge.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await.0, 200);
+    }
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     let told = command(&home, &["replay", "--since", "1h", "--dry-run"]).await;
     assert_eq!(told.code, Some(1), "{told:?}");
     assert!(told.out.contains("are no longer kept") && told.out.contains("journal.retention"), "{told:?}");
-    let unknown = command(&home, &["explain", "noise-0"]).await;
+    let unknown = command(&home, &["explain", "noise-0-0"]).await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert!(unknown.err.contains("are no longer known"), "{unknown:?}");
     for path in ["/explain", "/replay"] {
