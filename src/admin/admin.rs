@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::answer::answer;
 use super::door::Door;
+use super::import_desk::{self, ImportDesk};
 use super::letter_desk::LetterDesk;
 use super::letter_verbs;
 use super::recall_desk::RecallDesk;
@@ -44,6 +45,7 @@ pub struct Admin {
 struct Desks {
     letters: LetterDesk,
     recall: RecallDesk,
+    import: ImportDesk,
 }
 
 impl Admin {
@@ -53,11 +55,11 @@ impl Admin {
         Self { settings: Arc::new(settings), view: Arc::new(view), desks: None }
     }
 
-    /// The same, with dead letters to be looked after and the past to be looked up and sent again: only for a door that
-    /// nobody but the owner can open.
+    /// The same, with dead letters to be looked after, the past to be looked up and sent again, and exported events to be
+    /// brought in: only for a door that nobody but the owner can open.
     #[must_use]
-    pub fn with_desks(self, letters: LetterDesk, recall: RecallDesk) -> Self {
-        Self { desks: Some(Desks { letters, recall }), ..self }
+    pub fn with_desks(self, letters: LetterDesk, recall: RecallDesk, import: ImportDesk) -> Self {
+        Self { desks: Some(Desks { letters, recall, import }), ..self }
     }
 
     /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
@@ -110,6 +112,7 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 (Some(desks), recall_verbs::EXPLAIN | recall_verbs::REPLAY) => {
                     recall_verbs::answer(request, &desks.recall).await
                 }
+                (Some(desks), import_desk::PATH) => import_desk::answer(request, &desks.import).await,
                 _ => answer(&request, view, &settings.hosts),
             })
         }

@@ -1,11 +1,12 @@
 //! Looking in: whether sledge lives, whether it is ready, its metrics and its status, over HTTP. The address only ever
-//! reads, and shows nothing of any customer. A Unix socket of the owner's own beside it looks after dead letters too.
+//! reads, and shows nothing of any customer. A Unix socket of the owner's own beside it looks after dead letters too, and takes exported events back.
 
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod admin;
 mod answer;
 mod door;
 mod host;
+mod import_desk;
 mod json_answer;
 mod letter_desk;
 mod letter_verbs;
@@ -19,6 +20,7 @@ mod view;
 
 pub use admin::Admin;
 pub use door::Door;
+pub use import_desk::{EventRefused, EventsImported, ExportedEvents, ImportDesk};
 pub use json_answer::{Problem, ProblemDetail};
 pub use letter_desk::{Dropped, Imported, LetterDesk, Letters, Numbers};
 pub use outlook::Outlook;

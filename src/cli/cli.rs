@@ -127,7 +127,7 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Replay(args) => Box::pin(replay(args, no_color, voice)).await,
         Command::Explain(args) => Box::pin(explain(args, no_color, voice)).await,
         Command::Config(command) => config(command, voice),
-        Command::Journal(args) => journal(args, voice),
+        Command::Journal(args) => Box::pin(journal(args, no_color, voice)).await,
         Command::Completions(args) => completions(&args, voice),
         Command::ManPages(args) => man_pages(&args, voice),
     }
@@ -169,6 +169,11 @@ mod tests {
             &["dead-letters", "show", "first"],
             &["dead-letters", "list", "--reason", "bad_luck"],
             &["dead-letters", "list", "--since", "yesterday"],
+            &["journal", "export", "--lane", "dead"],
+            &["journal", "export", "--json"],
+            &["journal", "salvage"],
+            &["journal", "salvage", "./journal", "--into", "./fresh", "--letters"],
+            &["journal", "import"],
             &["replay"],
             &["replay", "--since", "last week"],
             &["explain"],
@@ -199,6 +204,11 @@ mod tests {
             "status --json",
             "simulate",
             "dev --data-dir ./data",
+            "journal export -o pending.ndjson",
+            "journal export --delivered --data-dir ./data -o delivered.ndjson --json",
+            "journal import - --data-dir ./data --json",
+            "journal salvage ./old/journal --into ./fresh --json",
+            "journal salvage ./old/journal --letters -o letters.ndjson",
         ] {
             assert_eq!(exit(&line.split(' ').collect::<Vec<_>>()), None, "{line}");
         }

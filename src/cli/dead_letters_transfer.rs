@@ -1,11 +1,8 @@
 //! `sledge dead-letters export` and `import`: whole letters as lines of JSON, out and in.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
@@ -16,6 +13,7 @@ use super::dead_letters_filter::FilterArgs;
 use super::dead_letters_look::whole_json;
 use super::event_lines::EventLines;
 use super::exit::Exit;
+use super::export_file::ExportFile;
 use super::failure::Failure;
 use super::figures::count;
 use super::place::PlaceArgs;
@@ -72,18 +70,19 @@ pub(super) async fn export(
     letter_box: &mut LetterBox,
     voice: &mut Voice,
 ) -> Result<Exit, Failure> {
-    let mut file: Option<ExportFile> = None;
+    let mut file = None;
     let (mut exported, mut next) = (0, Some(0));
     while let Some(from) = next {
         let page = letter_box.page(from).await?;
         next = page.next;
         for kept in page.letters.iter().filter(|kept| args.filter.matches(&kept.letter)) {
             let line = if args.events { event_line(&kept.letter) } else { whole_json(kept)? };
-            match (&args.output, &mut file) {
-                (None, _) => voice.say(&line)?,
-                (Some(_), Some(file)) => file.write(&line)?,
-                (Some(path), none) => none.insert(ExportFile::new(path)?).write(&line)?,
-            }
+            let file = match &mut file {
+                Some(file) => file,
+                // Where nothing matches, no file is made.
+                none => none.insert(ExportFile::new(args.output.as_deref())?),
+            };
+            file.write(line.as_bytes())?;
             exported += 1;
         }
     }
@@ -112,37 +111,6 @@ fn event_line(letter: &DeadLetter) -> String {
         }
         _ => line,
     }
-}
-
-/// A new file, on disk before it is spoken of.
-struct ExportFile {
-    file: BufWriter<File>,
-    path: PathBuf,
-}
-
-impl ExportFile {
-    fn new(path: &Path) -> Result<Self, Failure> {
-        let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-        let file = file.map_err(|error| not_written(path, &error))?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_owned() })
-    }
-
-    fn write(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.file, "{line}").map_err(|error| not_written(&self.path, &error))
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        let file = self.file.into_inner().map_err(|error| not_written(&self.path, error.error()))?;
-        file.sync_all().map_err(|error| not_written(&self.path, &error))
-    }
-}
-
-fn not_written(path: &Path, error: &std::io::Error) -> Failure {
-    let advice = match error.kind() {
-        std::io::ErrorKind::AlreadyExists => "; name a new file, or move that one away",
-        _ => "",
-    };
-    Failure::new(Exit::Io, format!("failed to write {}: {error}{advice}", path.display()))
 }
 
 /// What became of an import.

@@ -76,6 +76,8 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
     );
     // Whatever token an app has been given, here it stands for none.
     config.notice_foreign_tokens = false;
+    // What is tried out here need not stay.
+    config.journal.warns_if_volatile = false;
     let signals = Signals::new()?;
     let daemon = Daemon::build(config).await?;
     let admin = daemon.admin_address()?.to_string();

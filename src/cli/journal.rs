@@ -1,5 +1,6 @@
-//! `sledge journal check`: what lies in the journal, without changing it.
+//! `sledge journal`: looking into a journal on disk, and getting events out of it and into it.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -7,12 +8,23 @@ use clap::{Args, Subcommand};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::{bytes, count};
+use super::journal_export::{ExportArgs, export};
+use super::journal_import::{ImportArgs, import};
+use super::journal_salvage::{SalvageArgs, salvage};
 use super::voice::{Tone, Voice};
 use crate::config::{self, Given, Surroundings};
-use crate::journal::{CheckReport, RowReport, check};
+use crate::event::Lane;
+use crate::journal::{CheckReport, ExtractError, OpenError, RowReport, check};
 
-/// Looks into the journal on disk.
+/// Looks into the journal on disk, and gets events out of it and into it.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge journal check
+  sledge journal export -o pending.ndjson
+  sledge journal salvage /mnt/old-disk/journal --into ./fresh
+
+Exit codes: 0 ok, 1 a finding, 64 usage, 74 a file can't be read or written, 75 sledge runs, or try again,
+78 there is no such folder.")]
 pub(super) struct JournalArgs {
     #[command(subcommand)]
     command: JournalCommand,
@@ -21,6 +33,9 @@ pub(super) struct JournalArgs {
 #[derive(Debug, Subcommand)]
 enum JournalCommand {
     Check(CheckArgs),
+    Export(ExportArgs),
+    Import(ImportArgs),
+    Salvage(SalvageArgs),
 }
 
 /// Reports what the journal holds and whether it is intact. Changes nothing.
@@ -33,27 +48,92 @@ enum JournalCommand {
 
 Exit codes: 0 intact, 1 a finding, 74 it can't be read, 78 there is no such folder.")]
 struct CheckArgs {
-    /// The data folder of the sledge in question [default: as for sledge run]
-    #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: JournalPlaceArgs,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn journal(args: JournalArgs, voice: &mut Voice) -> Result<Exit, Failure> {
-    let JournalCommand::Check(args) = args.command;
-    let given = args.data_dir.filter(|path| !path.as_os_str().is_empty()).map(Given::by_flag);
-    let no_folder = |problem: String| Failure::new(Exit::Configuration, problem);
-    let data_dir =
-        config::data_dir(given, &Surroundings::of_process()).map_err(|fault| no_folder(fault.to_string()))?;
-    let folder = data_dir.join("journal");
-    if !folder.is_dir() {
-        return Err(no_folder(format!(
+/// Which journal is meant.
+#[derive(Args, Debug)]
+pub(super) struct JournalPlaceArgs {
+    /// The data folder of the sledge in question [default: as for sledge run]
+    #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl JournalPlaceArgs {
+    /// The journal's folder, which exists.
+    pub(super) fn folder(&self) -> Result<PathBuf, Failure> {
+        let given = self.data_dir.clone().filter(|path| !path.as_os_str().is_empty()).map(Given::by_flag);
+        let no_folder = |problem: String| Failure::new(Exit::Configuration, problem);
+        let data_dir = config::data_dir(given, &Surroundings::of_process())
+            .map_err(|fault| no_folder(fault.to_string()))?;
+        let folder = data_dir.join("journal");
+        if folder.is_dir() {
+            return Ok(folder);
+        }
+        Err(no_folder(format!(
             "there is no journal in {}; name its data folder with --data-dir",
             data_dir.display()
-        )));
+        )))
     }
+}
+
+pub(super) async fn journal(args: JournalArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
+    match args.command {
+        JournalCommand::Check(args) => check_journal(&args, voice),
+        JournalCommand::Export(args) => export(&args, voice),
+        JournalCommand::Import(args) => import(&args, no_color, voice).await,
+        JournalCommand::Salvage(args) => salvage(&args, voice).await,
+    }
+}
+
+/// Reads the name of a lane.
+pub(super) fn read_lane(text: &str) -> Result<Lane, String> {
+    let known = Lane::ALL.into_iter().find(|lane| lane.as_str() == text);
+    known.ok_or_else(|| format!("write {}", Lane::ALL.map(Lane::as_str).join(" or ")))
+}
+
+/// The event on one line: in JSON a line's end can only stand between its parts, where a space is as good.
+pub(super) fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_end = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    if text.iter().any(is_end) {
+        text.iter().map(|byte| if is_end(byte) { b' ' } else { *byte }).collect::<Vec<u8>>().into()
+    } else {
+        text.into()
+    }
+}
+
+/// A report as one line of JSON.
+pub(super) fn as_json(report: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(report).map_err(|error| Failure::of(Exit::Io, &error))
+}
+
+/// Nothing could be got out of the journal's files.
+pub(super) fn not_extracted(error: &ExtractError) -> Failure {
+    let exit = match error {
+        ExtractError::InUse { .. } => Exit::Temporary,
+        ExtractError::Read { .. } | ExtractError::Taker(_) => Exit::Io,
+    };
+    Failure::of(exit, error)
+}
+
+/// The fresh journal could not be made.
+pub(super) fn not_opened(error: &OpenError) -> Failure {
+    let exit = match error {
+        OpenError::InUse { .. } | OpenError::DiskFull { .. } => Exit::Temporary,
+        OpenError::Damaged { .. }
+        | OpenError::NewerFormat { .. }
+        | OpenError::SyncNotReal { .. }
+        | OpenError::Io { .. } => Exit::Io,
+    };
+    Failure::of(exit, error)
+}
+
+fn check_journal(args: &CheckArgs, voice: &mut Voice) -> Result<Exit, Failure> {
+    let folder = args.place.folder()?;
     let report = check(&folder).map_err(|error| {
         Failure::new(
             Exit::Io,
@@ -61,7 +141,7 @@ pub(super) fn journal(args: JournalArgs, voice: &mut Voice) -> Result<Exit, Fail
         )
     })?;
     if args.json {
-        voice.say(&serde_json::to_string(&report).map_err(std::io::Error::from)?)?;
+        voice.say(&as_json(&report)?)?;
     } else {
         for line in lines(&report) {
             voice.say(&line)?;

@@ -14,7 +14,7 @@ use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{self, Admin, AskAttempts, Door, LetterDesk, Outlook, RecallDesk, View};
+use crate::admin::{self, Admin, AskAttempts, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::Delivery;
@@ -99,6 +99,9 @@ impl Daemon {
             }
         };
         let (set_letter_rules, letter_rules) = watch::channel(config.rules.clone());
+        let import_clock = clock.clone();
+        let import_now = Arc::new(move || import_clock.now());
+        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), import_now);
         let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
 
         let admission = Admission::new(
@@ -149,7 +152,7 @@ impl Daemon {
             letters: Letters {
                 file: letters_file,
                 listener: letters_listener,
-                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, recall),
+                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, recall, import),
             },
             listening,
             drain_deadline,

@@ -382,7 +382,9 @@ impl<S: Store> Committer<S> {
     fn read(&mut self, command: Command) -> Result<(), StoreError> {
         match command {
             Command::Read { lane, events_max, bytes_max, answer } => {
-                let blocks = self.lanes[lane].read(events_max, bytes_max)?;
+                let blocks = self.lanes[lane].read(events_max, bytes_max);
+                // Again the failure is there before the one who waits is let go.
+                let blocks = blocks.inspect_err(|error| self.shared.fail(error.clone().into()))?;
                 self.publish_unread();
                 drop(answer.send(blocks));
             }

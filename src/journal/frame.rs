@@ -505,6 +505,70 @@ pub(super) mod tests {
         assert_eq!((read.event(0), read.source(0)), (Some(&b"{\"a\":1}"[..]), None));
     }
 
+    /// The tables of docs/durability.md below this heading: offset, bytes and meaning of each row.
+    pub(in crate::journal) fn table_of(heading: &str) -> Vec<(usize, usize, String)> {
+        let page = include_str!("../../docs/durability.md");
+        let section = page.split(&format!("\n### {heading}\n")).nth(1).unwrap();
+        let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        rows.take_while(|line| line.starts_with('|'))
+            .filter_map(|line| {
+                let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+                let [offset, bytes, meaning] = cells.as_slice() else { panic!("{line}") };
+                Some((offset.parse().ok()?, bytes.parse().unwrap_or(0), (*meaning).to_owned()))
+            })
+            .collect()
+    }
+
+    /// Every field of the table lies where the one before it ends, and holds what it says in these bytes.
+    pub(in crate::journal) fn assert_as_drawn(heading: &str, bytes: &[u8], fields: &[(&str, u64)]) {
+        let rows = table_of(heading);
+        assert_eq!(rows.len(), fields.len(), "{heading}: {rows:?}");
+        let mut end = 0;
+        for ((offset, len, meaning), (name, value)) in rows.iter().zip(fields) {
+            assert_eq!(*offset, end, "{heading}: {meaning}");
+            assert!(meaning.starts_with(name), "{heading}: {meaning}, not {name}");
+            let field = &bytes[*offset..offset + len];
+            let number = field.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+            // Longer fields than a number are zero.
+            assert!(*len <= 8 || field.iter().all(|byte| *byte == 0), "{heading}: {meaning}");
+            assert_eq!(number, *value, "{heading}: {meaning}");
+            end += len;
+        }
+    }
+
+    #[test]
+    fn a_frame_is_as_the_page_on_durability_draws_it() {
+        let magic = u64::from(u32_at(&MAGIC, 0));
+        let new = NewBlock { from_intake: true, times: &[1, 0x0506_0708], ..block(b"{\"a\":1}{}", &[7, 9]) };
+        let frame = encode_block(&new).remove(0);
+        let checksum = u64::from(checksum_of(&frame).unwrap());
+        let fields = [
+            ("magic `SLJF`", magic),
+            ("format", u64::from(FORMAT)),
+            ("kind: 1 block, 2 settlement", 1),
+            ("row: 1 grants, 2 usage, 3 dead", 2),
+            ("flags: 1 the body is LZ4, 2 refused at intake (dead row), 4 each event", 6),
+            ("seq of the first event", 7),
+            ("events", 2),
+            ("part, from 0", 0),
+            ("parts", 1),
+            ("accepted", 1_000),
+            ("due", 2_000),
+            ("length of the whole payload", 25),
+            ("length of this frame's body", 25),
+            ("checksum of bytes 0 to 47", checksum),
+            ("body", 0),
+        ];
+        assert_as_drawn("A frame", &frame, &fields);
+        assert_eq!(table_of("A frame").last().unwrap().0, HEADER_BYTES);
+        let page = include_str!("../../docs/durability.md");
+        assert!(page.contains(&format!("at most {STORED_BYTES_MAX} bytes")), "the largest stored value");
+        let roads: Vec<String> = (0..16)
+            .filter_map(|code| Some(format!("{code} {}", Source::from_code(code)?.as_str())))
+            .collect();
+        assert!(page.contains(&format!("Roads: {}; 0 is not known.", roads.join(", "))), "{roads:?}");
+    }
+
     proptest! {
         #[test]
         fn blocks_come_back_as_they_were_stored(

@@ -90,6 +90,24 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_is_as_the_page_on_durability_draws_it() {
+        let slot = mark(6, 100).encode();
+        let checksum = u64::from(crc32c::crc32c(&slot[..CHECKSUM_AT]));
+        let fields = [
+            ("magic `SLJW`", u64::from(u32_at(MAGIC, 0))),
+            ("format, 1", 1),
+            ("zero", 0),
+            ("generation", 6),
+            ("next seq of grants", 3),
+            ("next seq of usage", 100),
+            ("next seq of dead", 1),
+            ("checksum of bytes 0 to 39", checksum),
+            ("zero", 0),
+        ];
+        super::super::frame::tests::assert_as_drawn("The mark", &slot, &fields);
+    }
+
+    #[test]
     fn the_newest_intact_slot_counts() {
         let (older, newer) = (mark(6, 100), mark(7, 150));
         assert_ne!(older.slot(), newer.slot(), "the newer never overwrites the older");

@@ -32,6 +32,7 @@ use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
 use super::system::give_large_buffers_back;
+use super::volatile::why_volatile;
 use crate::clock::Clock;
 use crate::event::{IdSource, PerLane};
 use crate::lock_file::{LockError, LockFile};
@@ -62,6 +63,14 @@ impl Journal {
         let at = |source: std::io::Error| OpenError::Io { path: folder.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
         let lock = Arc::new(lock_folder(folder)?);
+        if settings.warns_if_volatile
+            && let Some(why) = why_volatile(folder)
+        {
+            tracing::warn!(
+                folder = %folder.display(), why,
+                "what is acknowledged will not stay where the journal lies: give sledge a data folder on a disk of its own"
+            );
+        }
         let ballast = folder.join("ballast");
         let opened =
             Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);

@@ -18,7 +18,12 @@ mod dead_letters;
 mod dead_limit;
 mod error;
 mod explain;
+mod extract;
+#[cfg(test)]
+mod extract_tests;
 mod frame;
+#[cfg(test)]
+mod golden_tests;
 mod high_water;
 mod inbox;
 mod janitor;
@@ -56,6 +61,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod visit;
+mod volatile;
 mod volume_index;
 #[cfg(test)]
 mod writer_by_hand;
@@ -69,6 +75,7 @@ pub use dead_letter::{DeadLetter, DeadReason, Origin};
 pub use dead_letters::{DeadLetters, KeptLetter, LetterNumber, LetterPage, Retried};
 pub use error::{AppendError, JournalError, OpenError};
 pub use explain::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explanation};
+pub use extract::{Extract, ExtractError, Extracted, Wanted, extract};
 pub use journal::Journal;
 pub use looker::Searched;
 pub use recall::Recall;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::bad_sectors::PastBadSectors;
 use super::consumer::Block;
-use super::frame::{self, Kind, STORED_BYTES_MAX};
+use super::frame::{self, FrameError, Kind, STORED_BYTES_MAX};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::store::{RawFile, Store, StoreError, VolumeId};
 use super::volume_index::BlockEntry;
@@ -42,6 +42,10 @@ pub(super) fn open_verified<S: Store>(
     id: VolumeId,
 ) -> Result<OpenVolume<S::Volume>, StoreError> {
     let found = scan_volume(store.raw(id)?)?;
+    if let Some(format) = found.newer_format {
+        // Before the store has touched anything.
+        return Err(StoreError::NewerFormat(id, format));
+    }
     let reason = match open_guarded(store, id) {
         Ok(volume) => match found.missing_from(&volume) {
             None => return Ok(volume),
@@ -105,10 +109,12 @@ pub(super) struct Found {
     next_seq: u64,
     /// What of the file could not be read.
     pub(super) unreadable_bytes: u64,
+    /// A newer sledge wrote into it, in this format.
+    newer_format: Option<u8>,
 }
 
 impl Found {
-    fn take(&mut self, frame: &[u8], header: &frame::Header) {
+    pub(super) fn take(&mut self, frame: &[u8], header: &frame::Header) {
         match header.kind {
             Kind::Settlement => {
                 self.next_seq = self.next_seq.max(header.seq + 1);
@@ -135,6 +141,11 @@ impl Found {
         frame::decode_block(&stored).ok().map(|(_, block)| block)
     }
 
+    /// The seqs of all blocks of which something was found.
+    pub(super) fn block_seqs(&self) -> Vec<u64> {
+        self.blocks.keys().copied().collect()
+    }
+
     /// How many complete blocks there are.
     pub(super) fn blocks(&self) -> usize {
         self.blocks.values().filter(|parts| complete(parts).is_some()).count()
@@ -148,7 +159,7 @@ impl Found {
     /// How many events were pending in the file and are not whole in it. Seqs are used without a gap, so whatever lies
     /// between two blocks has been there, and counts unless a settlement begins it; what lay before the first or
     /// after the last of them can't be known from here.
-    fn lost_events(&self) -> u64 {
+    pub(super) fn lost_events(&self) -> u64 {
         let mut lost = 0;
         // Up to here everything is known.
         let mut end: Option<u64> = None;
@@ -219,22 +230,39 @@ pub(super) fn scan_volume(file: impl RawFile) -> io::Result<Found> {
     Ok(Found { unreadable_bytes: file.unreadable_bytes(), ..found })
 }
 
+/// Shows every intact frame in a file, past the places that can't be read, and says how many bytes these are.
+///
+/// # Errors
+/// When nothing of the file can be read.
+pub(super) fn scan_past_damage(
+    file: impl RawFile,
+    see: &mut dyn FnMut(&frame::Header, &[u8]),
+) -> io::Result<u64> {
+    let mut file = PastBadSectors::new(file);
+    scan_frames(&mut file, see)?;
+    Ok(file.unreadable_bytes())
+}
+
 /// Finds every block and every settlement that lies intact in a volume's file.
 ///
 /// # Errors
 /// When the file can't be read.
 pub(super) fn scan_file(file: impl Read) -> io::Result<Found> {
     let mut found = Found::default();
-    scan_frames(file, &mut |header, frame| found.take(frame, header))?;
-    Ok(found)
+    let newer_format = scan_frames(file, &mut |header, frame| found.take(frame, header))?;
+    Ok(Found { newer_format, ..found })
 }
 
 /// Shows every intact frame in a volume's file, in windows that overlap by the largest frame. Frames come in the order
-/// in which they lie there, some of them more than once.
+/// in which they lie there, some of them more than once. Says which newer format it came across, if any.
 ///
 /// # Errors
 /// When the file can't be read.
-pub(super) fn scan_frames(mut file: impl Read, see: &mut dyn FnMut(&frame::Header, &[u8])) -> io::Result<()> {
+pub(super) fn scan_frames(
+    mut file: impl Read,
+    see: &mut dyn FnMut(&frame::Header, &[u8]),
+) -> io::Result<Option<u8>> {
+    let mut newer_format = None;
     let mut window = Vec::with_capacity(WINDOW_BYTES + STORED_BYTES_MAX);
     loop {
         let is_last = fill(&mut file, &mut window)?;
@@ -250,11 +278,15 @@ pub(super) fn scan_frames(mut file: impl Read, see: &mut dyn FnMut(&frame::Heade
                     // Past its end: a text may hold the picture of a frame.
                     start + end
                 }
-                Err(_) => start + 1,
+                Err(FrameError::NewerFormat(format)) => {
+                    newer_format = newer_format.max(Some(format));
+                    start + 1
+                }
+                Err(FrameError::NotAFrame | FrameError::Damaged) => start + 1,
             };
         }
         if is_last {
-            return Ok(());
+            return Ok(newer_format);
         }
         window.drain(..safe.max(at).min(window.len()));
     }

@@ -27,6 +27,8 @@ pub struct Settings {
     /// The dead letters, as they are written down (compressed they take less). Beyond it refused events are only counted; what delivery gives up is kept all the same,
     /// for it was promised, and the log and the status say so.
     pub dead_bytes_max: u64,
+    /// Whether a folder whose files will not outlive the machine, the container or the pod is warned of.
+    pub warns_if_volatile: bool,
 }
 
 impl Settings {
@@ -43,6 +45,7 @@ impl Settings {
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,
+            warns_if_volatile: true,
         }
     }
 }

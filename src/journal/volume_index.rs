@@ -105,6 +105,24 @@ mod tests {
     }
 
     #[test]
+    fn an_index_is_as_the_page_on_durability_draws_it() {
+        let bytes = index().encode();
+        let fields = [
+            ("magic `SLJX`", u64::from(u32_at(MAGIC, 0))),
+            ("format, 1", 1),
+            ("state: 1 pending, 2 settled", 1),
+            ("zero", 0),
+            ("when it was settled", 0),
+            ("blocks", 2),
+            ("for each block: seq (8), events (4), text bytes (4), waiting since (8), flags (1", 0),
+        ];
+        super::super::frame::tests::assert_as_drawn("An index", &bytes, &fields);
+        assert_eq!(bytes.len(), HEAD_BYTES + 2 * ENTRY_BYTES + 4);
+        let page = include_str!("../../docs/durability.md");
+        assert!(page.contains(&format!("| {HEAD_BYTES} | {ENTRY_BYTES} each |")));
+    }
+
+    #[test]
     fn a_damaged_or_cut_index_is_no_index() {
         let whole = index().encode();
         for len in 0..whole.len() {

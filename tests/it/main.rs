@@ -20,6 +20,7 @@ mod examples;
 mod fake_polar;
 mod first_minute;
 mod isolation;
+mod journal_tools;
 mod listeners;
 mod one_command;
 mod outages;

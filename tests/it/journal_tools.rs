@@ -1,0 +1,160 @@
+//! Events taken out of a journal and brought back, by the commands a person would use.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::fake_polar::FakePolar;
+use crate::one_command::{Ended, run, sledge};
+use crate::sledge_process::{Home, PATIENCE};
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+async fn journal(words: &[&str], data_dir: Option<&Path>, input: &str) -> Ended {
+    let mut command = sledge(&["journal"]);
+    command.args(words);
+    if let Some(data_dir) = data_dir {
+        command.arg("--data-dir").arg(data_dir);
+    }
+    run(command, input).await
+}
+
+/// An ingest request of so many events, each with an id that begins so; every tenth is a grant.
+fn request(id: &str, events: usize) -> String {
+    let event = |number: usize| {
+        let units = if number.is_multiple_of(10) { -5 } else { 3 };
+        format!(
+            "{{\"name\":\"api_usage\",\n\"external_customer_id\":\"user_1\",\"external_id\":\"{id}{number}\",\"metadata\":{{\"units\":{units}}}}}"
+        )
+    };
+    let events: Vec<String> = (0..events).map(event).collect();
+    format!("{{\"events\":[{}]}}", events.join(","))
+}
+
+/// A home whose sledge took so many events, delivered none, and was stopped.
+async fn home_with(events: usize) -> Home {
+    let home = Home::new();
+    let sledge = home.start(NOWHERE).await;
+    assert_eq!(sledge.ingest(&request("e", events)).await.0, 200);
+    assert!(sledge.stop().await.0.success());
+    home
+}
+
+/// Polar has each of these, once.
+fn inserted_once(polar: &FakePolar, id: &str, events: usize) {
+    for number in 0..events {
+        let record = polar.simulator.external_id(&format!("{id}{number}"));
+        assert_eq!(record.unwrap_or_else(|| panic!("{id}{number} never came")).inserted, 1, "{id}{number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_is_fed_back_and_every_event_counts_once() {
+    let home = home_with(120).await;
+    let data = home.path().join("data");
+    let file = home.path().join("pending.ndjson");
+    let path = file.to_str().unwrap();
+    let exported = journal(&["export", "-o", path, "--json"], Some(&data), "").await;
+    assert_eq!(exported.code, Some(0), "{exported:?}");
+    assert_eq!(exported.out, "{\"exported\":120,\"lost_events\":0,\"unreadable_bytes\":0}\n");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(lines.lines().count(), 120, "one event on each line, whatever it came as");
+    let event: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert!(event["external_id"].is_string() && event["timestamp"].is_string());
+    let grants = journal(&["export", "--lane", "grants"], Some(&data), "").await;
+    assert_eq!((grants.code, grants.out.lines().count()), (Some(0), 12), "{grants:?}");
+    let none = journal(&["export", "--delivered"], Some(&data), "").await;
+    assert_eq!((none.code, none.out.as_str()), (Some(1), ""), "{none:?}");
+    let again = journal(&["export", "-o", path], Some(&data), "").await;
+    assert_eq!(again.code, Some(74), "an export overwrites nothing: {again:?}");
+
+    // Into another journal that nobody has open, half of it twice.
+    let polar = FakePolar::start().await;
+    let other = Home::new();
+    let other_data = other.path().join("data");
+    let absent = journal(&["import", path], Some(&other_data), "").await;
+    assert_eq!(absent.code, Some(69), "{absent:?}");
+    let sledge = other.start(NOWHERE).await;
+    sledge.stop().await;
+    let imported = journal(&["import", path], Some(&other_data), "").await;
+    assert_eq!((imported.code, imported.out.as_str()), (Some(0), "imported 120 events\n"), "{imported:?}");
+    let sledge = other.start(&polar.url()).await;
+    let half: String = lines.lines().take(60).map(|line| format!("{line}\n")).collect();
+    let bad = format!("{half}not json\n{{\"name\":\"api_usage\",\"external_customer_id\":\"user_1\"}}\n");
+    let online = journal(&["import", "-", "--json"], Some(&other_data), &bad).await;
+    assert_eq!(online.code, Some(1), "{online:?}");
+    assert_eq!(online.out, "{\"imported\":60,\"refused_lines\":[61,62]}\n");
+    assert!(online.err.contains("line 61: not JSON") && online.err.contains("line 62: no_external_id"));
+    let scrape = sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    assert_eq!(scrape.get("sledge_events_restored_total{source=\"import\"}"), Some(60.0));
+    assert_eq!(scrape.get("sledge_events_delivered_total{result=\"duplicate\"}"), Some(60.0));
+    polar.has_events(120, PATIENCE).await;
+    inserted_once(&polar, "e", 120);
+
+    let running = journal(&["export", "-o", "unused"], Some(&other_data), "").await;
+    assert_eq!(running.code, Some(75), "{running:?}");
+    assert!(running.err.contains("stop that sledge first"), "{running:?}");
+    sledge.stop().await;
+    let delivered = journal(&["export", "--delivered"], Some(&other_data), "").await;
+    assert_eq!((delivered.code, delivered.out.lines().count()), (Some(0), 180), "{delivered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_journal_is_salvaged_into_one_that_runs() {
+    let home = home_with(50).await;
+    let sledge = home.start(NOWHERE).await;
+    assert_eq!(sledge.ingest(&request("f", 200)).await.0, 200);
+    let mut stream = sledge.connect().await;
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"{\"name\":\"nobody's\"}\n").await.unwrap();
+    sledge.scrape_until(|scrape| scrape.sum("sledge_dead_letters") > 0.5).await;
+    assert!(sledge.stop().await.0.success());
+    // What the store needs to open the volume is gone, and so is one of its blocks.
+    let volume = home.journal().join("usage/volume-00000001");
+    let mut bytes = std::fs::read(volume.join("db")).unwrap();
+    bytes[..64].fill(0xff);
+    std::fs::write(volume.join("db"), bytes).unwrap();
+    std::fs::write(volume.join("conf"), "nonsense").unwrap();
+
+    let fresh = home.path().join("fresh");
+    let (place, into) = (home.journal(), fresh.to_str().unwrap().to_owned());
+    let place = place.to_str().unwrap();
+    let salvaged = journal(&["salvage", place, "--into", &into, "--json"], None, "").await;
+    assert_eq!(salvaged.code, Some(0), "{salvaged:?}");
+    assert_eq!(salvaged.out, "{\"events\":250,\"letters\":1,\"lost_events\":0,\"unreadable_bytes\":0}\n");
+    let again = journal(&["salvage", place, "--into", &into], None, "").await;
+    assert_eq!(again.code, Some(64), "{again:?}");
+    let letters = journal(&["salvage", place, "--letters"], None, "").await;
+    assert_eq!((letters.code, letters.out.lines().count()), (Some(0), 1), "{letters:?}");
+    assert!(letters.out.contains("nobody's"), "{letters:?}");
+    let lines = journal(&["salvage", place, "--lane", "grants"], None, "").await;
+    assert_eq!((lines.code, lines.out.lines().count()), (Some(0), 25), "{lines:?}");
+
+    let polar = FakePolar::start().await;
+    std::fs::rename(home.journal(), home.path().join("broken")).unwrap();
+    std::fs::rename(fresh.join("journal"), home.journal()).unwrap();
+    let sledge = home.start(&polar.url()).await;
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    assert!((sledge.scrape().await.sum("sledge_dead_letters") - 1.0).abs() < 0.5);
+    polar.has_events(250, PATIENCE).await;
+    inserted_once(&polar, "e", 50);
+    inserted_once(&polar, "f", 200);
+    sledge.stop().await;
+    let nothing = journal(&["salvage", home.path().join("sledge.toml").to_str().unwrap()], None, "").await;
+    assert_eq!(nothing.code, Some(74), "{nothing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_in_memory_is_warned_of_and_one_to_try_things_out_is_not() {
+    if !Path::new("/dev/shm").is_dir() {
+        return;
+    }
+    let home = Home::in_memory();
+    let sledge = home.start(NOWHERE).await;
+    let (_, _, log) = sledge.stop().await;
+    assert!(log.contains("will not stay") && log.contains("memory"), "{log}");
+    let home = Home::new();
+    let sledge = home.start(NOWHERE).await;
+    let (_, _, log) = sledge.stop().await;
+    assert!(!log.contains("will not stay") || log.contains("container"), "{log}");
+}
