@@ -4,10 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -16,6 +15,7 @@ use tokio::time::timeout;
 use super::exit::Exit;
 use super::failure::Failure;
 use crate::admin::Problem;
+use crate::client::exchange;
 use crate::journal::AppendError;
 
 /// A page is about a mebibyte of texts, which JSON may make several times longer.
@@ -71,7 +71,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
         );
         Unanswered::Failed(Failure::new(Exit::Temporary, message))
     };
-    let answered = timeout(patience, exchange(socket, method, path, body)).await;
+    let answered = timeout(patience, request(socket, method, path, body)).await;
     let (status, body) =
         answered.map_err(|_| lost(format!("no answer within {} s", patience.as_secs())))?.map_err(lost)?;
     match status {
@@ -87,7 +87,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
 }
 
 /// One request over a connection of its own.
-async fn exchange(
+async fn request(
     socket: &Path,
     method: Method,
     path: &str,
@@ -96,20 +96,5 @@ async fn exchange(
     let stream = UnixStream::connect(socket).await.map_err(|error| error.to_string())?;
     let request = Request::builder().method(method).uri(path).header(HOST, "localhost");
     let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body));
-    let request = request.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-        Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
-    };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answered = &mut answer => answered,
-        // The connection may be through with its work before the answer is.
-        _ = &mut connection => answer.await,
-    }
+    exchange(stream, request.map_err(|error| error.to_string())?, ANSWER_BYTES_MAX).await
 }

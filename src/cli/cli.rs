@@ -6,15 +6,18 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
+use super::balance::{BalanceArgs, balance};
 use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::config::{ConfigCommand, config};
 use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::dev::{DevArgs, dev};
+use super::doctor::{DoctorArgs, doctor};
 use super::exit::Exit;
 use super::explain::{ExplainArgs, explain};
 use super::failure::Failure;
 use super::grant::{GrantArgs, grant};
 use super::journal::{JournalArgs, journal};
+use super::polar::{PolarCommand, polar};
 use super::replay::{ReplayArgs, replay};
 use super::run::{RunArgs, run};
 use super::send::{SendArgs, send};
@@ -44,7 +47,10 @@ enum Command {
     Simulate(SimulateArgs),
     Send(SendArgs),
     Grant(GrantArgs),
+    Balance(BalanceArgs),
+    Polar(PolarCommand),
     Status(StatusArgs),
+    Doctor(DoctorArgs),
     DeadLetters(DeadLettersArgs),
     Replay(ReplayArgs),
     Explain(ExplainArgs),
@@ -103,7 +109,10 @@ fn runtime(command: &Command) -> Result<Runtime, Failure> {
         Command::Run(_) | Command::Dev(_) | Command::Simulate(_) => Builder::new_multi_thread(),
         Command::Send(_)
         | Command::Grant(_)
+        | Command::Balance(_)
+        | Command::Polar(_)
         | Command::Status(_)
+        | Command::Doctor(_)
         | Command::DeadLetters(_)
         | Command::Replay(_)
         | Command::Explain(_)
@@ -121,8 +130,11 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
         Command::Dev(args) => Box::pin(dev(args, no_color, voice)).await,
         Command::Simulate(args) => simulate(args, no_color, voice).await,
         Command::Send(args) => send(args, voice).await,
-        Command::Grant(args) => grant(args, voice).await,
+        Command::Grant(args) => Box::pin(grant(args, voice)).await,
+        Command::Balance(args) => Box::pin(balance(args, voice)).await,
+        Command::Polar(command) => Box::pin(polar(command, voice)).await,
         Command::Status(args) => status(args, voice).await,
+        Command::Doctor(args) => Box::pin(doctor(args, voice)).await,
         Command::DeadLetters(args) => Box::pin(dead_letters(args, no_color, voice)).await,
         Command::Replay(args) => Box::pin(replay(args, no_color, voice)).await,
         Command::Explain(args) => Box::pin(explain(args, no_color, voice)).await,
@@ -158,6 +170,12 @@ mod tests {
             &["grant", "0", "--customer", "c", "--event", "e", "--property", "p"],
             &["grant", "-5", "--customer", "c", "--event", "e", "--property", "p"],
             &["grant", "10", "--event", "e", "--property", "p"],
+            &["grant", "1", "--customer", "c", "--event", "e", "--property", "p", "--id", "i", "--once", "k"],
+            &["balance"],
+            &["doctor", "--event", "api_usage"],
+            &["doctor", "--gid", "5"],
+            &["balance", "--customer", "c", "--customer-id", "d"],
+            &["polar", "customer", "show"],
             &["send", "api_usage"],
             &["send", "--meta", "units=3"],
             &["send", "api_usage", "--customer", "c", "--customer-id", "d"],
@@ -190,6 +208,10 @@ mod tests {
         for line in [
             "grant 10 --customer user_123 --event api_usage --property units",
             "grant 2.5 --customer user_123 --event api_usage --property units --id signup-user_123",
+            "grant 5 --customer user_123 --event api_usage --property units --once spring --no-check",
+            "balance --customer user_123 --json",
+            "polar meter create Calls --event api_usage --property units",
+            "polar customer show --customer-id 7d9c",
             "send api_usage --customer user_123 --meta units=3",
             "send api_usage --customer user_123 --meta units=0.5 --meta model=small --id call-81",
             "send",
@@ -202,6 +224,7 @@ mod tests {
             "config show --json --config sledge.toml",
             "config default",
             "status --json",
+            "doctor --uid 1000 --gid 997 --event api_usage --property units",
             "simulate",
             "dev --data-dir ./data",
             "journal export -o pending.ndjson",

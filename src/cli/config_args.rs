@@ -18,8 +18,26 @@ pub(super) struct ConfigArgs {
     pub(super) sources: Sources,
 }
 
-fn flagged() -> impl Iterator<Item = (&'static Setting, Flag)> {
-    settings().filter_map(|setting| Some((setting, setting.flag?)))
+/// Those of them that say how Polar is reached, for commands that speak to it themselves.
+#[derive(Clone, Debug)]
+pub(super) struct PolarArgs {
+    pub(super) sources: Sources,
+}
+
+type IsWanted = fn(&str) -> bool;
+
+fn all(_key: &str) -> bool {
+    true
+}
+
+fn about_polar(key: &str) -> bool {
+    matches!(key, "environment" | "polar_url" | "token_file")
+}
+
+fn flagged(is_wanted: IsWanted) -> impl Iterator<Item = (&'static Setting, Flag)> {
+    settings()
+        .filter(move |setting| is_wanted(setting.key))
+        .filter_map(|setting| Some((setting, setting.flag?)))
 }
 
 /// The meaning as help has it: sentences without the last stop, and the default.
@@ -36,49 +54,64 @@ fn help(setting: &Setting, defaults: Option<&Config>) -> String {
     format!("{meaning} [default: {default}]")
 }
 
-impl Args for ConfigArgs {
-    fn augment_args(command: Command) -> Command {
-        let config = Arg::new("config")
-            .long("config")
-            .value_name("FILE")
-            .env("SLEDGE_CONFIG")
+fn augmented(command: Command, is_wanted: IsWanted) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .env("SLEDGE_CONFIG")
+        .hide_env_values(true)
+        .value_parser(ValueParser::os_string())
+        .help(format!("The configuration file [default: {CONFIG_FILE}, if it is there]"));
+    let defaults = Config::new(RawConfig::default(), &Surroundings::blank()).ok();
+    flagged(is_wanted).fold(command.arg(config), |command, (setting, flag)| {
+        let arg = Arg::new(setting.key)
+            .long(flag.name)
+            .value_name(flag.value)
+            .env(setting.variable)
             .hide_env_values(true)
             .value_parser(ValueParser::os_string())
-            .help(format!("The configuration file [default: {CONFIG_FILE}, if it is there]"));
-        let defaults = Config::new(RawConfig::default(), &Surroundings::blank()).ok();
-        flagged().fold(command.arg(config), |command, (setting, flag)| {
-            let arg = Arg::new(setting.key)
-                .long(flag.name)
-                .value_name(flag.value)
-                .env(setting.variable)
-                .hide_env_values(true)
-                .value_parser(ValueParser::os_string())
-                .help(help(setting, defaults.as_ref()));
-            command.arg(arg)
-        })
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
+            .help(help(setting, defaults.as_ref()));
+        command.arg(arg)
+    })
 }
 
-impl FromArgMatches for ConfigArgs {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let by_flag = |id: &str| {
-            let is_flag = matches.value_source(id) == Some(ValueSource::CommandLine);
-            matches.get_one::<OsString>(id).filter(|_| is_flag).cloned()
-        };
-        let flags = flagged().filter_map(|(setting, _)| Some((setting.key, by_flag(setting.key)?))).collect();
-        let config = by_flag("config").map(PathBuf::from);
-        Ok(Self { sources: Sources { config, flags, ..Sources::default() } })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
+fn sources(matches: &ArgMatches, is_wanted: IsWanted) -> Sources {
+    let by_flag = |id: &str| {
+        let is_flag = matches.value_source(id) == Some(ValueSource::CommandLine);
+        matches.get_one::<OsString>(id).filter(|_| is_flag).cloned()
+    };
+    let flags =
+        flagged(is_wanted).filter_map(|(setting, _)| Some((setting.key, by_flag(setting.key)?))).collect();
+    Sources { config: by_flag("config").map(PathBuf::from), flags, ..Sources::default() }
 }
+
+macro_rules! args {
+    ($name:ident, $is_wanted:path) => {
+        impl Args for $name {
+            fn augment_args(command: Command) -> Command {
+                augmented(command, $is_wanted)
+            }
+
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $name {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self { sources: sources(matches, $is_wanted) })
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+args!(ConfigArgs, all);
+args!(PolarArgs, about_polar);
 
 #[cfg(test)]
 mod tests {

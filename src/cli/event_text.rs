@@ -65,6 +65,9 @@ impl Number {
 pub(super) fn read_credits(text: &str) -> Result<Number, String> {
     let number = Number::parse(text).filter(Number::is_positive);
     number.ok_or_else(|| {
+        if text.contains(['"', '\'']) {
+            return "a number in quotes is none: Polar takes it as text and never counts it; write it as 10 or 2.5".to_owned();
+        }
         "credits are a number above 0, such as 10 or 2.5; to take credits back, send usage".to_owned()
     })
 }

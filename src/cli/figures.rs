@@ -31,6 +31,13 @@ pub(super) fn bytes(number: u64) -> String {
     }
 }
 
+/// Units of a meter: whole ones without a fraction.
+pub(super) fn units(number: f64) -> String {
+    // A negative nought is none.
+    let number = if number == 0.0 { 0.0 } else { number };
+    format!("{number}")
+}
+
 /// A length of time, in its two largest units.
 pub(super) fn duration(seconds: f64) -> String {
     if seconds < 10.0 {
@@ -64,6 +71,15 @@ mod tests {
             [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (150 << 20, "150 MiB"), (1 << 30, "1.0 GiB")]
         {
             assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn units_are_whole_where_they_can_be() {
+        for (number, text) in
+            [(10.0, "10"), (-1.0, "-1"), (-0.0, "0"), (2.5, "2.5"), (1e15, "1000000000000000")]
+        {
+            assert_eq!(units(number), text);
         }
     }
 

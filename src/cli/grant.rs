@@ -2,25 +2,34 @@
 
 use clap::Args;
 
+use super::config_args::PolarArgs;
 use super::connect::SocketArg;
 use super::event_text::{GrantBody, GrantText, Number, read_credits};
 use super::exit::Exit;
 use super::failure::Failure;
+use super::grant_check::{Checked, check};
+use super::grant_once::once_id;
 use super::one_event::{self, OneEvent};
 use super::quote::command_line;
 use super::voice::Voice;
+use crate::polar::CustomerKey;
 
 /// Grants credits to a customer, before any purchase.
 ///
 /// A grant is an event with a negative value on a meter with Sum aggregation: 10 credits on the property units of
-/// the event api_usage become units = -10.
+/// the event api_usage become units = -10. Where a token lets it (POLAR_ACCESS_TOKEN or --token-file, scope meters:read),
+/// the grant is checked first against Polar's meters: one that would change no balance is not sent. With Polar away, or
+/// without a token, that is said, and the grant is taken all the same.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge grant 10 --customer user_123 --event api_usage --property units
   sledge grant 2.5 --customer user_123 --event api_usage --property units --id signup-user_123
+  sledge grant 5 --customer user_123 --event api_usage --property units --once spring-2026
 
-The id is printed before anything is sent. A grant repeated with the same id counts once.
-Exit codes: 0 accepted and on disk, 1 refused, 69 no daemon, 75 repeat it with the same id.")]
+The id is printed before anything is sent. A grant repeated with the same id counts once: with --once a campaign can be run
+again, and each customer gets its credits once.
+Exit codes: 0 accepted and on disk, 1 refused or it would not count, 69 no daemon, 75 repeat it with the same id,
+78 a setting can't be used.")]
 pub(super) struct GrantArgs {
     /// How many credits: a number above 0
     #[arg(value_name = "CREDITS", value_parser = read_credits, allow_negative_numbers = true)]
@@ -40,8 +49,16 @@ pub(super) struct GrantArgs {
     /// The id that makes repeating this grant safe [default: a new UUID]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
+    /// Makes the id of KEY and the customer: run again with the same KEY, each customer is granted once
+    #[arg(long, value_name = "KEY", conflicts_with = "id")]
+    once: Option<String>,
+    /// Doesn't ask Polar whether a meter counts it
+    #[arg(long)]
+    no_check: bool,
     #[command(flatten)]
     socket: SocketArg,
+    #[command(flatten)]
+    polar: PolarArgs,
     /// Print the daemon's answer as JSON
     #[arg(long)]
     json: bool,
@@ -73,7 +90,37 @@ impl GrantArgs {
         ] {
             words.extend(value.into_iter().flat_map(|value| [flag, value]));
         }
+        words.extend(self.no_check.then_some("--no-check"));
         command_line(words)
+    }
+
+    fn id(&self) -> String {
+        let once = self.once.as_deref().map(|key| once_id(key, &self.key()));
+        self.id.clone().or(once).unwrap_or_else(one_event::new_id)
+    }
+
+    fn key(&self) -> CustomerKey {
+        match &self.customer {
+            Some(id) => CustomerKey::External(id.clone()),
+            None => CustomerKey::Id(self.customer_id.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Refuses a grant that would change no balance.
+    async fn check(&self, voice: &mut Voice) -> Result<(), Failure> {
+        match check(&self.polar, &self.event, &self.property).await {
+            Checked::Counts => Ok(()),
+            Checked::NotKnown(reason) => {
+                voice.note(&format!("not checked whether a meter counts it: {reason}"));
+                Ok(())
+            }
+            Checked::DoesNot(problem) => Err(Failure::new(
+                Exit::Finding,
+                format!(
+                    "not granted, for it would change no balance: {problem}\nto grant it all the same, add --no-check"
+                ),
+            )),
+        }
     }
 
     fn customer(&self) -> &str {
@@ -82,8 +129,11 @@ impl GrantArgs {
 }
 
 pub(super) async fn grant(args: GrantArgs, voice: &mut Voice) -> Result<Exit, Failure> {
-    let id = args.id.clone().unwrap_or_else(one_event::new_id);
+    let id = args.id();
     voice.note(&format!("grant {id}"));
+    if !args.no_check {
+        args.check(voice).await?;
+    }
     let mut client = args.socket.connect().await?;
     let accepted = format!(
         "accepted: {} credits ({} of {}) for {}, id {id}",

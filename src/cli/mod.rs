@@ -2,6 +2,8 @@
 
 mod admin_socket;
 mod arrival_lines;
+mod balance;
+mod balance_pending;
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod cli;
 mod completions;
@@ -16,6 +18,7 @@ mod dead_letters_look;
 mod dead_letters_transfer;
 mod dev;
 mod dev_feed;
+mod doctor;
 mod event_lines;
 mod event_text;
 mod exit;
@@ -24,6 +27,8 @@ mod export_file;
 mod failure;
 mod figures;
 mod grant;
+mod grant_check;
+mod grant_once;
 mod journal;
 mod journal_export;
 mod journal_import;
@@ -33,6 +38,9 @@ mod moment;
 mod one_event;
 mod options;
 mod place;
+mod polar;
+mod polar_customer;
+mod polar_meter;
 mod quote;
 mod recall_box;
 mod replay;

@@ -70,14 +70,16 @@ mod tests {
             .filter(|option| option.command == "run")
             .map(|option| option.flag)
             .collect();
-        let is_runs =
-            |option: &OptionEntry| option.command.starts_with("config ") && of_run.contains(&option.flag);
+        let is_runs = |option: &OptionEntry| {
+            (option.command.starts_with("config ") || option.command == "doctor")
+                && of_run.contains(&option.flag)
+        };
         options().into_iter().filter(|option| !is_runs(option)).collect()
     }
 
     #[test]
     fn what_looks_at_the_configuration_takes_the_flags_of_run() {
-        for command in ["config check", "config show"] {
+        for command in ["config check", "config show", "doctor"] {
             assert!(section(command).contains("every option of `sledge run`"), "{command}");
             for run in options().into_iter().filter(|option| option.command == "run") {
                 let is_taken = |option: &OptionEntry| option.command == command && option.flag == run.flag;

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Full;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -16,6 +15,7 @@ use super::failure::Failure;
 use super::figures::{bytes, count, duration, events};
 use super::voice::{Tone, Voice};
 use crate::admin::{DeadLettersStatus, PartState, Status};
+use crate::client::exchange;
 use crate::config;
 
 /// A delivery that is this late is worth a look; Polar answers within seconds, and a rate limit clears within a minute.
@@ -73,27 +73,11 @@ pub(super) async fn status(args: StatusArgs, voice: &mut Voice) -> Result<Exit, 
 
 async fn ask(address: &str) -> Result<Bytes, String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let request = Request::get("/status").header(HOST, address).body(Empty::<Bytes>::new());
+    let request = Request::get("/status").header(HOST, address).body(Full::default());
     let request = request.map_err(|error| error.to_string())?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), STATUS_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| error.to_string())?.to_bytes();
-        if status == StatusCode::OK {
-            Ok(body)
-        } else {
-            Err(format!("{status}, {}", String::from_utf8_lossy(&body).trim_end()))
-        }
-    };
-    tokio::pin!(answer, connection);
-    tokio::select! {
-        answered = &mut answer => answered,
-        // The connection may be through with its work before the answer is.
-        _ = &mut connection => answer.await,
+    match exchange(stream, request, STATUS_BYTES_MAX).await? {
+        (StatusCode::OK, body) => Ok(body),
+        (status, body) => Err(format!("{status}, {}", String::from_utf8_lossy(&body).trim_end())),
     }
 }
 

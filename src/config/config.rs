@@ -9,7 +9,7 @@ use super::fault::{Fault, Faults};
 use super::origin::{Given, Origin, Origins};
 use super::paths;
 use super::raw_config::RawConfig;
-use super::setting::Access;
+use super::setting::{Access, Setting};
 use super::socket_access::{self, SocketAccess};
 use super::surroundings::Surroundings;
 use super::table::settings;
@@ -78,18 +78,7 @@ impl Config {
         let Some((mut config, admin_host)) = choices(&raw, surroundings, &mut faults) else {
             return Err(Faults::in_order(faults));
         };
-        for setting in settings() {
-            let Some(given) = raw.get(setting.key) else { continue };
-            if let Access::Field(_) = setting.access {
-                match written_value::read(setting, given) {
-                    Ok(value) => setting.set(&mut config, value),
-                    Err(fault) => faults.push(fault),
-                }
-            }
-            if !matches!(setting.key, "environment" | "polar_url") {
-                config.origins.set(setting.key, given.origin.clone());
-            }
-        }
+        config.give(&raw, |_| true, &mut faults);
         config.admin.hosts.extend(admin_host);
         faults.extend(config.check_with_the_rooms(surroundings.has_files() && !raw.without_token));
         if raw.is_torn {
@@ -100,6 +89,43 @@ impl Config {
             faults.extend(contradictions(&config, surroundings, &faulty));
         }
         if faults.is_empty() { Ok(config) } else { Err(Faults::in_order(faults)) }
+    }
+
+    /// Checks only what says how Polar is reached; faults of anything else are not looked for.
+    pub(super) fn polar(mut raw: RawConfig, surroundings: &Surroundings) -> Result<polar::Settings, Faults> {
+        let mut faults = std::mem::take(&mut raw.faults);
+        faults.retain(|fault| fault.key.is_empty() || is_about_polar(&fault.key));
+        let mut keep = Keep(&mut faults);
+        let (url, environment) = (keep.ok(raw.text("polar_url")), keep.ok(raw.text("environment")));
+        let (Some(url), Some(environment)) = (url, environment) else { return Err(Faults::in_order(faults)) };
+        let target =
+            target::target(url, environment, surroundings).map_err(|found| keep.0.extend(found)).ok();
+        let token = keep
+            .given(raw.path("token_file"), |given| token::callers(given, surroundings))
+            .unwrap_or_default();
+        let Some((url, origin)) = target else { return Err(Faults::in_order(faults)) };
+        let polar = polar::Settings::new(url, token);
+        let mut config = Self::of(PathBuf::new(), PathBuf::new(), admin::Settings::at(String::new()), polar);
+        config.origins.set("polar_url", origin);
+        config.give(&raw, |setting| is_about_polar(setting.key), &mut faults);
+        faults.extend(config.check_with_the_rooms(true));
+        if faults.is_empty() { Ok(config.polar) } else { Err(Faults::in_order(faults)) }
+    }
+
+    /// Sets every field of these settings that was given a value.
+    fn give(&mut self, raw: &RawConfig, is_wanted: impl Fn(&Setting) -> bool, faults: &mut Vec<Fault>) {
+        for setting in settings().filter(|setting| is_wanted(setting)) {
+            let Some(given) = raw.get(setting.key) else { continue };
+            if let Access::Field(_) = setting.access {
+                match written_value::read(setting, given) {
+                    Ok(value) => setting.set(self, value),
+                    Err(fault) => faults.push(fault),
+                }
+            }
+            if !matches!(setting.key, "environment" | "polar_url") {
+                self.origins.set(setting.key, given.origin.clone());
+            }
+        }
     }
 
     /// The defaults of every room around these choices.
@@ -140,6 +166,12 @@ impl Config {
         }));
         faults
     }
+}
+
+/// Whether a setting says how Polar is reached.
+fn is_about_polar(key: &str) -> bool {
+    matches!(key, "config" | "environment" | "polar_url" | "token_file" | "token")
+        || key.starts_with("polar.")
 }
 
 /// The setting that a fault of the way to Polar is one of.
@@ -278,6 +310,20 @@ mod tests {
         let raw = RawConfig::default().with_flag("polar_url", "http://polar.internal");
         let faults = Config::new(raw, &surroundings).unwrap_err();
         assert_eq!(faults.0[0].key, "polar_url");
+    }
+
+    #[test]
+    fn for_polar_alone_no_other_setting_is_looked_at_and_no_token_is_missed() {
+        let surroundings = Surroundings::made_up(&[("SLEDGE_ADMIN", "localhost")], &[], false);
+        let mut raw =
+            RawConfig::default().with_flag("environment", "sandbox").with_flag("polar.version", "2027-01");
+        raw.add_variables(&surroundings);
+        assert!(Config::new(raw.clone(), &surroundings).is_err());
+        let polar = Config::polar(raw.clone(), &surroundings).unwrap();
+        assert_eq!((polar.base_url.as_str(), polar.token), (BaseUrl::SANDBOX, polar::TokenSource::None));
+        assert_eq!(polar.polar_version, "2027-01");
+        let faults = Config::polar(raw.with_flag("polar.version", "2027 01"), &surroundings).unwrap_err();
+        assert_eq!(faults.0.len(), 1, "{faults}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::fault::Faults;
 use super::origin::Origin;
 use super::raw_config::{CONFIG_VARIABLE, RawConfig};
 use super::surroundings::Surroundings;
+use super::token;
+use crate::polar;
 
 /// Flags, the variables of the process, and the file.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +36,27 @@ impl Sources {
         self.read_in(&surroundings)
     }
 
+    /// Only how Polar is reached, for commands that speak to it themselves and need nothing else. A token is taken where
+    /// there is one; whether it is missed is for Polar to say.
+    ///
+    /// # Errors
+    /// Every fault of these settings at once.
+    pub fn polar(&self) -> Result<polar::Settings, Faults> {
+        let surroundings = Surroundings::of_process();
+        Config::polar(self.raw(&surroundings), &surroundings)
+    }
+
+    /// The token of whoever asks: their variable alone.
+    #[must_use]
+    pub fn own_token() -> polar::TokenSource {
+        token::by_variable(&Surroundings::of_process()).unwrap_or_default()
+    }
+
     fn read_in(&self, surroundings: &Surroundings) -> Result<Config, Faults> {
+        Config::new(self.raw(surroundings), surroundings)
+    }
+
+    fn raw(&self, surroundings: &Surroundings) -> RawConfig {
         let flags = self.flags.iter();
         let mut raw = flags.fold(RawConfig::default(), |raw, (key, value)| raw.with_flag(key, value));
         raw.without_token = self.without_token;
@@ -42,7 +64,7 @@ impl Sources {
         if let Some((path, named)) = self.file(surroundings) {
             raw.add_file(&path, &named);
         }
-        Config::new(raw, surroundings)
+        raw
     }
 
     /// The file and who named it. The usual one is read only if it is there.

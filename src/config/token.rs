@@ -20,6 +20,33 @@ pub(super) fn source(
     environment: Option<Environment>,
     surroundings: &Surroundings,
 ) -> Result<TokenSource, Fault> {
+    let found = source_if_any(file, surroundings)?;
+    let may_do_without = environment == Some(Environment::Custom) || surroundings.is_blank();
+    if found != TokenSource::None || may_do_without {
+        return Ok(found);
+    }
+    Err(Fault::new(
+        "token",
+        &Origin::Default,
+        "no token was given",
+        "set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an organization access token of Polar (scope \
+         events:write); to try sledge without an account, run: sledge dev",
+    ))
+}
+
+/// The token of whoever types a command. What the configuration's file names is the daemon's, which may do less: the
+/// caller's own variable outweighs it.
+pub(super) fn callers(
+    file: Option<Given<PathBuf>>,
+    surroundings: &Surroundings,
+) -> Result<TokenSource, Fault> {
+    let is_daemons = |given: &Given<PathBuf>| matches!(given.origin, Origin::File(_));
+    let has_own = surroundings.variable(VARIABLE).is_some();
+    source_if_any(file.filter(|given| !(has_own && is_daemons(given))), surroundings)
+}
+
+/// The strongest source that is there, or none.
+fn source_if_any(file: Option<Given<PathBuf>>, surroundings: &Surroundings) -> Result<TokenSource, Fault> {
     if let Some(Given { value: path, origin }) = file {
         if path.as_os_str().is_empty() || path.is_dir() {
             let problem = format!("{:?} is not a file", path.display().to_string());
@@ -31,22 +58,14 @@ pub(super) fn source(
     if let Some(path) = credential.filter(|path| path.exists()) {
         return Ok(TokenSource::File(path));
     }
-    match surroundings.variable(VARIABLE) {
-        Some(text) => {
-            let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
-            token
-                .map(TokenSource::Fixed)
-                .map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))
-        }
-        None if environment == Some(Environment::Custom) || surroundings.is_blank() => Ok(TokenSource::None),
-        None => Err(Fault::new(
-            "token",
-            &Origin::Default,
-            "no token was given",
-            "set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an organization access token of Polar (scope \
-             events:write); to try sledge without an account, run: sledge dev",
-        )),
-    }
+    by_variable(surroundings)
+}
+
+/// The one that the variable holds, or none.
+pub(super) fn by_variable(surroundings: &Surroundings) -> Result<TokenSource, Fault> {
+    let Some(text) = surroundings.variable(VARIABLE) else { return Ok(TokenSource::None) };
+    let token = text.to_str().ok_or(TokenError::NotAToken).and_then(Token::parse);
+    token.map(TokenSource::Fixed).map_err(|error| Fault::found("token", &Origin::Variable(VARIABLE), &error))
 }
 
 #[cfg(test)]
@@ -59,6 +78,20 @@ mod tests {
     }
 
     const PRODUCTION: Option<Environment> = Some(Environment::Production);
+
+    #[test]
+    fn a_callers_variable_outweighs_the_daemons_file_and_what_was_named_outweighs_both() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let place =
+            crate::config::Place { file: std::sync::Arc::new("sledge.toml".into()), line: 1, column: 1 };
+        let in_file = || Some(Given { value: file.clone(), origin: Origin::File(place.clone()) });
+        let own = surroundings(&[(VARIABLE, "polar_oat_own")]);
+        assert!(matches!(callers(in_file(), &own), Ok(TokenSource::Fixed(_))));
+        assert_eq!(callers(in_file(), &surroundings(&[])), Ok(TokenSource::File(file.clone())));
+        assert_eq!(callers(Some(Given::by_flag(file.clone())), &own), Ok(TokenSource::File(file)));
+        assert_eq!(callers(None, &surroundings(&[])), Ok(TokenSource::None));
+    }
 
     #[test]
     fn the_named_file_outweighs_the_credential_and_that_the_variable() {

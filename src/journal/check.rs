@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::frame::RowName;
 use super::high_water::HighWater;
 use super::salvage::scan_volume;
+use super::sample::quarantined;
 use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
 use super::volume_index::VolumeIndex;
 
@@ -73,7 +74,7 @@ pub fn check(folder: &Path) -> io::Result<CheckReport> {
         let rows = check_row(folder, row, &mark, &mut report.findings)?;
         report.rows.push(rows);
     }
-    report.quarantined = fs::read_dir(folder.join(QUARANTINE)).map(Iterator::count).unwrap_or_default();
+    report.quarantined = quarantined(folder);
     if report.quarantined > 0 {
         report.findings.push(format!(
             "{} damaged volumes lie in {}; check the disk, and remove them once they have been looked at",

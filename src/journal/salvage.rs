@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::bad_sectors::PastBadSectors;
 use super::consumer::Block;
 use super::frame::{self, FrameError, Kind, STORED_BYTES_MAX};
@@ -144,6 +146,18 @@ impl Found {
     /// The seqs of all blocks of which something was found.
     pub(super) fn block_seqs(&self) -> Vec<u64> {
         self.blocks.keys().copied().collect()
+    }
+
+    /// The events of complete blocks, settled or not, the latest blocks first: at most so many.
+    pub(super) fn latest_texts(&self, events_max: usize) -> Vec<Bytes> {
+        let blocks = self.blocks.values().rev().filter_map(|parts| {
+            let stored: StoredBlock = parts.values().cloned().collect();
+            frame::decode_block(&stored).ok()
+        });
+        let texts = |block: Block| {
+            (0..block.len()).filter_map(|at| block.event(at).map(Bytes::copy_from_slice)).collect::<Vec<_>>()
+        };
+        blocks.flat_map(|(_, block)| texts(block)).take(events_max).collect()
     }
 
     /// How many complete blocks there are.

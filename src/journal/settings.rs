@@ -31,7 +31,21 @@ pub struct Settings {
     pub warns_if_volatile: bool,
 }
 
+/// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
+const LOW_WATER_BYTES: u64 = 64 << 20;
+
+/// The bytes that stay free on a disk of so many.
+pub(super) fn low_water(given: Option<u64>, disk_bytes: u64) -> u64 {
+    given.unwrap_or_else(|| LOW_WATER_BYTES.min(disk_bytes / 20))
+}
+
 impl Settings {
+    /// The bytes that stay free on a disk of so many.
+    #[must_use]
+    pub fn low_water(&self, disk_bytes: u64) -> u64 {
+        low_water(self.low_water_bytes, disk_bytes)
+    }
+
     /// The defaults for a journal in `folder`.
     #[must_use]
     pub fn in_folder(folder: PathBuf) -> Self {

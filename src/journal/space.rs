@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::settings::Settings;
+use super::settings::{Settings, low_water};
 use crate::event::Lane;
 
 /// Of `journal_bytes_max`, the part that only grants may use: 1/20.
 const GRANTS_RESERVE: u64 = 20;
-/// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
-const LOW_WATER_BYTES: u64 = 64 << 20;
 
 /// The limits on disk space.
 #[derive(Clone, Debug)]
@@ -80,7 +78,7 @@ impl SpaceLimits {
     }
 
     fn low_water(&self, disk: Disk) -> u64 {
-        self.low_water_bytes.unwrap_or_else(|| LOW_WATER_BYTES.min(disk.total / 20))
+        low_water(self.low_water_bytes, disk.total)
     }
 }
 

@@ -111,6 +111,16 @@ impl BaseUrl {
         self.url.as_str().trim_end_matches('/')
     }
 
+    /// The address of an endpoint, each segment of its path escaped; an empty one at the end is a slash at the end.
+    pub(super) fn endpoint(&self, segments: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        // An http address always has a path to add to.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+
     /// Where events go. A path prefix stays in front; nothing is joined by URL rules.
     pub(super) fn ingest(&self) -> Url {
         let mut url = self.url.clone();
@@ -133,6 +143,17 @@ mod tests {
         ] {
             assert_eq!(BaseUrl::parse(base).unwrap().ingest().as_str(), target);
         }
+    }
+
+    #[test]
+    fn an_id_in_a_path_stays_one_segment_whatever_is_in_it() {
+        let base = BaseUrl::parse("http://127.0.0.1:9000/polar/").unwrap();
+        let customer = base.endpoint(&["v1", "customers", "external", "a/b?c#d e%2F.."]);
+        assert_eq!(
+            customer.as_str(),
+            "http://127.0.0.1:9000/polar/v1/customers/external/a%2Fb%3Fc%23d%20e%252F.."
+        );
+        assert_eq!(base.endpoint(&["v1", "meters", ""]).path(), "/polar/v1/meters/");
     }
 
     #[test]

@@ -52,6 +52,26 @@ impl Credentials {
         credentials
     }
 
+    /// Whether there is a token that could be used, where one was named.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(source: &TokenSource) -> Result<(), TokenError> {
+        Self::read(source).map(drop)
+    }
+
+    /// The token that is there now, for whoever needs it once.
+    ///
+    /// # Errors
+    /// When a file was named and holds none.
+    pub(super) fn read(source: &TokenSource) -> Result<Option<Token>, TokenError> {
+        match source {
+            TokenSource::None => Ok(None),
+            TokenSource::Fixed(token) => Ok(Some(token.clone())),
+            TokenSource::File(path) => read_token_file(path).map(|(token, _)| Some(token)),
+        }
+    }
+
     /// Where the token comes from.
     #[must_use]
     pub fn source(&self) -> &TokenSource {

@@ -1,14 +1,21 @@
 //! The other party: Polar's wire types, the client, and everything Polar can answer.
 //!
 //! Sending is one call, [`Ingest::ingest`], and it never fails: whatever happens between here and Polar comes back as
-//! one case of the closed [`Reply`]. Nothing in this room decides what to do about it.
+//! one case of the closed [`Reply`]. Nothing in this room decides what to do about it. [`Api`] is for commands: it asks Polar's
+//! other endpoints, with the caller's token.
 
+mod api;
+mod api_error;
 mod authorities;
 mod base_url;
 mod credentials;
+mod customer;
 mod error;
+mod filter;
+mod grant_check;
 mod http_client;
 mod ingest;
+mod meter;
 mod polar_client;
 mod proxy_login;
 mod reply;
@@ -18,10 +25,16 @@ mod token;
 mod unreachable;
 mod wire;
 
+pub use api::{Api, Meters};
+pub use api_error::ApiError;
 pub use base_url::{BaseUrl, Environment};
 pub use credentials::{Credentials, TokenChange, TokenSource};
+pub use customer::{Customer, CustomerKey, CustomerMeter, NewCustomer};
 pub use error::{SetupError, TokenError};
+pub use filter::{Clause, Conjunction, Filter, FilterValue, Measured, Operator, Verdict};
+pub use grant_check::GrantCheck;
 pub use ingest::Ingest;
+pub use meter::{Aggregation, Func, Meter, NewMeter};
 pub use polar_client::PolarClient;
 pub use reply::{Answer, Reply};
 pub use settings::Settings;

@@ -21,8 +21,8 @@ pub(super) enum Caller {
     Anonymous,
     /// A token that may do everything.
     Known,
-    /// A token without `events:write`.
-    WithoutScope,
+    /// A token that may do only this: its scopes.
+    Limited(Vec<String>),
     /// A token Polar does not know.
     Unknown,
 }
@@ -53,7 +53,10 @@ impl World {
     pub(super) fn caller(&self, token: Option<&str>) -> Caller {
         let Some(token) = token else { return Caller::Anonymous };
         if self.settings.tokens_without_scope.iter().any(|known| known == token) {
-            return Caller::WithoutScope;
+            return Caller::Limited(Vec::new());
+        }
+        if let Some(scopes) = self.settings.token_scopes.get(token) {
+            return Caller::Limited(scopes.clone());
         }
         let known = match &self.settings.accepted_tokens {
             Some(tokens) => tokens.iter().any(|known| known == token),
@@ -80,12 +83,14 @@ impl World {
         (!version_served(headers)).then(Reply::not_found)
     }
 
-    /// The refusal of a caller by an endpoint, which FastAPI gives after it has parsed the body as JSON.
-    pub(super) fn refuse_caller(&self, headers: &HeaderMap, scope: &str) -> Option<Reply> {
+    /// The refusal of a caller by an endpoint that any one of these scopes opens, which FastAPI gives after it has parsed
+    /// the body as JSON.
+    pub(super) fn refuse_caller(&self, headers: &HeaderMap, scopes: &[&str]) -> Option<Reply> {
         match self.caller(bearer(headers)) {
             Caller::Known => None,
             Caller::Anonymous => Some(Reply::unauthorized()),
-            Caller::WithoutScope => Some(Reply::insufficient_scope(scope)),
+            Caller::Limited(own) if own.iter().any(|own| scopes.contains(&own.as_str())) => None,
+            Caller::Limited(_) => Some(Reply::insufficient_scope(scopes)),
             Caller::Unknown => Some(Reply::invalid_token()),
         }
     }

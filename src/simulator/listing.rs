@@ -46,14 +46,13 @@ pub(super) fn answer(world: &mut World, head: &Parts, path: &str, query: &Query,
     if collection != path.ends_with('/') {
         return redirect(head, path);
     }
-    let scope = if head.method == Method::GET { "events:read" } else { "customers:write" };
     match (&head.method, segments.as_slice()) {
         (&Method::POST, ["customers" | "meters"]) | (&Method::GET, _) => {}
         (_, ["customers" | "meters"]) => return Reply::method_not_allowed("GET, POST"),
         (_, ["events", "ingest"]) => return Reply::method_not_allowed("POST"),
         _ => return Reply::method_not_allowed("GET"),
     }
-    if let Some(reply) = world.refuse_caller(&head.headers, scope) {
+    if let Some(reply) = world.refuse_caller(&head.headers, scopes(&head.method, &segments)) {
         return reply;
     }
     match (&head.method, segments.as_slice()) {
@@ -76,6 +75,18 @@ pub(super) fn answer(world: &mut World, head: &Parts, path: &str, query: &Query,
         }
         (_, ["customers", rest @ ..]) => customer(world, rest),
         _ => Reply::not_found(),
+    }
+}
+
+/// Any one of these opens the endpoint.
+fn scopes(method: &Method, segments: &[&str]) -> &'static [&'static str] {
+    match (method, segments) {
+        (&Method::POST, ["meters"]) => &["meters:write"],
+        (&Method::POST, _) => &["customers:write"],
+        (_, ["meters", ..]) => &["meters:read", "meters:write"],
+        (_, ["customer-meters", ..]) => &["customer_meters:read"],
+        (_, ["events", ..]) => &["events:read", "events:write"],
+        _ => &["customers:read", "customers:write"],
     }
 }
 

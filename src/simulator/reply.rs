@@ -74,10 +74,10 @@ impl Reply {
         Self::oauth(401, "invalid_token", why, "")
     }
 
-    /// A token that may not do this.
-    pub(super) fn insufficient_scope(scope: &str) -> Self {
+    /// A token that may not do this, and any one of the scopes that would let it.
+    pub(super) fn insufficient_scope(scopes: &[&str]) -> Self {
         let why = "The request requires higher privileges than provided by the access token.";
-        Self::oauth(403, "insufficient_scope", why, &format!(r#", scope="{scope}""#))
+        Self::oauth(403, "insufficient_scope", why, &format!(r#", scope="{}""#, scopes.join(" ")))
     }
 
     fn oauth(status: u16, error: &str, why: &str, more: &str) -> Self {

@@ -1,5 +1,6 @@
 //! How a simulator behaves from the start; most of it can be changed while it runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -41,8 +42,10 @@ pub struct Settings {
     pub fresh_token_zone: bool,
     /// The tokens that are accepted; `None` accepts any that starts with `polar_oat_`.
     pub accepted_tokens: Option<Vec<String>>,
-    /// Tokens that are known but lack the scope `events:write`.
+    /// Tokens that are known but have no scope at all.
     pub tokens_without_scope: Vec<String>,
+    /// Tokens that are known and have these scopes and no others, such as `events:write`.
+    pub token_scopes: BTreeMap<String, Vec<String>>,
     /// How many of the latest events are kept in full; older ones only keep their id and their part in the balances.
     pub kept_events_max: usize,
     /// How long after a customer's last event its balances move, in milliseconds; at Polar about 15,000.
@@ -67,6 +70,7 @@ impl Settings {
             fresh_token_zone: false,
             accepted_tokens: None,
             tokens_without_scope: Vec::new(),
+            token_scopes: BTreeMap::new(),
             kept_events_max: 100_000,
             settle_delay_ms: 0,
             latency_ms: 0,

@@ -1,5 +1,6 @@
 //! The handle: what tests and the control surface do to a simulator.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,8 +55,12 @@ pub struct Change {
     pub fresh_token_zone: Option<bool>,
     /// The accepted tokens; an empty list accepts any that starts with `polar_oat_`.
     pub accepted_tokens: Option<Vec<String>>,
-    /// Known tokens without the scope to ingest.
+    /// Known tokens without any scope.
     pub tokens_without_scope: Option<Vec<String>>,
+    /// Known tokens with these scopes and no others.
+    pub token_scopes: Option<BTreeMap<String, Vec<String>>>,
+    /// Tokens of a second organization, which has nothing in common with this one but the address; an empty list ends it.
+    pub tokens_of_another_organization: Option<Vec<String>>,
     /// The delay of balances, in milliseconds.
     pub settle_delay_ms: Option<u64>,
     /// The latency of every answer under `/v1`, in milliseconds.
@@ -82,6 +87,14 @@ pub struct Simulator {
     world: Arc<Mutex<World>>,
     inserted: watch::Sender<u64>,
     arrivals: broadcast::Sender<Arc<Arrival>>,
+    neighbour: Arc<Mutex<Option<Box<Neighbour>>>>,
+}
+
+/// A second organization, and who belongs to it.
+#[derive(Debug)]
+struct Neighbour {
+    tokens: Vec<String>,
+    simulator: Simulator,
 }
 
 impl Simulator {
@@ -92,6 +105,7 @@ impl Simulator {
             world: Arc::new(Mutex::new(World::new(settings))),
             inserted: watch::Sender::new(0),
             arrivals: broadcast::Sender::new(BEHIND_MAX),
+            neighbour: Arc::default(),
         }
     }
 
@@ -143,6 +157,7 @@ impl Simulator {
         replace(&mut settings.latency_per_event_us, change.latency_per_event_us);
         replace(&mut settings.deadlocks, change.deadlocks);
         replace(&mut settings.tokens_without_scope, change.tokens_without_scope);
+        replace(&mut settings.token_scopes, change.token_scopes);
         if let Some(tokens) = change.accepted_tokens {
             settings.accepted_tokens = (!tokens.is_empty()).then_some(tokens);
         }
@@ -160,6 +175,27 @@ impl Simulator {
         if let Some(date) = change.date {
             world.date = (!date.is_empty()).then_some(date);
         }
+        drop(world);
+        if let Some(tokens) = change.tokens_of_another_organization {
+            self.another_organization(tokens);
+        }
+    }
+
+    /// Begins a second organization at the same address: whoever comes with one of these tokens deals with it, and finds
+    /// nothing there of the first one. A former second one is gone.
+    pub fn another_organization(&self, tokens: Vec<String>) -> Self {
+        let settings = Settings { accepted_tokens: Some(tokens.clone()), ..self.world().settings.clone() };
+        let other = Self::new(settings);
+        let neighbour = Neighbour { tokens, simulator: other.clone() };
+        *self.neighbour.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(neighbour));
+        other
+    }
+
+    /// The organization that a token is of, when it is the second one.
+    pub(super) fn neighbour_of(&self, token: &str) -> Option<Self> {
+        let neighbour = self.neighbour.lock().unwrap_or_else(PoisonError::into_inner);
+        let neighbour = neighbour.as_ref().filter(|it| it.tokens.iter().any(|known| known == token));
+        neighbour.map(|neighbour| neighbour.simulator.clone())
     }
 
     /// What arrived, in numbers.

@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admin",
         ],
     ),
+    ("doctor", &["admin", "client", "clock", "config", "journal", "polar"]),
     (
         "cli",
         &[
@@ -47,6 +48,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "daemon",
+            "doctor",
             "event",
             "health",
             "journal",

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sledge::simulator::{Change, RateLimit, Scripted};
+use sledge::simulator::{Change, NewCustomer, RateLimit, Scripted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -69,6 +69,64 @@ async fn a_token_without_the_scope_is_403_and_says_which_is_missing() {
     let answer = polar.ingest(&batch("a", 1)).await;
     assert_eq!((answer.status, &answer.json()["error"]), (403, &json!("insufficient_scope")));
     assert!(answer.header("www-authenticate").unwrap().contains(r#"scope="events:write""#));
+}
+
+#[tokio::test]
+async fn every_endpoint_wants_a_scope_of_its_own_and_names_those_that_would_do() {
+    let scopes = vec!["events:write".to_owned()];
+    let polar = Polar::with(|settings| {
+        settings.token_scopes.insert("polar_oat_test".to_owned(), scopes);
+    })
+    .await;
+    assert_eq!(polar.ingest(&batch("a", 1)).await.status, 200);
+    assert_eq!(polar.get("/v1/events/").await.status, 200, "whoever may write events may list them");
+    let meter =
+        r#"{"name":"API Calls","filter":{"conjunction":"and","clauses":[]},"aggregation":{"func":"count"}}"#;
+    for (answer, missing) in [
+        (polar.get("/v1/meters/").await, "meters:read meters:write"),
+        (polar.post("/v1/meters/", meter).await, "meters:write"),
+        (polar.get("/v1/customers/external/user_123").await, "customers:read customers:write"),
+        (polar.post("/v1/customers/", r#"{"email":"a@example.com"}"#).await, "customers:write"),
+        (polar.get("/v1/customer-meters/").await, "customer_meters:read"),
+    ] {
+        assert_eq!(
+            (answer.status, &answer.json()["error"]),
+            (403, &json!("insufficient_scope")),
+            "{answer:?}"
+        );
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(challenge.contains(&format!(r#"scope="{missing}""#)), "{challenge}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_another_organization_is_as_good_and_finds_nothing_of_this_one() {
+    let polar = Polar::start().await;
+    let other = polar.simulator.another_organization(vec!["polar_oat_other".to_owned()]);
+    let customer = NewCustomer {
+        email: "a@example.com".to_owned(),
+        name: None,
+        external_id: Some("user_123".to_owned()),
+    };
+    let id = polar.simulator.create_customer(customer).unwrap();
+    let with = |token: &'static str| [("Authorization", token), JSON];
+    let theirs = with("Bearer polar_oat_other");
+    let by_id = format!(r#"{{"events":[{{"name":"n","customer_id":"{id}"}}]}}"#);
+    assert_eq!(polar.ingest(&by_id).await.status, 200);
+    let answer = polar.send("POST", "/v1/events/ingest", &theirs, by_id.as_bytes()).await.unwrap();
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let answer = polar.send("GET", "/v1/customers/external/user_123", &theirs, b"").await.unwrap();
+    assert_eq!(answer.status, 404, "{answer:?}");
+    let answer = polar.send("POST", "/v1/events/ingest", &theirs, batch("a", 2).as_bytes()).await.unwrap();
+    assert_eq!(answer.body, r#"{"inserted":2,"duplicates":0}"#);
+    assert_eq!((polar.simulator.state().events_inserted, other.state().events_inserted), (1, 2));
+    let listed = polar.send("GET", "/v1/events/", &theirs, b"").await.unwrap().json();
+    let ours = polar.get("/v1/events/").await.json();
+    assert_ne!(listed["items"][0]["organization_id"], ours["items"][0]["organization_id"]);
+    let none = Change { tokens_of_another_organization: Some(Vec::new()), ..Change::default() };
+    polar.simulator.change(none);
+    let answer = polar.send("GET", "/v1/customers/external/user_123", &theirs, b"").await.unwrap();
+    assert_eq!(answer.status, 200, "there is one organization again: {answer:?}");
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ const PARTS: [&str; 11] = [
 const FACTS: &[(&str, &str, Held)] = &[
     ("addresses", "production and sandbox have addresses of their own", Not("one address and plays either")),
     ("addresses", "a bearer token of an organization, with the scope to write events", By(&["a_good_request_is_answered_200_with_what_was_inserted", "a_token_without_the_scope_is_403_and_says_which_is_missing"])),
+    ("addresses", "every endpoint has a scope of its own", By(&["every_endpoint_wants_a_scope_of_its_own_and_names_those_that_would_do"])),
+    ("addresses", "a token is of one organization, and sees nothing of another", By(&["a_token_of_another_organization_is_as_good_and_finds_nothing_of_this_one"])),
     ("addresses", "tokens of the other environment are unknown", By(&["the_token_of_another_environment_is_401_and_nothing_is_inserted"])),
     ("addresses", "three published versions, ingest is the same in all", By(&["an_unknown_version_is_404_and_the_published_ones_are_served", "a_request_without_a_version_is_served"])),
     ("addresses", "an unknown version is 404 like an unknown path", By(&["an_unknown_version_is_404_and_the_published_ones_are_served"])),

@@ -1,0 +1,95 @@
+//! `sledge doctor`: what is wrong, why it matters, what to do.
+
+use clap::Args;
+
+use super::config_args::ConfigArgs;
+use super::exit::Exit;
+use super::failure::Failure;
+use super::polar::json_line;
+use super::voice::{Tone, Voice};
+use crate::doctor::{Doctor, Report, Wishes};
+use crate::polar::BaseUrl;
+
+/// Looks for what is wrong with a set-up, and says what to do about it.
+///
+/// It looks at the configuration, the token, the socket, the disk, the journal, the daemon (whether it runs or not) and, with
+/// the daemon's own token, at Polar; it changes nothing, and sends Polar an empty list of events, which counts nowhere. Run it
+/// as the user sledge runs as, with the same flags and variables. With a token in POLAR_ACCESS_TOKEN that may do more
+/// (meters:read), meters are looked at too.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge doctor
+  sledge doctor --config /etc/sledge/sledge.toml --uid 1000
+  sledge doctor --event api_usage --property units
+  sledge doctor --json | jq -r '.findings[].code'
+
+Exit codes: 0 nothing found, 1 a finding.")]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Whether this user may use the socket
+    #[arg(long, value_name = "UID")]
+    uid: Option<u32>,
+    /// A group of that user, where this machine does not know of it, as for a user of another container; may be repeated
+    #[arg(long, value_name = "GID", requires = "uid")]
+    gid: Vec<u32>,
+    /// Whether credits would count that are granted on events of this name
+    #[arg(long, value_name = "NAME", requires = "property")]
+    event: Option<String>,
+    /// The metadata property of those credits
+    #[arg(long, value_name = "PROPERTY", requires = "event")]
+    property: Option<String>,
+    /// Polar's id of the organization that events should go to
+    #[arg(long, value_name = "UUID")]
+    organization: Option<String>,
+    /// Another Polar at which to try a token that is not known [default: sandbox for production, and the other way round]
+    #[arg(long, value_name = "URL", value_parser = read_url)]
+    other_polar_url: Option<BaseUrl>,
+    /// Print one JSON object: findings, and every check
+    #[arg(long)]
+    json: bool,
+}
+
+fn read_url(text: &str) -> Result<BaseUrl, String> {
+    BaseUrl::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) async fn doctor(args: DoctorArgs, voice: &mut Voice) -> Result<Exit, Failure> {
+    let wishes = Wishes {
+        uid: args.uid,
+        gids: args.gid,
+        grant: args.event.zip(args.property),
+        organization: args.organization,
+        other_polar: args.other_polar_url,
+    };
+    voice.progress("looking …");
+    let report = Doctor::new(args.config.sources, wishes).examine().await;
+    if args.json {
+        voice.say(&json_line(&report)?)?;
+    } else {
+        for line in lines(&report, voice) {
+            voice.say(&line)?;
+        }
+    }
+    Ok(if report.findings.is_empty() { Exit::Ok } else { Exit::Finding })
+}
+
+fn lines(report: &Report, voice: &Voice) -> Vec<String> {
+    let mut lines = Vec::new();
+    for finding in &report.findings {
+        lines.push(voice.toned(Tone::Bad, &format!("{}: {}", finding.code.as_str(), finding.seen)));
+        lines.push(format!("  why: {}", finding.why));
+        lines.push(format!("  fix: {}", finding.fix));
+    }
+    let made = report.checks.iter().filter(|check| check.not_made.is_none()).count();
+    let left = report.checks.len() - made;
+    let found = match report.findings.len() {
+        0 => voice.toned(Tone::Good, "nothing found"),
+        1 => "1 finding".to_owned(),
+        several => format!("{several} findings"),
+    };
+    let rest =
+        if left == 0 { String::new() } else { format!(", {left} could not be made (--json tells why)") };
+    lines.push(format!("{found}; {made} checks{rest}"));
+    lines
+}

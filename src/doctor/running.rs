@@ -1,0 +1,230 @@
+//! The daemon that runs, as it tells of itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::finding::{Code, Finding};
+use crate::admin::{PartState, Status};
+use crate::client::exchange;
+use crate::config::Config;
+use crate::polar::Reply;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// As `sledge status` has it.
+const LAG_SECONDS: f64 = 300.0;
+/// Of its limit.
+const FULL_PERCENT: u64 = 80;
+/// What Polar allows where nothing else is known: its least ordinary limit, of the sandbox.
+const LIMIT_PER_MINUTE: f64 = 100.0;
+
+/// What a daemon tells of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    /// Its status.
+    pub(super) status: Status,
+    /// Requests of applications with another token than its own.
+    foreign_tokens: f64,
+    /// Its requests to Polar, in all.
+    requests: f64,
+}
+
+impl Running {
+    /// Asks at the admin socket, which lies in the data folder and so is of this very daemon.
+    pub(super) async fn look(config: &Config) -> Option<Self> {
+        let status = on_socket(&config.admin_socket, "/status").await?;
+        let metrics = on_socket(&config.admin_socket, "/metrics").await.unwrap_or_default();
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        Some(Self {
+            status: serde_json::from_slice(&status).ok()?,
+            foreign_tokens: sum(&metrics, "sledge_foreign_token_requests_total"),
+            requests: sum(&metrics, "sledge_polar_request_seconds_count"),
+        })
+    }
+
+    /// What the daemon at the admin address tells; `None` where nobody answers, or the port was left to the system.
+    pub(super) async fn at_admin_address(config: &Config) -> Option<Status> {
+        let address = config.admin.address.as_str();
+        if address.ends_with(":0") {
+            return None;
+        }
+        let ask = async {
+            let stream = TcpStream::connect(address).await.ok()?;
+            let request = Request::get("/status").header(HOST, address).body(Full::default()).ok()?;
+            exchange(stream, request, ANSWER_BYTES_MAX).await.ok()
+        };
+        let (status, body) = timeout(PATIENCE, ask).await.ok()??;
+        if status == StatusCode::OK { serde_json::from_slice(&body).ok() } else { None }
+    }
+}
+
+async fn on_socket(socket: &Path, path: &str) -> Option<Bytes> {
+    let ask = async {
+        let stream = UnixStream::connect(socket).await.ok()?;
+        let request = Request::get(path).header(HOST, "localhost").body(Full::default()).ok()?;
+        exchange(stream, request, ANSWER_BYTES_MAX).await.ok()
+    };
+    let (status, body) = timeout(PATIENCE, ask).await.ok()??;
+    (status == StatusCode::OK).then_some(body)
+}
+
+/// The sum over all labels of a metric, in the text of a scrape.
+fn sum(scrape: &str, name: &str) -> f64 {
+    let is_of_it =
+        |sample: &str| sample.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
+    let samples = scrape.lines().filter_map(|line| line.rsplit_once(' '));
+    samples.filter(|(sample, _)| is_of_it(sample)).filter_map(|(_, value)| value.parse::<f64>().ok()).sum()
+}
+
+pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut found = |code, seen: String, fix: String| findings.push(Finding::new(code, seen, fix));
+    let told = |part: &str| {
+        let part = status.parts.iter().find(|it| it.part == part);
+        part.and_then(|part| part.reason.clone()).unwrap_or_else(|| "see the log of sledge".to_owned())
+    };
+    if !status.held.is_empty() {
+        found(Code::DeliveryHeld, format!("delivery is held: {}", status.held.join(", ")), told("delivery"));
+    }
+    for part in status.parts.iter().filter(|part| part.state != PartState::Ready) {
+        // A held delivery has been told.
+        if part.part != "delivery" || status.held.is_empty() {
+            let state = if part.state == PartState::Degraded { "degraded" } else { "not ready" };
+            found(Code::PartInTrouble, format!("{} is {state}", part.part), told(&part.part));
+        }
+    }
+    if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_SECONDS && status.held.is_empty()) {
+        found(
+            Code::Lagging,
+            format!("the oldest of {} events has waited {lag:.0} s", status.pending.events),
+            "see what keeps Polar from taking them: sledge status, and the log of sledge".to_owned(),
+        );
+    }
+    let percent = status.journal.bytes.saturating_mul(100).checked_div(status.journal.limit_bytes);
+    if let Some(percent) = percent.filter(|percent| *percent >= FULL_PERCENT) {
+        found(
+            Code::JournalNearlyFull,
+            format!("the journal is {percent} % full"),
+            "let it deliver, or raise journal.bytes_max".to_owned(),
+        );
+    }
+    let letters = status.dead_letters.delivery + status.dead_letters.intake;
+    if letters > 0 {
+        found(Code::DeadLettersWaiting, format!("{letters} dead letters are kept"), letters_fix());
+    }
+    if *foreign_tokens > 0.0 {
+        found(
+            Code::ForeignTokenInUse,
+            format!("{foreign_tokens:.0} requests came with a token of Polar that is not the daemon's"),
+            "give applications no token for sledge, or the daemon's; check which organization each is of (--organization)".to_owned(),
+        );
+    }
+    findings
+}
+
+pub(super) fn letters_fix() -> String {
+    "see them with `sledge dead-letters list`; mend what is wrong, then retry or drop them".to_owned()
+}
+
+/// Polar refused a question for the number of requests, and this daemon has not sent them.
+pub(super) fn judge_budget(
+    reply: &Reply,
+    running: Option<&Running>,
+    limit_per_minute: Option<u32>,
+) -> Vec<Finding> {
+    if !matches!(reply, Reply::RateLimited { .. }) {
+        return Vec::new();
+    }
+    let limit = limit_per_minute.map_or(LIMIT_PER_MINUTE, f64::from);
+    let own = running.map(|it| it.requests / (it.status.uptime_seconds / 60.0).max(1.0));
+    if own.is_some_and(|own| own >= limit / 2.0) {
+        return Vec::new();
+    }
+    let sends = own.map_or_else(
+        || "no daemon runs here".to_owned(),
+        |own| format!("this daemon sends {own:.0} a minute"),
+    );
+    let fix = "find what else calls Polar with your organization's tokens, and have its events come through sledge; ask Polar for a higher limit";
+    vec![Finding::new(Code::BudgetUsedByOthers, format!("Polar answers 429, and {sends}"), fix)]
+}
+
+/// Who has the socket, the journal and the admin address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Owners {
+    /// The process that has the socket.
+    pub(super) socket: Option<u32>,
+    /// The process that has the journal.
+    pub(super) journal: Option<u32>,
+    /// Where the daemon at the admin address takes events.
+    pub(super) admin_listens_at: Option<Vec<String>>,
+}
+
+impl Owners {
+    pub(super) fn look(config: &Config, at_admin_address: Option<&Status>) -> Self {
+        let mut socket_lock = config.socket.clone().into_os_string();
+        socket_lock.push(".lock");
+        let listens = |status: &Status| status.listeners.iter().map(|it| it.address.clone()).collect();
+        Self {
+            socket: owner(Path::new(&socket_lock)),
+            journal: owner(&config.journal.folder.join("lock")),
+            admin_listens_at: at_admin_address.map(listens),
+        }
+    }
+}
+
+/// The living process that a lock file names.
+fn owner(lock: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(lock).ok()?;
+    let number: u32 = text.trim().strip_prefix("process ")?.parse().ok()?;
+    Path::new(&format!("/proc/{number}")).exists().then_some(number)
+}
+
+pub(super) fn judge_owners(owners: &Owners, config: &Config) -> Vec<Finding> {
+    let (socket, folder) = (config.socket.display(), config.data_dir.display());
+    let fix = "give each sledge a socket, a data folder and an admin address of its own, and name those of one of them here";
+    match (owners.socket, owners.journal) {
+        (Some(at_socket), Some(at_journal)) if at_socket != at_journal => {
+            let seen = format!(
+                "the socket {socket} is served by process {at_socket}, and the data folder {folder} by process {at_journal}"
+            );
+            return vec![Finding::new(Code::TwoDaemons, seen, fix)];
+        }
+        _ => {}
+    }
+    let ours = config.socket.display().to_string();
+    match &owners.admin_listens_at {
+        Some(listens_at) if owners.socket.is_some() && !listens_at.contains(&ours) => {
+            let at = listens_at.first().map_or("elsewhere", String::as_str);
+            let seen =
+                format!("the daemon at {} takes events at {at}, not at {socket}", config.admin.address);
+            vec![Finding::new(Code::TwoDaemons, seen, fix)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_summed_over_its_labels_and_nothing_else() {
+        let scrape = "# HELP a b\na_count{x=\"1\"} 2\na_count{x=\"2\"} 3\na_count_more 7\nb 1\n";
+        assert!((sum(scrape, "a_count") - 5.0).abs() < 1e-9);
+        assert!(sum(scrape, "missing").abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_429_is_only_others_doing_when_this_daemon_is_quiet() {
+        let limited = Reply::RateLimited { retry_after: None };
+        assert_eq!(judge_budget(&limited, None, Some(500))[0].code, Code::BudgetUsedByOthers);
+        assert!(judge_budget(&Reply::Unauthorized, None, Some(500)).is_empty());
+    }
+}
