@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod config_args;
 mod connect;
+mod core_dumps;
 mod dead_letters;
 mod dead_letters_box;
 mod dead_letters_change;

@@ -4,6 +4,7 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::config_args::ConfigArgs;
+use super::core_dumps;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures;
@@ -37,9 +38,14 @@ pub(super) struct RunArgs {
 pub(super) async fn run(args: RunArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     // From here on a SIGHUP asks for a reload; before, it would end the process.
     let hang_ups = HangUps::new()?;
+    // And before the token is read.
+    let without_core = core_dumps::turn_off();
     let sources = args.config.sources;
     let config = sources.read()?;
     let filter = log::start(&config.log, no_color)?;
+    if let Err(error) = without_core {
+        tracing::warn!(%error, "core dumps could not be turned off: a crash may write the token to the disk");
+    }
     Box::pin(serve(config, Reloads { sources, hang_ups, filter }, voice)).await
 }
 

@@ -1,6 +1,7 @@
 //! A proxy that connects, as companies put between their machines and the world. It keeps all it is told in clear text.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +28,7 @@ pub(crate) struct ConnectProxy {
     address: SocketAddr,
     manner: Arc<Mutex<Manner>>,
     heard: Arc<Mutex<Vec<u8>>>,
+    refusals: Arc<AtomicU64>,
     _serving: JoinSet<()>,
 }
 
@@ -36,20 +38,21 @@ impl ConnectProxy {
         let address = listener.local_addr().unwrap();
         let manner = Arc::new(Mutex::new(manner));
         let heard = Arc::<Mutex<Vec<u8>>>::default();
+        let refusals = Arc::<AtomicU64>::default();
         let mut serving = JoinSet::new();
-        let of_serving = (Arc::clone(&manner), Arc::clone(&heard));
+        let of_serving = (Arc::clone(&manner), Arc::clone(&heard), Arc::clone(&refusals));
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (manner, heard) = of_serving.clone();
+                let (manner, heard, refusals) = of_serving.clone();
                 let manner = manner.lock().unwrap().clone();
                 connections.spawn(async move {
                     // A connection that breaks is its own affair.
-                    drop(serve(client, manner, &heard).await);
+                    drop(serve(client, manner, &heard, &refusals).await);
                 });
             }
         });
-        Self { address, manner, heard, _serving: serving }
+        Self { address, manner, heard, refusals, _serving: serving }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -61,13 +64,23 @@ impl ConnectProxy {
         *self.manner.lock().unwrap() = manner;
     }
 
+    /// How many it did not connect.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
     /// Everything clients sent, as it came: what they asked for, and what was passed on unread.
     pub(crate) fn heard(&self) -> Vec<u8> {
         self.heard.lock().unwrap().clone()
     }
 }
 
-async fn serve(mut client: TcpStream, manner: Manner, heard: &Mutex<Vec<u8>>) -> std::io::Result<()> {
+async fn serve(
+    mut client: TcpStream,
+    manner: Manner,
+    heard: &Mutex<Vec<u8>>,
+    refusals: &AtomicU64,
+) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         if client.read_buf(&mut head).await? == 0 {
@@ -88,9 +101,13 @@ async fn serve(mut client: TcpStream, manner: Manner, heard: &Mutex<Vec<u8>>) ->
                 .then_some("407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm=\"proxy\"")
         }
         Manner::Answer(answer) => Some(*answer),
-        Manner::HangUp => return Ok(()),
+        Manner::HangUp => {
+            refusals.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
     };
     if let Some(answer) = answer {
+        refusals.fetch_add(1, Ordering::Relaxed);
         return client.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
     }
     let target = head.strip_prefix("CONNECT ").and_then(|rest| rest.split(' ').next()).unwrap_or_default();

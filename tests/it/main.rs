@@ -8,9 +8,11 @@
 )]
 
 mod certificates;
+mod chaos;
 mod command_line;
 mod configuration;
 mod connect_proxy;
+mod core_dumps;
 mod dead_letters;
 mod delivered;
 mod delivery;
@@ -28,16 +30,19 @@ mod one_command;
 mod outages;
 mod races;
 mod readme;
+mod reckoning;
 mod run_command;
 mod sdks;
 mod sdks_page;
 mod senders;
+mod simulate_process;
 mod simulator;
 mod sledge_process;
 mod socket_rights;
 mod survival;
 mod tidy;
 mod tls_front;
+mod token;
 mod tool;
 mod trace;
 mod way_to_polar;

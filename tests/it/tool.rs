@@ -24,12 +24,17 @@ pub(crate) fn is_there(program: &str, probe: &[&str]) -> bool {
     false
 }
 
-/// Says that the test that runs now proves nothing, and why, on standard output, past the test harness's capture.
+/// Says that the test that runs now proves nothing, and why.
 ///
 /// # Panics
 /// With `CI=true`.
 pub(crate) fn go_without(problem: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{problem}: .ci/run installs what the tests need");
+    say_skipped(problem);
+}
+
+/// Says past the test harness's capture that this test proves nothing here.
+pub(crate) fn say_skipped(problem: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     writeln!(std::io::stdout().lock(), "\n!!! SKIPPED: {test} proves nothing, because {problem}").unwrap();
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use sledge::simulator::NewMeter;
 
 use crate::fake_polar::FakePolar;
+use crate::simulate_process::SimulateProcess;
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
 /// Hands events with these ids to the daemon, and waits until Polar has answered for all of them.
@@ -72,4 +73,26 @@ async fn a_restored_polar_has_lost_exactly_what_it_answered_after_the_snapshot()
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     assert_eq!(polar.simulator.state().external_ids_lost, 0);
     assert_eq!(polar.simulator.balance("user_1", "API Calls"), Some(-115.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_happens_to_a_simulator_of_its_own_when_it_is_told_to_over_http() {
+    let polar = SimulateProcess::start().await;
+    let home = Home::new();
+    let sledge = home.start(&polar.url()).await;
+    let send = async |id: &str, so_far: u64| {
+        let event = format!(r#"{{"name":"api_usage","external_customer_id":"user_1","external_id":"{id}"}}"#);
+        assert_eq!(sledge.ingest(&format!(r#"{{"events":[{event}]}}"#)).await.0, 200);
+        polar.has_events(so_far).await;
+    };
+    send("before", 1).await;
+    let snapshot = polar.snapshot().await;
+    send("after", 2).await;
+    send("later", 3).await;
+    polar.restore(snapshot).await;
+    assert_eq!(polar.lost_ids().await, BTreeSet::from(["after", "later"].map(str::to_owned)));
+    send("after", 4).await;
+    assert_eq!(polar.lost_ids().await, BTreeSet::from(["later".to_owned()]));
+    let state = polar.state().await;
+    assert_eq!((&state["events_present"], &state["events_inserted"]), (&2.into(), &4.into()));
 }
