@@ -95,7 +95,7 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
         };
         Ok(left)
     };
-    let left = signals.run(work).await?;
+    let left = Box::pin(signals.run(work)).await?;
     voice.say(&what_is_left(&left))?;
     Ok(Exit::Ok)
 }

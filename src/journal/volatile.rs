@@ -12,7 +12,7 @@ const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
 
 /// Why what lies in `folder` will not stay, in words; `None` where nothing speaks against it.
 pub(super) fn why_volatile(folder: &Path) -> Option<&'static str> {
-    let kind = rustix::fs::statfs(folder).ok().map(|stat| i64::from(stat.f_type));
+    let kind = rustix::fs::statfs(folder).ok().map(|stat| stat.f_type);
     let folder = fs::canonicalize(folder).ok();
     let device =
         folder.as_deref().and_then(|folder| fs::metadata(folder).ok()).map(|metadata| metadata.dev());
