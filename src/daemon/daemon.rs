@@ -139,8 +139,6 @@ impl Daemon {
             started,
             now: Arc::new(move || clock.now()),
         };
-        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), Arc::clone(&view.now));
-        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
         Ok(Self {
             journal,
             addresses,
