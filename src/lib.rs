@@ -12,6 +12,8 @@ pub mod daemon;
 pub mod delivery;
 pub mod doctor;
 pub mod event;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod health;
 pub mod intake;
 pub mod journal;

@@ -28,7 +28,7 @@ pub use recall_desk::{AskAttempts, RecallDesk};
 pub use recall_verbs::{ExplainAsked, ReplayAsked};
 pub use settings::Settings;
 pub use status::{
-    AccountsStatus, DeadLettersStatus, JournalStatus, LaneStatus, ListenerStatus, PartState, PartStatus,
-    PendingStatus, Status,
+    AccountsStatus, DeadLettersStatus, FULL_NOTICED_PERCENT, JournalStatus, LAG_NOTICED_SECONDS, LaneStatus,
+    ListenerStatus, PartState, PartStatus, PendingStatus, Status,
 };
 pub use view::{Now, View};

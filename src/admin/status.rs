@@ -10,6 +10,11 @@ use crate::event::{Lane, UnixMillis};
 use crate::health::State;
 use crate::journal::Accounts;
 
+/// A delivery that is this late is worth a look; Polar answers within seconds, and a rate limit clears within a minute.
+pub const LAG_NOTICED_SECONDS: f64 = 300.0;
+/// A journal this full is worth a look: in percent of its limit.
+pub const FULL_NOTICED_PERCENT: u64 = 80;
+
 /// The daemon at one moment. Ages are in seconds; absent ages are `null`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -152,6 +157,12 @@ impl ListenerStatus {
 }
 
 impl Status {
+    /// How full the journal is; `None` where it has no limit.
+    #[must_use]
+    pub fn journal_percent(&self) -> Option<u64> {
+        self.journal.bytes.saturating_mul(100).checked_div(self.journal.limit_bytes)
+    }
+
     /// The daemon as `view` shows it now.
     pub(super) fn of(view: &View) -> Self {
         let accounts = view.accounts.read();

@@ -10,9 +10,9 @@ use super::failure::Failure;
 use super::grant_check::{Checked, check};
 use super::grant_once::once_id;
 use super::one_event::{self, OneEvent};
+use super::polar::CustomerArgs;
 use super::quote::command_line;
 use super::voice::Voice;
-use crate::polar::CustomerKey;
 
 /// Grants credits to a customer, before any purchase.
 ///
@@ -34,12 +34,8 @@ pub(super) struct GrantArgs {
     /// How many credits: a number above 0
     #[arg(value_name = "CREDITS", value_parser = read_credits, allow_negative_numbers = true)]
     credits: Number,
-    /// The customer, by the id your application knows it by (external_customer_id)
-    #[arg(long, value_name = "ID", required_unless_present = "customer_id")]
-    customer: Option<String>,
-    /// The customer, by Polar's own id (customer_id)
-    #[arg(long, value_name = "UUID", conflicts_with = "customer")]
-    customer_id: Option<String>,
+    #[command(flatten)]
+    customer: CustomerArgs,
     /// The event name the meter filters on
     #[arg(long, value_name = "NAME")]
     event: String,
@@ -68,8 +64,8 @@ impl GrantArgs {
     fn line(&self, id: &str) -> Result<String, Failure> {
         let text = GrantText {
             grant: GrantBody { event: &self.event, property: &self.property, credits: &self.credits },
-            external_customer_id: self.customer.as_deref(),
-            customer_id: self.customer_id.as_deref(),
+            external_customer_id: self.customer.customer.as_deref(),
+            customer_id: self.customer.customer_id.as_deref(),
             external_id: id,
         };
         serde_json::to_string(&text).map_err(|error| Failure::of(Exit::Io, &error))
@@ -81,8 +77,8 @@ impl GrantArgs {
         let socket = socket.to_string_lossy();
         let mut words = vec!["sledge", "grant", self.credits.as_str()];
         for (flag, value) in [
-            ("--customer", self.customer.as_deref()),
-            ("--customer-id", self.customer_id.as_deref()),
+            ("--customer", self.customer.customer.as_deref()),
+            ("--customer-id", self.customer.customer_id.as_deref()),
             ("--event", Some(self.event.as_str())),
             ("--property", Some(self.property.as_str())),
             ("--id", Some(id)),
@@ -95,15 +91,8 @@ impl GrantArgs {
     }
 
     fn id(&self) -> String {
-        let once = self.once.as_deref().map(|key| once_id(key, &self.key()));
+        let once = self.once.as_deref().map(|key| once_id(key, &self.customer.key()));
         self.id.clone().or(once).unwrap_or_else(one_event::new_id)
-    }
-
-    fn key(&self) -> CustomerKey {
-        match &self.customer {
-            Some(id) => CustomerKey::External(id.clone()),
-            None => CustomerKey::Id(self.customer_id.clone().unwrap_or_default()),
-        }
     }
 
     /// Refuses a grant that would change no balance.
@@ -122,10 +111,6 @@ impl GrantArgs {
             )),
         }
     }
-
-    fn customer(&self) -> &str {
-        self.customer.as_deref().or(self.customer_id.as_deref()).unwrap_or_default()
-    }
 }
 
 pub(super) async fn grant(args: GrantArgs, voice: &mut Voice) -> Result<Exit, Failure> {
@@ -140,7 +125,7 @@ pub(super) async fn grant(args: GrantArgs, voice: &mut Voice) -> Result<Exit, Fa
         args.credits.as_str(),
         args.property,
         args.event,
-        args.customer()
+        args.customer.as_typed()
     );
     let one = OneEvent {
         line: args.line(&id)?,

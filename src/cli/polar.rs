@@ -59,10 +59,10 @@ impl PolarArgs {
 pub(super) struct CustomerArgs {
     /// The customer, by the id your application knows it by (external_id)
     #[arg(long, value_name = "ID")]
-    customer: Option<String>,
+    pub(super) customer: Option<String>,
     /// The customer, by Polar's own id
     #[arg(long, value_name = "UUID")]
-    customer_id: Option<String>,
+    pub(super) customer_id: Option<String>,
 }
 
 impl CustomerArgs {

@@ -14,14 +14,10 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::figures::{bytes, count, duration, events};
 use super::voice::{Tone, Voice};
-use crate::admin::{DeadLettersStatus, PartState, Status};
+use crate::admin::{DeadLettersStatus, FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status};
 use crate::client::exchange;
 use crate::config;
 
-/// A delivery that is this late is worth a look; Polar answers within seconds, and a rate limit clears within a minute.
-const LAG_FINDING_SECONDS: f64 = 300.0;
-/// A journal this full is worth a look: in percent of its limit.
-const FULL_FINDING_PERCENT: u64 = 80;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const STATUS_BYTES_MAX: usize = 1 << 20;
 
@@ -93,10 +89,10 @@ fn findings(status: &Status) -> Vec<String> {
         }
     }
     findings.extend(status.held.iter().map(|reason| format!("delivery is held: {reason}")));
-    if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_FINDING_SECONDS) {
+    if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_NOTICED_SECONDS) {
         findings.push(format!("the oldest event has waited {}", duration(lag)));
     }
-    if let Some(percent) = percent_full(status).filter(|percent| *percent >= FULL_FINDING_PERCENT) {
+    if let Some(percent) = status.journal_percent().filter(|percent| *percent >= FULL_NOTICED_PERCENT) {
         findings.push(format!("the journal is {percent} % full; at its limit new events are refused"));
     }
     if status.dead_letters.delivery > 0 {
@@ -108,14 +104,10 @@ fn findings(status: &Status) -> Vec<String> {
     findings
 }
 
-fn percent_full(status: &Status) -> Option<u64> {
-    status.journal.bytes.saturating_mul(100).checked_div(status.journal.limit_bytes)
-}
-
 fn lines(status: &Status, voice: &Voice) -> Vec<String> {
     let lag = match status.lag_seconds {
         None => voice.toned(Tone::Good, "none, nothing is owed to Polar"),
-        Some(lag) if lag > LAG_FINDING_SECONDS => voice.toned(Tone::Bad, &duration(lag)),
+        Some(lag) if lag > LAG_NOTICED_SECONDS => voice.toned(Tone::Bad, &duration(lag)),
         Some(lag) => duration(lag),
     };
     let pending = &status.pending;

@@ -1,7 +1,7 @@
 //! The disk under the journal: what it is, how much of it is free, how long it takes to sync.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -60,10 +60,11 @@ impl DiskSeen {
             mounted_root: mounted_root(&mounts, &there),
             free: space.f_bavail.saturating_mul(space.f_frsize),
             low_water: journal.low_water(space.f_blocks.saturating_mul(space.f_frsize)),
-            sync: if folder.is_dir() {
-                time_syncs(folder)
-            } else {
-                Err("there is no data folder yet".to_owned())
+            sync: match fs::metadata(folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    Err("there is no data folder yet".to_owned())
+                }
+                Ok(_) | Err(_) => time_syncs(folder),
             },
         })
     }

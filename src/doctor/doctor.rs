@@ -97,23 +97,28 @@ impl Doctor {
         let mut report = Report::default();
         let Some(config) = self.configuration(&mut report) else { return report };
         let running = Running::look(&config).await;
-        self.socket(&config, &mut report);
         let at_admin_address = Running::at_admin_address(&config).await;
         let owners = Owners::look(&config, at_admin_address.as_ref());
         report.made("one daemon", running::judge_owners(&owners, &config));
-        match &running {
-            Some(running) => report.made("daemon", running::judge(running)),
-            None if owners.journal.is_some() => report.not_made(
-                "daemon",
-                format!(
-                    "{} can't be asked: run this as the user sledge runs as",
-                    config.admin_socket.display()
-                ),
-            ),
-            None => report.not_made("daemon", "no sledge runs here"),
-        }
+        self.socket(&config, owners.socket.is_some(), &mut report);
+        // One that can't be asked may run: its journal is not read as if nobody wrote to it.
+        let may_run = !matches!(running, Ok(None)) || owners.journal.is_some();
+        let running = match running {
+            Ok(Some(running)) => {
+                report.made("daemon", running::judge(&running));
+                Some(running)
+            }
+            Ok(None) => {
+                report.not_made("daemon", "no sledge runs here");
+                None
+            }
+            Err(why) => {
+                report.not_made("daemon", why);
+                None
+            }
+        };
         disks(&config, &mut report).await;
-        let sent = kept(&config, running.is_some() || owners.journal.is_some(), &mut report).await;
+        let sent = kept(&config, may_run, &mut report).await;
         self.polar(&config, running.as_ref(), sent, &mut report).await;
         report
     }
@@ -137,13 +142,13 @@ impl Doctor {
         }
     }
 
-    fn socket(&self, config: &Config, report: &mut Report) {
+    fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {
         let user = self.wishes.uid.map(|uid| User::of(uid, &self.wishes.gids));
         let seen = SocketSeen::look(&config.socket, user);
         match &seen.answers {
             Answers::NotKnown(why) if seen.way_not_seen().is_some() => report.not_made("socket", why.clone()),
             Answers::Somebody | Answers::Nobody | Answers::NotThere | Answers::NotKnown(_) => {
-                report.made("socket", socket::judge(&seen));
+                report.made("socket", socket::judge(&seen, is_served));
             }
         }
         if let Some(why) = seen.way_not_seen() {
@@ -161,7 +166,13 @@ impl Doctor {
         if report.has(Code::TokenMissing) {
             return report.not_made("Polar", "there is no token");
         }
-        let token = TokenSeen::look(&config.polar.token);
+        let token = TokenSeen::look(&config.polar.token, &config.data_dir);
+        if token.is_for_others() {
+            return report.not_made(
+                "token, and Polar",
+                "this user may not read the token; run it as the user sledge runs as",
+            );
+        }
         report.made("token", token::judge(&token));
         if !token.is_usable() {
             return report.not_made("Polar", "there is no token");
@@ -174,28 +185,44 @@ impl Doctor {
         let limit = config.delivery.requests_per_minute;
         report.made("budget", running::judge_budget(&seen.reply, running, limit));
         if !seen.is_reached() {
-            report.not_made("organization", "Polar does not answer to the token");
             return report.not_made("meters", "Polar does not answer to the token");
         }
-        let organizations =
-            Organizations::look(&config.polar, &self.caller, self.wishes.organization.as_deref()).await;
-        report.either("organization", match &organizations {
-            Organizations { daemons: None, .. } => Err("the token's organization shows nothing that would tell which it is".to_owned()),
-            Organizations { meant: None, .. } => Err("nothing says which organization is meant; name it with --organization, or set POLAR_ACCESS_TOKEN to a token of it".to_owned()),
-            known => Ok(reach::judge_organizations(known)),
-        });
+        if self.wishes.organization.is_some() || !self.is_callers_the_daemons(&config.polar) {
+            self.organizations(&config.polar, report).await;
+        }
         sent.extend(self.wishes.grant.iter().map(|(event, property)| Sent::grant(event, property)));
         let meters = self.meters(&config.polar).await;
         report.either("meters", meters.map(|all| meters::judge(&all, &sent)));
     }
 
+    /// Whether whoever asks has no token of their own.
+    fn is_callers_the_daemons(&self, polar: &Settings) -> bool {
+        self.caller == TokenSource::None || self.caller == polar.token
+    }
+
+    async fn organizations(&self, polar: &Settings, report: &mut Report) {
+        let organizations =
+            Organizations::look(polar, &self.caller, self.wishes.organization.as_deref()).await;
+        report.either(
+            "organization",
+            match &organizations {
+                Organizations { daemons: None, .. } => {
+                    Err("the token's organization shows nothing that would tell which it is".to_owned())
+                }
+                Organizations { meant: None, .. } => {
+                    Err("the organization of your own token shows nothing that would tell which it is"
+                        .to_owned())
+                }
+                known => Ok(reach::judge_organizations(known)),
+            },
+        );
+    }
+
     /// The meters, by whichever token may see them.
     async fn meters(&self, polar: &Settings) -> Result<Meters, String> {
         let mut why = String::new();
-        for token in [&self.caller, &polar.token] {
-            if *token == TokenSource::None && polar.token != TokenSource::None {
-                continue;
-            }
+        let own = Some(&self.caller).filter(|_| !self.is_callers_the_daemons(polar));
+        for token in own.into_iter().chain([&polar.token]) {
             let settings = Settings { token: token.clone(), ..within_patience(polar) };
             let api = Api::new(&settings).map_err(|error| error.to_string())?;
             match api.meters().await {
@@ -223,9 +250,9 @@ async fn disks(config: &Config, report: &mut Report) {
 }
 
 /// Looks into the journal; the events that lie in it.
-async fn kept(config: &Config, is_running: bool, report: &mut Report) -> Vec<Sent> {
+async fn kept(config: &Config, may_run: bool, report: &mut Report) -> Vec<Sent> {
     let folder = config.journal.folder.clone();
-    let look = tokio::task::spawn_blocking(move || JournalSeen::look(&folder, is_running));
+    let look = tokio::task::spawn_blocking(move || JournalSeen::look(&folder, may_run));
     match tokio::time::timeout(JOURNAL_PATIENCE, look).await {
         Ok(Ok(Ok(seen))) => {
             report.made("journal", journal::judge(&seen));

@@ -99,6 +99,8 @@ codes! {
         "its applications can't send events";
     SocketStale, "socket_stale", "The socket's file is there, and nobody answers.",
         "applications that send get an error at once; sledge takes the file over when it starts";
+    SocketMissing, "socket_missing", "A daemon runs, and the file of its socket is gone.",
+        "applications can't send events until it is restarted";
     TwoDaemons, "two_daemons", "Socket, data folder and admin address are not of one daemon.",
         "events go into one journal while another is looked at";
     JournalInMemory, "journal_in_memory", "The journal lies in memory.",

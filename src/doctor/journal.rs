@@ -1,5 +1,7 @@
 //! What lies in the journal.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use super::finding::{Code, Finding};
@@ -26,12 +28,14 @@ impl JournalSeen {
     ///
     /// # Errors
     /// Why it can't be read.
-    pub(super) fn look(folder: &Path, is_running: bool) -> Result<Self, String> {
-        if !folder.is_dir() {
-            return Ok(Self::default());
-        }
+    pub(super) fn look(folder: &Path, may_run: bool) -> Result<Self, String> {
         let unread = |error: std::io::Error| format!("{} can't be read: {error}", folder.display());
-        let report = if is_running { None } else { Some(check(folder).map_err(unread)?) };
+        match fs::metadata(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(unread(error)),
+            Ok(_) => {}
+        }
+        let report = if may_run { None } else { Some(check(folder).map_err(unread)?) };
         let texts = sample(folder, EVENTS_MAX).map_err(unread)?;
         let sent = texts.iter().filter_map(|text| Sent::read(text)).collect();
         Ok(Self { report, quarantined: quarantined(folder), sent })

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::finding::{Code, Finding};
 use crate::clock::Clock;
 use crate::polar::{
-    Answer, Api, BaseUrl, Environment, Ingest, POLAR_VERSION, PolarClient, Reply, Settings, TokenSource,
-    Unreachable,
+    Answer, Api, ApiError, BaseUrl, Environment, Ingest, POLAR_VERSION, PolarClient, Reply, Settings,
+    TokenSource, Unreachable,
 };
 
 const NO_EVENTS: &[u8] = br#"{"events":[]}"#;
@@ -27,6 +27,8 @@ pub(super) struct PolarSeen {
     pub(super) reply: Reply,
     /// How far our clock is ahead, in milliseconds: at least and at most.
     ahead_millis: Option<(i64, i64)>,
+    /// Whether a 403 is one of Polar's.
+    is_forbidden_by_polar: bool,
     /// What came of it with the version that sledge was written for, where the first answer was a 404.
     with_own_version: Option<Reply>,
     /// Where else the token is good, where it is not here.
@@ -51,6 +53,7 @@ impl PolarSeen {
             }
             _ => None,
         };
+        let is_forbidden_by_polar = answer.reply == Reply::Forbidden && forbids(&settings).await;
         let good_at = match answer.reply {
             Reply::Unauthorized => where_else(&settings, other).await,
             _ => None,
@@ -61,6 +64,7 @@ impl PolarSeen {
             version: settings.polar_version.clone(),
             reply: answer.reply,
             ahead_millis,
+            is_forbidden_by_polar,
             with_own_version,
             good_at,
             proxies: proxies(),
@@ -69,7 +73,7 @@ impl PolarSeen {
 
     /// Whether what answers is Polar and knows the token, so that more can be asked.
     pub(super) fn is_reached(&self) -> bool {
-        matches!(self.reply, Reply::Accepted(_) | Reply::Forbidden)
+        matches!(self.reply, Reply::Accepted(_)) || self.is_forbidden_by_polar
     }
 }
 
@@ -113,6 +117,12 @@ pub(super) fn within_patience(settings: &Settings) -> Settings {
         connect_timeout: settings.connect_timeout.min(PATIENCE),
         ..settings.clone()
     }
+}
+
+/// Whether the 403s that come from there are Polar's: those tell of scopes, or the token may do something else.
+async fn forbids(settings: &Settings) -> bool {
+    let Ok(api) = Api::new(settings) else { return false };
+    matches!(api.organization().await, Ok(_) | Err(ApiError::Forbidden { .. }))
 }
 
 async fn ask(settings: &Settings) -> Result<(Answer, Option<(i64, i64)>), String> {
@@ -164,7 +174,9 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
             Some(other) => found(
                 Code::TokenOfOtherEnvironment,
                 format!("the token is not known at {address} ({environment}), and is good at {other}"),
-                format!("give the token of {environment}, or deliver to {other} (--environment, --polar-url)"),
+                format!(
+                    "give the token of {environment}, or deliver to {other} (--environment, --polar-url)"
+                ),
             ),
             None => found(
                 Code::TokenUnknown,
@@ -172,11 +184,14 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
                 token_fix(),
             ),
         },
-        Reply::Forbidden => found(
-            Code::ScopeMissing,
-            "the token lacks the scope events:write".to_owned(),
-            token_fix(),
+        Reply::Forbidden if !seen.is_forbidden_by_polar => found(
+            Code::ProxyInTheWay,
+            format!("what answers at {address} is not Polar (status 403)"),
+            direct(),
         ),
+        Reply::Forbidden => {
+            found(Code::ScopeMissing, "the token lacks the scope events:write".to_owned(), token_fix())
+        }
         Reply::NotFound if matches!(seen.with_own_version, Some(Reply::Accepted(_) | Reply::Forbidden)) => {
             found(
                 Code::PolarVersionUnknown,
@@ -192,7 +207,7 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
         Reply::Unproven { status } | Reply::Redirect { status } | Reply::Refused { status } => found(
             Code::ProxyInTheWay,
             format!("what answers at {address} is not Polar (status {status})"),
-            "let this machine reach Polar directly, without a proxy or login page that answers in its place; check --polar-url".to_owned(),
+            direct(),
         ),
         Reply::ProxyLogin => found(
             Code::ProxyInTheWay,
@@ -223,6 +238,10 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
     // Only Polar's own answers carry Polar's time.
     findings.extend(seen.ahead_millis.filter(|_| seen.is_reached()).and_then(skewed));
     findings
+}
+
+fn direct() -> String {
+    "let this machine reach Polar directly, without a proxy or login page that answers in its place; check --polar-url".to_owned()
 }
 
 fn way_out(proxies: &[&str]) -> String {
@@ -270,6 +289,7 @@ mod tests {
             version: "2026-04".to_owned(),
             reply,
             ahead_millis: Some((-900, 300)),
+            is_forbidden_by_polar: true,
             with_own_version: None,
             good_at: None,
             proxies: Vec::new(),
@@ -301,6 +321,8 @@ mod tests {
         ] {
             assert_eq!(codes(&seen(reply.clone())), [code], "{reply:?}");
         }
+        let foreign = PolarSeen { is_forbidden_by_polar: false, ..seen(Reply::Forbidden) };
+        assert_eq!(codes(&foreign), [Code::ProxyInTheWay]);
         let elsewhere = PolarSeen { good_at: Some(BaseUrl::SANDBOX.to_owned()), ..seen(Reply::Unauthorized) };
         assert_eq!(codes(&elsewhere), [Code::TokenOfOtherEnvironment]);
         let accepted = Some(Reply::Accepted(IngestReply { inserted: 0, duplicates: 0 }));

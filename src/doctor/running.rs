@@ -1,5 +1,8 @@
 //! The daemon that runs, as it tells of itself.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,17 +14,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::finding::{Code, Finding};
-use crate::admin::{PartState, Status};
+use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status};
 use crate::client::exchange;
 use crate::config::Config;
 use crate::polar::Reply;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// As `sledge status` has it.
-const LAG_SECONDS: f64 = 300.0;
-/// Of its limit.
-const FULL_PERCENT: u64 = 80;
 /// What Polar allows where nothing else is known: its least ordinary limit, of the sandbox.
 const LIMIT_PER_MINUTE: f64 = 100.0;
 
@@ -37,16 +36,31 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Asks at the admin socket, which lies in the data folder and so is of this very daemon.
-    pub(super) async fn look(config: &Config) -> Option<Self> {
-        let status = on_socket(&config.admin_socket, "/status").await?;
-        let metrics = on_socket(&config.admin_socket, "/metrics").await.unwrap_or_default();
+    /// Asks at the admin socket, which lies in the data folder and so is of this very daemon; `None` where none runs.
+    ///
+    /// # Errors
+    /// Why it can't be asked.
+    pub(super) async fn look(config: &Config) -> Result<Option<Self>, String> {
+        let socket = &config.admin_socket;
+        let unanswered =
+            |problem: String| format!("{}: {problem}; run it as the user sledge runs as", socket.display());
+        match UnixStream::connect(socket).await {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(unanswered(error.to_string())),
+        }
+        let status = on_socket(socket, "/status").await;
+        let status = status.and_then(|status| serde_json::from_slice(&status).ok());
+        let status = status.ok_or_else(|| unanswered("no status came from there".to_owned()))?;
+        let metrics = on_socket(socket, "/metrics").await.unwrap_or_default();
         let metrics = String::from_utf8_lossy(&metrics).into_owned();
-        Some(Self {
-            status: serde_json::from_slice(&status).ok()?,
+        Ok(Some(Self {
+            status,
             foreign_tokens: sum(&metrics, "sledge_foreign_token_requests_total"),
             requests: sum(&metrics, "sledge_polar_request_seconds_count"),
-        })
+        }))
     }
 
     /// What the daemon at the admin address tells; `None` where nobody answers, or the port was left to the system.
@@ -100,15 +114,14 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
             found(Code::PartInTrouble, format!("{} is {state}", part.part), told(&part.part));
         }
     }
-    if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_SECONDS && status.held.is_empty()) {
+    if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_NOTICED_SECONDS && status.held.is_empty()) {
         found(
             Code::Lagging,
             format!("the oldest of {} events has waited {lag:.0} s", status.pending.events),
             "see what keeps Polar from taking them: sledge status, and the log of sledge".to_owned(),
         );
     }
-    let percent = status.journal.bytes.saturating_mul(100).checked_div(status.journal.limit_bytes);
-    if let Some(percent) = percent.filter(|percent| *percent >= FULL_PERCENT) {
+    if let Some(percent) = status.journal_percent().filter(|percent| *percent >= FULL_NOTICED_PERCENT) {
         found(
             Code::JournalNearlyFull,
             format!("the journal is {percent} % full"),
@@ -179,11 +192,23 @@ impl Owners {
     }
 }
 
-/// The living process that a lock file names.
+/// The process that holds a lock file. Who died without letting go of one left its name there, and another process may
+/// have its number by now: the kernel's list of locks tells.
 fn owner(lock: &Path) -> Option<u32> {
-    let text = std::fs::read_to_string(lock).ok()?;
+    let text = fs::read_to_string(lock).ok()?;
     let number: u32 = text.trim().strip_prefix("process ")?.parse().ok()?;
-    Path::new(&format!("/proc/{number}")).exists().then_some(number)
+    let inode = fs::metadata(lock).ok()?.ino();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    is_held(&locks, number, inode).then_some(number)
+}
+
+/// Whether the text of `/proc/locks` says so: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF`.
+fn is_held(locks: &str, process: u32, inode: u64) -> bool {
+    locks.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
+        let is_its = fields.next() == Some(process.to_string().as_str());
+        is_its && fields.next().and_then(|file| file.rsplit(':').next()) == Some(inode.to_string().as_str())
+    })
 }
 
 pub(super) fn judge_owners(owners: &Owners, config: &Config) -> Vec<Finding> {
@@ -221,10 +246,61 @@ mod tests {
         assert!(sum(scrape, "missing").abs() < 1e-9);
     }
 
+    fn well() -> Running {
+        let status = serde_json::json!({
+            "version": "0.1.0", "uptime_seconds": 600.0, "polar": "https://api.polar.sh",
+            "lag_seconds": 1.5, "last_delivery_age_seconds": 0.5, "held": [], "ready": true, "listeners": [],
+            "pending": {
+                "events": 7, "bytes": 900,
+                "grants": {"events": 0, "oldest_age_seconds": null},
+                "usage": {"events": 7, "oldest_age_seconds": 1.5},
+            },
+            "accounts": {
+                "pending_at_start": 0, "accepted": 7, "restored": 0, "inserted": 0, "duplicates": 0,
+                "dead_lettered": 0, "pending": 7,
+            },
+            "dead_letters": {"delivery": 0, "intake": 0},
+            "journal": {"bytes": 10, "limit_bytes": 100},
+            "parts": [{"part": "journal", "state": "ready"}, {"part": "delivery", "state": "ready"}],
+        });
+        Running { status: serde_json::from_value(status).unwrap(), foreign_tokens: 0.0, requests: 5.0 }
+    }
+
+    #[test]
+    fn a_daemon_that_is_well_is_silent_and_each_trouble_of_one_is_found() {
+        assert!(judge(&well()).is_empty());
+        type Trouble = fn(&mut Running);
+        let troubles: [(Trouble, Code); 6] = [
+            (|it| it.status.held.push("unauthorized".to_owned()), Code::DeliveryHeld),
+            (|it| it.status.parts[0].state = PartState::Degraded, Code::PartInTrouble),
+            (|it| it.status.lag_seconds = Some(301.0), Code::Lagging),
+            (|it| it.status.journal.bytes = 80, Code::JournalNearlyFull),
+            (|it| it.status.dead_letters.intake = 1, Code::DeadLettersWaiting),
+            (|it| it.foreign_tokens = 2.0, Code::ForeignTokenInUse),
+        ];
+        for (trouble, code) in troubles {
+            let mut running = well();
+            trouble(&mut running);
+            let findings = judge(&running);
+            assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [code]);
+        }
+    }
+
+    #[test]
+    fn a_lock_is_held_by_the_process_that_the_kernel_names_and_no_other() {
+        let locks = "1: POSIX  ADVISORY  WRITE 812 fe:00:131 0 EOF\n2: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 9 fe:00:131 0 EOF\n";
+        assert!(is_held(locks, 4711, 131));
+        assert!(!is_held(locks, 812, 131) && !is_held(locks, 4711, 13) && !is_held("", 4711, 131));
+    }
+
     #[test]
     fn a_429_is_only_others_doing_when_this_daemon_is_quiet() {
         let limited = Reply::RateLimited { retry_after: None };
         assert_eq!(judge_budget(&limited, None, Some(500))[0].code, Code::BudgetUsedByOthers);
         assert!(judge_budget(&Reply::Unauthorized, None, Some(500)).is_empty());
+        let quiet = well();
+        assert_eq!(judge_budget(&limited, Some(&quiet), Some(500)).len(), 1);
+        let busy = Running { requests: 4_000.0, ..well() };
+        assert!(judge_budget(&limited, Some(&busy), Some(500)).is_empty(), "400 a minute are its own doing");
     }
 }

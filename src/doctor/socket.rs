@@ -47,9 +47,15 @@ impl SocketSeen {
     }
 }
 
-pub(super) fn judge(seen: &SocketSeen) -> Vec<Finding> {
+/// `is_served` says whether a daemon runs that listens there.
+pub(super) fn judge(seen: &SocketSeen, is_served: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let path = seen.path.display();
+    if seen.answers == Answers::NotThere && is_served {
+        let found = format!("a daemon listens at {path}, and nothing is there any more");
+        let fix = "restart sledge, and see what removes files from that folder (systemd-tmpfiles, a cleaning job, a second mount)";
+        findings.push(Finding::new(Code::SocketMissing, found, fix));
+    }
     if seen.answers == Answers::Nobody {
         let found = format!("{path} is there, and nobody answers");
         findings.push(Finding::new(
@@ -79,10 +85,11 @@ mod tests {
     fn a_file_that_nobody_answers_at_is_stale_and_a_missing_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sledge.sock");
-        assert!(judge(&SocketSeen::look(&path, None)).is_empty());
+        assert!(judge(&SocketSeen::look(&path, None), false).is_empty());
+        assert_eq!(judge(&SocketSeen::look(&path, None), true)[0].code, Code::SocketMissing);
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        assert!(judge(&SocketSeen::look(&path, None)).is_empty());
+        assert!(judge(&SocketSeen::look(&path, None), false).is_empty());
         drop(listener);
-        assert_eq!(judge(&SocketSeen::look(&path, None))[0].code, Code::SocketStale);
+        assert_eq!(judge(&SocketSeen::look(&path, None), false)[0].code, Code::SocketStale);
     }
 }

@@ -1,10 +1,11 @@
 //! The token, before it is sent anywhere. It is never shown.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use super::finding::{Code, Finding};
-use crate::polar::{Credentials, TokenSource};
+use crate::polar::{Credentials, TokenError, TokenSource};
 
 /// What is seen of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,25 +16,39 @@ pub(super) struct TokenSeen {
     mode: Option<u32>,
     /// Why there is none that could be used.
     problem: Option<String>,
+    /// Whether that is only so because whoever looks is not whom sledge runs as.
+    is_not_ours: bool,
 }
 
 impl TokenSeen {
-    pub(super) fn look(source: &TokenSource) -> Self {
-        let problem = Credentials::check(source).err().map(|error| error.to_string());
-        let TokenSource::File(path) = source else { return Self { file: None, mode: None, problem } };
+    /// Looks at it. Whom sledge runs as is told by the data folder, where there is one.
+    pub(super) fn look(source: &TokenSource, data_dir: &Path) -> Self {
+        let error = Credentials::check(source).err();
+        let owner = fs::metadata(data_dir).ok().map(|metadata| metadata.uid());
+        let is_not_ours = error.as_ref().is_some_and(TokenError::is_denied)
+            && owner.is_some_and(|owner| owner != rustix::process::geteuid().as_raw());
+        let problem = error.map(|error| error.to_string());
+        let TokenSource::File(path) = source else {
+            return Self { file: None, mode: None, problem, is_not_ours };
+        };
         let mode = fs::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
-        Self { file: Some(path.display().to_string()), mode, problem }
+        Self { file: Some(path.display().to_string()), mode, problem, is_not_ours }
     }
 
     /// Whether there is one to send.
     pub(super) fn is_usable(&self) -> bool {
         self.problem.is_none()
     }
+
+    /// Whether somebody else would see more of it.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.is_not_ours
+    }
 }
 
 pub(super) fn judge(seen: &TokenSeen) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(problem) = &seen.problem {
+    if let Some(problem) = seen.problem.as_ref().filter(|_| !seen.is_not_ours) {
         let (seen, fix) = problem.rsplit_once("; ").unwrap_or((problem, "put a token there"));
         findings.push(Finding::new(Code::TokenMissing, seen, fix));
     }
@@ -52,7 +67,7 @@ mod tests {
     fn a_file_that_others_may_read_or_that_holds_no_token_is_found_without_showing_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let look = || judge(&TokenSeen::look(&TokenSource::File(path.clone())));
+        let look = || judge(&TokenSeen::look(&TokenSource::File(path.clone()), folder.path()));
         assert_eq!(look()[0].code, Code::TokenMissing);
         fs::write(&path, "two secret words").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
@@ -64,6 +79,18 @@ mod tests {
         assert!(!format!("{findings:?}").contains("secret"));
         fs::write(&path, "polar_oat_x\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(look().is_empty() && judge(&TokenSeen::look(&TokenSource::None)).is_empty());
+        assert!(look().is_empty() && judge(&TokenSeen::look(&TokenSource::None, folder.path())).is_empty());
+    }
+
+    #[test]
+    fn a_token_that_only_sledges_own_user_may_read_is_no_fault_of_its_file() {
+        let unread = TokenSeen {
+            file: Some("/etc/sledge/token".to_owned()),
+            mode: Some(0o600),
+            problem: Some("failed to read it; create it".to_owned()),
+            is_not_ours: true,
+        };
+        assert!(judge(&unread).is_empty() && !unread.is_usable());
+        assert_eq!(judge(&TokenSeen { is_not_ours: false, ..unread })[0].code, Code::TokenMissing);
     }
 }

@@ -10,6 +10,8 @@ mod event;
 mod event_buf;
 mod event_id;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod grant;
 mod id_source;
 mod lane;

@@ -7,6 +7,8 @@ mod connections;
 mod datagram_listener;
 mod drain;
 mod foreign_tokens;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod header_timer;
 mod http_connection;
 mod http_service;

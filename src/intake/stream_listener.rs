@@ -79,7 +79,7 @@ fn serve(stream: UnixStream, connections: &mut Connections, side: &Arc<HttpSide>
 }
 
 /// Finds out how the connection speaks, and serves it so.
-async fn serve_sender(stream: UnixStream, side: Arc<HttpSide>, mut drain: Drain) {
+pub(super) async fn serve_sender(stream: UnixStream, side: Arc<HttpSide>, mut drain: Drain) {
     let settings = side.admission.settings();
     let mut frames = Frames::new(settings.frame_bytes_max);
     let first_byte = tokio::select! {

@@ -51,6 +51,8 @@ const FLAG_LZ4: u8 = 1;
 const FLAG_INTAKE: u8 = 2;
 const FLAG_TIMES: u8 = 4;
 const CHECKSUM_AT: usize = 48;
+/// No journal ever counts so far, and what comes after it can still be counted.
+const SEQ_MAX: u64 = u64::MAX >> 1;
 
 /// One of the three rows of volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -327,6 +329,10 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
         2 => Kind::Settlement,
         _ => return Err(FrameError::Damaged),
     };
+    let seq = u64_at(frame, 8);
+    if seq > SEQ_MAX {
+        return Err(FrameError::Damaged);
+    }
     Ok(Header {
         format,
         kind,
@@ -334,7 +340,7 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
         lz4: byte(7) & FLAG_LZ4 != 0,
         from_intake: byte(7) & FLAG_INTAKE != 0,
         timed: byte(7) & FLAG_TIMES != 0,
-        seq: u64_at(frame, 8),
+        seq,
         events: u32_at(frame, 16),
         part: u16_at(frame, 20),
         parts: u16_at(frame, 22),

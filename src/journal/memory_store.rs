@@ -1,4 +1,5 @@
-//! A store that can be cut off from power: it forgets what was not synced, and fails when told to.
+//! A store that can be cut off from power: it forgets what was not synced, keeps it out of order or in pieces, and fails
+//! when told to.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,25 +8,43 @@ use super::bad_sectors::WithBadSectors;
 use super::frame::RowName;
 use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 
-/// Volumes in memory. Clones share the disk.
-#[derive(Clone, Debug, Default)]
+/// Volumes in memory. Clones share the disk; each is of the life it was made in, and dies with the power.
+#[derive(Debug, Default)]
 pub(super) struct MemoryStore {
     disk: Arc<Mutex<Disk>>,
+    epoch: u64,
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self { epoch: self.lock().epoch, disk: Arc::clone(&self.disk) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Disk {
     volumes: BTreeMap<VolumeId, Files>,
-    /// Operations (writes and syncs) until one fails, if one is to fail.
-    fails_in: Option<u64>,
+    trouble: Option<Trouble>,
     /// While held back, syncs wait.
     hold: Arc<Mutex<()>>,
+    /// Whether syncs are answered and not done.
+    pretends: bool,
     syncs: u64,
+    operations: u64,
     mark: Vec<u8>,
     quarantined: u64,
     refuses_copies: bool,
-    /// Counts power cuts: a volume opened before the last one is dead.
+    /// Counts power cuts: a store or volume of an earlier life is dead.
     epoch: u64,
+}
+
+/// What comes after so many operations (everything that changes the disk).
+#[derive(Debug)]
+enum Trouble {
+    /// That operation fails, and all after it.
+    Failure { left: u64 },
+    /// The power goes in the middle of that operation.
+    PowerCut { left: u64, rng: fastrand::Rng },
 }
 
 #[derive(Debug, Default)]
@@ -33,8 +52,83 @@ struct Files {
     synced: BTreeMap<Vec<u8>, Vec<u8>>,
     unsynced: Vec<Vec<Entry>>,
     index: Option<Vec<u8>>,
+    /// What lies in the raw file of writes that the store itself does not remember: halves, and whole ones too.
+    debris: Vec<u8>,
     /// A part of its file that can't be read: the store itself fails on all of it.
     bad_sectors: Option<std::ops::Range<u64>>,
+}
+
+impl Files {
+    /// The power goes: a disk may have written what no sync covered in any order, wholly or in part.
+    fn lose_power(&mut self, fate: &mut impl FnMut() -> Fate) {
+        for write in std::mem::take(&mut self.unsynced) {
+            let written: Vec<u8> = write.iter().flat_map(|(_, value)| value).copied().collect();
+            match fate() {
+                Fate::Kept => self.synced.extend(write),
+                Fate::Lost => {}
+                Fate::Torn => self.debris.extend_from_slice(&written[..written.len() / 2]),
+                Fate::Forgotten => self.debris.extend_from_slice(&written),
+            }
+        }
+    }
+}
+
+/// What becomes of a write that no sync covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is there.
+    Kept,
+    /// Nothing of it is there.
+    Lost,
+    /// Half of it lies in the file.
+    Torn,
+    /// It lies in the file, but what the store needs to know of it does not.
+    Forgotten,
+}
+
+impl Fate {
+    /// Any of them.
+    pub(super) fn any(rng: &mut fastrand::Rng) -> Self {
+        *rng.choice(&[Self::Kept, Self::Kept, Self::Lost, Self::Torn, Self::Forgotten]).unwrap()
+    }
+}
+
+/// How an operation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// To its end.
+    Whole,
+    /// Cut short before it began, in its middle, or after its end but before anyone heard of it.
+    Cut(Cut),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Before,
+    Within,
+    After,
+}
+
+impl Course {
+    fn reaches(self, stage: Cut) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Cut(Cut::Before) => false,
+            Self::Cut(Cut::Within) => stage == Cut::Within,
+            Self::Cut(Cut::After) => true,
+        }
+    }
+
+    fn answer(self) -> Result<(), StoreError> {
+        match self {
+            Self::Whole => Ok(()),
+            Self::Cut(_) => Err(no_power()),
+        }
+    }
+}
+
+fn no_power() -> StoreError {
+    StoreError::Io("the power is gone".into())
 }
 
 impl MemoryStore {
@@ -45,21 +139,32 @@ impl MemoryStore {
     /// Cuts the power: of the writes that no sync covered, `survives` says which reach the disk all the same (a disk
     /// may write in any order). Volumes opened before answer nothing but errors.
     pub(super) fn cut_power(&self, mut survives: impl FnMut() -> bool) {
-        let mut disk = self.lock();
-        disk.epoch += 1;
-        disk.fails_in = None;
-        for files in disk.volumes.values_mut() {
-            for write in std::mem::take(&mut files.unsynced) {
-                if survives() {
-                    files.synced.extend(write);
-                }
-            }
-        }
+        self.lock().lose_power(&mut || if survives() { Fate::Kept } else { Fate::Lost });
     }
 
-    /// Lets the n-th write or sync from now fail, and all after it.
+    /// Cuts the power with any fate for each write that no sync covered.
+    pub(super) fn cut_power_any_way(&self, rng: &mut fastrand::Rng) {
+        self.lock().lose_power(&mut || Fate::any(rng));
+    }
+
+    /// Cuts the power in the middle of the n-th operation from now, from 0, with any fate for what was not synced.
+    pub(super) fn cut_power_in(&self, operations: u64, rng: fastrand::Rng) {
+        self.lock().trouble = Some(Trouble::PowerCut { left: operations, rng });
+    }
+
+    /// Lets the n-th operation from now fail, and all after it.
     pub(super) fn fail_in(&self, operations: u64) {
-        self.lock().fails_in = Some(operations);
+        self.lock().trouble = Some(Trouble::Failure { left: operations });
+    }
+
+    /// Nothing will fail any more.
+    pub(super) fn calm_down(&self) {
+        self.lock().trouble = None;
+    }
+
+    /// From now on syncs are answered, and not done.
+    pub(super) fn pretend_to_sync(&self) {
+        self.lock().pretends = true;
     }
 
     /// While the guard lives, no sync ends.
@@ -70,6 +175,11 @@ impl MemoryStore {
     /// How many syncs there were.
     pub(super) fn syncs(&self) -> u64 {
         self.lock().syncs
+    }
+
+    /// How many operations there were.
+    pub(super) fn operations(&self) -> u64 {
+        self.lock().operations
     }
 
     /// Whether there is no room for the copy of a volume.
@@ -90,12 +200,13 @@ impl MemoryStore {
 
     fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {
         let mut disk = self.lock();
-        let epoch = disk.epoch;
-        disk.operate(epoch)?;
-        if let Some(files) = disk.volumes.get_mut(&id) {
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::After)
+            && let Some(files) = disk.volumes.get_mut(&id)
+        {
             files.index = index;
         }
-        Ok(())
+        course.answer()
     }
 
     /// How many volumes of a row are described by an index.
@@ -134,17 +245,32 @@ impl Disk {
         }
     }
 
-    fn operate(&mut self, epoch: u64) -> Result<(), StoreError> {
+    fn lose_power(&mut self, fate: &mut impl FnMut() -> Fate) {
+        self.epoch += 1;
+        self.trouble = None;
+        self.volumes.values_mut().for_each(|files| files.lose_power(fate));
+    }
+
+    /// How the next operation goes. A power cut has happened by the time this returns: what the operation changes is
+    /// what was on its way.
+    fn operate(&mut self, epoch: u64) -> Result<Course, StoreError> {
         if epoch != self.epoch {
-            return Err(StoreError::Io("the power is gone".into()));
+            return Err(no_power());
         }
-        match &mut self.fails_in {
-            Some(0) => Err(StoreError::Io("told to fail".into())),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
+        self.operations += 1;
+        match &mut self.trouble {
+            None => Ok(Course::Whole),
+            Some(Trouble::Failure { left: 0 }) => Err(StoreError::Io("told to fail".into())),
+            Some(Trouble::PowerCut { left: 0, rng }) => {
+                let mut rng = rng.fork();
+                let cut = *rng.choice(&[Cut::Before, Cut::Within, Cut::After]).unwrap();
+                self.lose_power(&mut || Fate::any(&mut rng));
+                Ok(Course::Cut(cut))
             }
-            None => Ok(()),
+            Some(Trouble::Failure { left } | Trouble::PowerCut { left, .. }) => {
+                *left -= 1;
+                Ok(Course::Whole)
+            }
         }
     }
 }
@@ -163,50 +289,73 @@ impl Store for MemoryStore {
         if id.is_aside() && disk.refuses_copies {
             return Err(StoreError::DiskFull);
         }
-        disk.volumes.entry(id).or_default();
-        Ok(MemoryVolume { id, epoch: disk.epoch, store: self.clone() })
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::Within) {
+            disk.volumes.entry(id).or_default();
+        }
+        course.answer()?;
+        Ok(self.volume(id))
     }
 
     fn open(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
         if self.lock().volumes.get(&id).is_some_and(|files| files.bad_sectors.is_some()) {
             return Err(StoreError::Io("a sector can't be read".into()));
         }
-        self.create(id)
+        Ok(self.volume(id))
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.lock().volumes.remove(&id);
-        Ok(())
+        let mut disk = self.lock();
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::Within)
+            && let Some(files) = disk.volumes.get_mut(&id)
+        {
+            files.index = None;
+        }
+        if course.reaches(Cut::After) {
+            disk.volumes.remove(&id);
+        }
+        course.answer()
     }
 
     fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
         let disk = self.lock();
         let files = disk.volumes.get(&id);
-        let bytes: Vec<u8> =
-            files.into_iter().flat_map(|files| files.synced.values().flatten().copied()).collect();
+        let bytes = |files: &Files| -> Vec<u8> {
+            files.synced.values().flatten().chain(&files.debris).copied().collect()
+        };
         let bad = files.and_then(|files| files.bad_sectors.clone()).unwrap_or_default();
-        Ok(Box::new(WithBadSectors { bytes: std::io::Cursor::new(bytes), bad }))
+        let bytes = std::io::Cursor::new(files.map(bytes).unwrap_or_default());
+        Ok(Box::new(WithBadSectors { bytes, bad }))
     }
 
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
         let mut disk = self.lock();
-        disk.volumes.remove(&id);
-        let filled = disk.volumes.remove(&id.aside());
-        disk.volumes.extend(filled.map(|files| (id, files)));
-        disk.quarantined += 1;
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::Within) {
+            disk.volumes.remove(&id);
+            disk.quarantined += 1;
+        }
+        if course.reaches(Cut::After) {
+            let filled = disk.volumes.remove(&id.aside());
+            disk.volumes.extend(filled.map(|files| (id, files)));
+        }
+        course.answer()?;
         Ok("quarantine".into())
     }
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
         self.remove_index(id)?;
         let mut disk = self.lock();
-        let epoch = disk.epoch;
-        disk.operate(epoch)?;
-        disk.volumes.remove(&id);
-        disk.operate(epoch)?;
-        let filled = disk.volumes.remove(&id.aside());
-        disk.volumes.extend(filled.map(|files| (id, files)));
-        Ok(())
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::Within) {
+            disk.volumes.remove(&id);
+        }
+        if course.reaches(Cut::After) {
+            let filled = disk.volumes.remove(&id.aside());
+            disk.volumes.extend(filled.map(|files| (id, files)));
+        }
+        course.answer()
     }
 
     fn quarantined(&self) -> u64 {
@@ -227,11 +376,17 @@ impl Store for MemoryStore {
 
     fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let mut disk = self.lock();
+        let course = disk.operate(self.epoch)?;
         let start = usize::try_from(slot).unwrap() * bytes.len();
         let len = disk.mark.len().max(start + bytes.len());
+        let written = match course {
+            Course::Cut(Cut::Before) => 0,
+            Course::Cut(Cut::Within) => bytes.len() / 3,
+            Course::Cut(Cut::After) | Course::Whole => bytes.len(),
+        };
         disk.mark.resize(len, 0);
-        disk.mark[start..start + bytes.len()].copy_from_slice(bytes);
-        Ok(())
+        disk.mark[start..start + written].copy_from_slice(&bytes[..written]);
+        course.answer()
     }
 
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -247,11 +402,17 @@ impl Store for MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// A volume of this store's own life.
+    fn volume(&self, id: VolumeId) -> MemoryVolume {
+        MemoryVolume { id, store: Self { disk: Arc::clone(&self.disk), epoch: self.epoch } }
+    }
+}
+
 /// A volume of a [`MemoryStore`].
 #[derive(Debug)]
 pub(super) struct MemoryVolume {
     id: VolumeId,
-    epoch: u64,
     store: MemoryStore,
 }
 
@@ -282,20 +443,31 @@ impl Volume for MemoryVolume {
 
     fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let mut disk = self.store.lock();
-        disk.operate(self.epoch)?;
+        let course = disk.operate(self.store.epoch)?;
         if let Some(files) = disk.volumes.get_mut(&self.id) {
-            files.unsynced.push(entries.to_vec());
+            match course {
+                Course::Whole => files.unsynced.push(entries.to_vec()),
+                Course::Cut(Cut::Before) => {}
+                Course::Cut(Cut::Within) => {
+                    let written: Vec<u8> = entries.iter().flat_map(|(_, value)| value).copied().collect();
+                    files.debris.extend_from_slice(&written[..written.len() / 2]);
+                }
+                Course::Cut(Cut::After) => files.synced.extend(entries.iter().cloned()),
+            }
         }
-        Ok(())
+        course.answer()
     }
 
     fn sync(&self) -> Result<(), StoreError> {
         let hold = self.store.hold_syncs();
         drop(hold.lock().unwrap());
         let mut disk = self.store.lock();
-        disk.operate(self.epoch)?;
+        // A sync that is cut short has done with each write as the power cut did.
+        disk.operate(self.store.epoch)?.answer()?;
         disk.syncs += 1;
-        if let Some(files) = disk.volumes.get_mut(&self.id) {
+        if !disk.pretends
+            && let Some(files) = disk.volumes.get_mut(&self.id)
+        {
             for write in std::mem::take(&mut files.unsynced) {
                 files.synced.extend(write);
             }

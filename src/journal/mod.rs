@@ -22,6 +22,8 @@ mod extract;
 #[cfg(test)]
 mod extract_tests;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 #[cfg(test)]
 mod golden_tests;
 mod high_water;
@@ -37,6 +39,8 @@ mod look;
 mod looker;
 #[cfg(test)]
 mod memory_store;
+#[cfg(test)]
+mod model_tests;
 mod open_volume;
 mod recall;
 #[cfg(test)]
@@ -64,7 +68,8 @@ mod tests;
 mod visit;
 mod volatile;
 mod volume_index;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]
 mod writer_by_hand;
 
 pub use accounts::{Accounts, AccountsReader, Restored};
@@ -87,5 +92,5 @@ pub use sample::{quarantined, sample};
 pub use settings::Settings;
 pub use settlement::{Amount, SettledBlock, Settlement};
 pub use source::Source;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use writer_by_hand::WriterByHand;

@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::bad_sectors::is_unreadable;
@@ -29,6 +32,8 @@ pub(super) const QUARANTINE: &str = "quarantine";
 #[derive(Debug)]
 pub(super) struct SledStore {
     folder: PathBuf,
+    /// Whether the disk failed while a volume was closed: none is opened any more.
+    failed: Arc<AtomicBool>,
 }
 
 impl SledStore {
@@ -50,7 +55,7 @@ impl SledStore {
                 }
             }
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), failed: Arc::default() })
     }
 
     fn row_folder(&self, row: RowName) -> PathBuf {
@@ -91,8 +96,16 @@ impl SledStore {
             .flush_every_ms(None);
         let began = Instant::now();
         loop {
+            if self.failed.load(Ordering::SeqCst) {
+                return Err(StoreError::Io("the disk failed when a volume was closed".to_owned()));
+            }
             match config.open() {
-                Ok(db) => return Ok(SledVolume { id, db, _garbage: Garbage }),
+                Ok(db) => {
+                    // sled never syncs it; half of it on disk after a power cut would pass for a damaged volume.
+                    File::open(path.join("conf"))?.sync_all()?;
+                    let failed = Arc::clone(&self.failed);
+                    return Ok(SledVolume { id, path, db: Some(db), failed, _garbage: Garbage });
+                }
                 // The folder is ours alone: it is our own last use of the volume, not quite let go by sled's threads.
                 Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
                     std::thread::sleep(LOCK_PAUSE);
@@ -127,7 +140,7 @@ impl Store for SledStore {
         make_folder(&path)?;
         let volume = self.open_database(id)?;
         let before = syncs_so_far();
-        volume.db.insert(VOLUME_KEY, id.to_string().as_bytes()).map_err(|error| store_error(id, error))?;
+        volume.db()?.insert(VOLUME_KEY, id.to_string().as_bytes()).map_err(|error| store_error(id, error))?;
         volume.sync()?;
         if syncs_so_far() == before {
             return Err(StoreError::SyncNotReal);
@@ -253,9 +266,43 @@ const VOLUME_KEY: &[u8] = b"\0volume";
 #[derive(Debug)]
 pub(super) struct SledVolume {
     id: VolumeId,
-    db: sled::Db,
+    path: PathBuf,
+    /// There until the volume is dropped.
+    db: Option<sled::Db>,
+    /// The store's.
+    failed: Arc<AtomicBool>,
     /// After the database: dropped in this order.
     _garbage: Garbage,
+}
+
+impl SledVolume {
+    fn db(&self) -> Result<&sled::Db, StoreError> {
+        self.db.as_ref().ok_or_else(|| StoreError::Io("the volume is closed".to_owned()))
+    }
+
+    /// All that sled does when a database is let go.
+    fn sync_last(&self) -> Result<(), StoreError> {
+        self.db()?.flush().map_err(|error| store_error(self.id, error))?;
+        Ok(File::open(self.path.join("db"))?.sync_all()?)
+    }
+}
+
+/// sled ends a database with a sync, and panics where that fails: two of them at once would abort the process, with no
+/// word of what is wrong with the disk.
+impl Drop for SledVolume {
+    fn drop(&mut self) {
+        let synced = self.sync_last();
+        let Some(db) = self.db.take() else { return };
+        if let Err(error) = synced {
+            tracing::error!(volume = %self.id, %error, "a volume could not be synced when it was closed");
+            // Never let go, so that sled does not try it once more. All that counts had been synced before, but the
+            // volume can't be opened again in this life.
+            self.failed.store(true, Ordering::SeqCst);
+            std::mem::forget(db);
+        } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
+            tracing::error!(volume = %self.id, "sled panicked when a volume was closed; all of it had been synced");
+        }
+    }
 }
 
 /// What sled replaces it gives up only once no thread can be reading it any more, and each thread hands in what it gave
@@ -274,12 +321,12 @@ impl Drop for Garbage {
 
 impl Volume for SledVolume {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db.get(key).map_err(|error| read_error(self.id, error))?;
+        let value = self.db()?.get(key).map_err(|error| read_error(self.id, error))?;
         Ok(value.map(|value| value.to_vec()))
     }
 
     fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        for entry in self.db.iter() {
+        for entry in self.db()?.iter() {
             let (key, value) = entry.map_err(|error| read_error(self.id, error))?;
             if key != VOLUME_KEY {
                 see(&key, &value);
@@ -292,20 +339,20 @@ impl Volume for SledVolume {
         let written = match entries {
             [] => Ok(()),
             // A batch costs a write and a sync of the log before its own.
-            [(key, value)] => self.db.insert(key, value.as_slice()).map(|_| ()),
+            [(key, value)] => self.db()?.insert(key, value.as_slice()).map(|_| ()),
             _ => {
                 let mut batch = sled::Batch::default();
                 for (key, value) in entries {
                     batch.insert(key.as_slice(), value.as_slice());
                 }
-                self.db.apply_batch(batch)
+                self.db()?.apply_batch(batch)
             }
         };
         written.map_err(|error| store_error(self.id, error))
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.db.flush().map_err(|error| store_error(self.id, error))?;
+        self.db()?.flush().map_err(|error| store_error(self.id, error))?;
         sled::pin().flush();
         Ok(())
     }

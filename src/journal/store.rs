@@ -19,8 +19,7 @@ impl VolumeId {
         Self { number: self.number | ASIDE, ..self }
     }
 
-    /// The place that what is filled here will take.
-    #[cfg(test)]
+    /// The volume's own place.
     pub(super) fn place(self) -> Self {
         Self { number: self.number & !ASIDE, ..self }
     }
@@ -33,7 +32,7 @@ impl VolumeId {
     /// The name of its folder in its row.
     pub(super) fn folder_name(self) -> String {
         let kind = if self.is_aside() { "salvaging" } else { "volume" };
-        format!("{kind}-{:08}", self.number & !ASIDE)
+        format!("{kind}-{:08}", self.place().number)
     }
 }
 

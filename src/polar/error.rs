@@ -126,3 +126,11 @@ pub enum TokenError {
         fault: Box<TokenError>,
     },
 }
+
+impl TokenError {
+    /// Whether its file is there and this process may not read it.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Unreadable { kind: std::io::ErrorKind::PermissionDenied, .. })
+    }
+}

@@ -12,6 +12,8 @@ mod credentials;
 mod customer;
 mod error;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod grant_check;
 mod http_client;
 mod ingest;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::unreachable::Unreachable;
+use serde::de::DeserializeOwned;
+
 use super::wire::{IngestReply, ValidationReply};
 use crate::event::UnixMillis;
 
@@ -144,7 +146,7 @@ impl Reply {
     /// The reply that an answer's parts make. `body` is empty when it was not worth reading.
     pub(super) fn read(status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         match status {
-            200 => serde_json::from_slice(body).map_or(Self::Unproven { status }, Self::Accepted),
+            200 => read_object(body).map_or(Self::Unproven { status }, Self::Accepted),
             201..=299 => Self::Unproven { status },
             300..=399 => Self::Redirect { status },
             401 => Self::Unauthorized,
@@ -153,13 +155,19 @@ impl Reply {
             407 => Self::ProxyLogin,
             411 => Self::LengthRequired,
             413 => Self::TooLarge,
-            422 => serde_json::from_slice(body).map_or(Self::Refused { status }, Self::Invalid),
+            422 => read_object(body).map_or(Self::Refused { status }, Self::Invalid),
             429 => Self::RateLimited { retry_after },
             408 => Self::ServerError { status, retry_after },
             400..=499 => Self::Refused { status },
             _ => Self::ServerError { status, retry_after },
         }
     }
+}
+
+/// A body of Polar's. They are objects; serde by itself would take a list of the right values for one.
+fn read_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
 #[cfg(test)]
@@ -176,7 +184,9 @@ mod tests {
             read(200, r#"{"inserted":3,"duplicates":1}"#),
             Reply::Accepted(IngestReply { inserted: 3, duplicates: 1 })
         );
-        for foreign in ["", "OK", "<html>", "{}", r#"{"inserted":-1}"#, r#"{"inserted":"3"}"#, "[]"] {
+        for foreign in
+            ["", "OK", "<html>", "{}", r#"{"inserted":-1}"#, r#"{"inserted":"3"}"#, "[]", "[3,0]", "[3]"]
+        {
             assert_eq!(read(200, foreign), Reply::Unproven { status: 200 }, "{foreign}");
             assert_eq!(read(422, foreign), Reply::Refused { status: 422 }, "{foreign}");
         }

@@ -4,6 +4,8 @@
 mod acks;
 mod fault;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod hello;
 mod http_reply;
 mod ingest_body;

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use sledge::doctor::Code;
-use sledge::simulator::{Aggregation, Change, NewMeter, RateLimit, Scripted};
-use tokio::net::TcpStream;
+use sledge::simulator::{Aggregation, Change, NewMeter, RateLimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run, sledge};
@@ -261,22 +263,34 @@ async fn a_version_that_polar_does_not_know_is_told_from_a_wrong_address() {
     assert_finds(doctor(&Home::new(), &elsewhere), &[Code::PolarAddressWrong]).await;
 }
 
+/// Something that answers every request with a page of its own, as a login page or a proxy does.
+async fn page(status: u16) -> (String, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = "<html>Please log in</html>";
+    let answer = format!(
+        "HTTP/1.1 {status} Page\r\ncontent-type: text/html\r\nlocation: http://login.example/\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            // Whoever hangs up early gets no page.
+            if stream.read(&mut head).await.is_ok() {
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        }
+    });
+    (url, serving)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_answers_in_polars_place_is_found() {
-    let polar = FakePolar::start().await;
-    let page = |status: u16| Scripted {
-        status: Some(status),
-        headers: [
-            ("content-type".to_owned(), "text/html".to_owned()),
-            ("location".to_owned(), "http://login.example/".to_owned()),
-        ]
-        .into(),
-        body: Some("<html>Please log in</html>".to_owned()),
-        ..Scripted::default()
-    };
-    for status in [200, 302, 405, 407] {
-        polar.simulator.script([page(status)]);
-        assert_finds(doctor(&Home::new(), &polar.url()), &[Code::ProxyInTheWay]).await;
+    for status in [200, 302, 403, 405, 407, 511] {
+        let (url, _serving) = page(status).await;
+        let expected = if status == 511 { Code::PolarUnreachable } else { Code::ProxyInTheWay };
+        assert_finds(doctor(&Home::new(), &url), &[expected]).await;
     }
 }
 
@@ -383,6 +397,13 @@ async fn a_socket_that_a_dead_sledge_left_is_found_and_told_as_the_page_has_it()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_whose_file_was_removed_under_a_living_sledge_is_found() {
+    let (polar, home, _sledge) = with_sent(api_calls(), &USE).await;
+    fs::remove_file(home.socket()).unwrap();
+    assert_finds(doctor(&home, &polar.url()), &[Code::SocketMissing]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_in_memory_is_found() {
     if !Path::new("/dev/shm").is_dir() {
         return;
@@ -393,26 +414,33 @@ async fn a_journal_in_memory_is_found() {
     assert_finds(doctor(&home, &polar.url()), &[Code::JournalInMemory]).await;
 }
 
+/// `sledge doctor` in a mount namespace of its own, after this was done there.
+fn doctor_after_mounting(home: &Home, polar: &FakePolar, mount: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let mount = format!("{mount} && exec \"$@\"");
+    command.args(["--mount", "sh", "-ec", &mount, "sh", env!("CARGO_BIN_EXE_sledge")]);
+    command.args(words(home, &polar.url())).env_clear();
+    command.env("POLAR_ACCESS_TOKEN", TOKEN).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
+    command
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_journal_in_an_empty_dir_is_found() {
+async fn a_journal_in_an_empty_dir_or_in_a_containers_layer_is_found() {
     if !tool::is_there("unshare", &["--mount", "true"]) {
         return;
     }
     let polar = FakePolar::start().await;
     let home = Home::new();
-    let volume = home.path().join("pods/1f/volumes/kubernetes.io~empty-dir/data");
-    fs::create_dir_all(&volume).unwrap();
-    fs::create_dir(home.path().join("data")).unwrap();
-    let mounted = format!(
-        "mount --bind '{}' '{}' && exec \"$@\"",
-        volume.display(),
-        home.path().join("data").display()
-    );
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-ec", &mounted, "sh", env!("CARGO_BIN_EXE_sledge")]);
-    command.args(words(&home, &polar.url())).env_clear();
-    command.env("POLAR_ACCESS_TOKEN", TOKEN).env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin");
-    assert_finds(command, &[Code::JournalInEmptyDir]).await;
+    let at = |path: &str| home.path().join(path).display().to_string();
+    let volume = at("pods/1f/volumes/kubernetes.io~empty-dir/data");
+    for folder in [&volume, &at("data"), &at("lower"), &at("upper"), &at("work")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let bind = format!("mount --bind '{volume}' '{}'", at("data"));
+    assert_finds(doctor_after_mounting(&home, &polar, &bind), &[Code::JournalInEmptyDir]).await;
+    let layers = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let overlay = format!("mount -t overlay overlay -o '{layers}' '{}'", at("data"));
+    assert_finds(doctor_after_mounting(&home, &polar, &overlay), &[Code::JournalInContainer]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

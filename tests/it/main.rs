@@ -24,6 +24,7 @@ mod fake_polar;
 mod first_minute;
 mod guide;
 mod isolation;
+mod journal_proof;
 mod journal_tools;
 mod listeners;
 mod one_command;

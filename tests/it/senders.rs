@@ -26,10 +26,12 @@ pub(crate) struct Promises {
 pub(crate) struct Senders {
     pub(crate) promises: Arc<Promises>,
     stop: Arc<AtomicBool>,
+    pause: Arc<AtomicBool>,
     tasks: JoinSet<()>,
     socket: PathBuf,
     started: u64,
     pace: Duration,
+    noise_chars: usize,
 }
 
 impl Senders {
@@ -38,21 +40,28 @@ impl Senders {
         Self {
             promises: Arc::default(),
             stop: Arc::default(),
+            pause: Arc::default(),
             tasks: JoinSet::new(),
             socket: socket.to_owned(),
             started: 0,
             pace,
+            noise_chars: 0,
         }
     }
 
+    /// Those added from now on send events that carry so much text that no compression makes smaller.
+    pub(crate) fn with_noise(&mut self, chars: usize) -> &mut Self {
+        self.noise_chars = chars;
+        self
+    }
+
     /// An app that speaks NDJSON with acks, `window` events at a time.
-    pub(crate) fn acked_lines(&mut self, window: usize) -> &mut Self {
-        let (name, socket, promises, stop, pace) = self.parts("line");
+    pub(crate) fn acked_lines(&mut self, window: u64) -> &mut Self {
+        let mut app = self.app("line");
         self.tasks.spawn(async move {
-            let mut number = 0;
-            while !stop.load(Ordering::Relaxed) {
+            while app.goes_on() {
                 // A connection that broke broke its promises' way too: what was not acked is simply not promised.
-                drop(acked_lines(&socket, &name, &mut number, window, &promises, &stop, pace).await);
+                drop(app.acked_lines(window).await);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
@@ -61,11 +70,10 @@ impl Senders {
 
     /// An app that speaks NDJSON and hears nothing back.
     pub(crate) fn unacked_lines(&mut self) -> &mut Self {
-        let (name, socket, promises, stop, pace) = self.parts("mute");
+        let mut app = self.app("mute");
         self.tasks.spawn(async move {
-            let mut number = 0;
-            while !stop.load(Ordering::Relaxed) {
-                drop(unacked_lines(&socket, &name, &mut number, &promises, &stop, pace).await);
+            while app.goes_on() {
+                drop(app.unacked_lines().await);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
@@ -74,15 +82,19 @@ impl Senders {
 
     /// An app that sends HTTP ingest requests of ten events over a connection that it keeps.
     pub(crate) fn http(&mut self) -> &mut Self {
-        let (name, socket, promises, stop, pace) = self.parts("http");
+        let mut app = self.app("http");
         self.tasks.spawn(async move {
-            let mut number = 0;
-            while !stop.load(Ordering::Relaxed) {
-                drop(http_requests(&socket, &name, &mut number, &promises, &stop, pace).await);
+            while app.goes_on() {
+                drop(app.http_requests().await);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
         self
+    }
+
+    /// Lets all senders rest after what they have just sent, or go on.
+    pub(crate) fn pause(&self, rests: bool) {
+        self.pause.store(rests, Ordering::Relaxed);
     }
 
     /// Stops all senders once their last answers are in.
@@ -94,114 +106,147 @@ impl Senders {
         self.promises
     }
 
-    fn parts(&mut self, kind: &str) -> (String, PathBuf, Arc<Promises>, Arc<AtomicBool>, Duration) {
+    fn app(&mut self, kind: &str) -> App {
         self.started += 1;
-        let name = format!("{kind}-{}", self.started);
-        (name, self.socket.clone(), self.promises.clone(), self.stop.clone(), self.pace)
+        App {
+            name: format!("{kind}-{}", self.started),
+            socket: self.socket.clone(),
+            promises: Arc::clone(&self.promises),
+            stop: Arc::clone(&self.stop),
+            pause: Arc::clone(&self.pause),
+            pace: self.pace,
+            noise_chars: self.noise_chars,
+            number: 0,
+        }
     }
 }
 
+/// One application.
+struct App {
+    name: String,
+    socket: PathBuf,
+    promises: Arc<Promises>,
+    stop: Arc<AtomicBool>,
+    pause: Arc<AtomicBool>,
+    pace: Duration,
+    noise_chars: usize,
+    /// Of its next event.
+    number: u64,
+}
+
 /// A line with an id of the app's own, which says its number again in the metadata so that doubles show under any id.
-fn line(id: &str, number: u64) -> String {
+/// Every tenth is a grant.
+fn line(id: &str, number: u64, noise_chars: usize) -> String {
+    let units = if number.is_multiple_of(10) { -1 } else { 1 };
+    let noise: String = (0..noise_chars).map(|_| fastrand::alphanumeric()).collect();
+    let noise: String = noise
+        .as_bytes()
+        .chunks(NOISE_CHARS_MAX)
+        .enumerate()
+        .map(|(at, chars)| format!(",\"noise{at}\":\"{}\"", str::from_utf8(chars).unwrap()))
+        .collect();
     format!(
-        "{{\"name\":\"api_usage\",\"external_customer_id\":\"user_{}\",\"external_id\":\"{id}\",\"metadata\":{{\"units\":1,\"what\":\"{id}\"}}}}\n",
+        "{{\"name\":\"api_usage\",\"external_customer_id\":\"user_{}\",\"external_id\":\"{id}\",\"metadata\":{{\"units\":{units},\"what\":\"{id}\"{noise}}}}}\n",
         number % 50
     )
 }
 
-async fn acked_lines(
-    socket: &Path,
-    name: &str,
-    number: &mut u64,
-    window: usize,
-    promises: &Promises,
-    stop: &AtomicBool,
-    pace: Duration,
-) -> std::io::Result<()> {
-    let mut stream = UnixStream::connect(socket).await?;
-    stream.write_all(b"{\"sledge\":{\"ack\":\"each\"}}\n").await?;
-    let (reader, mut writer) = stream.split();
-    let mut acks = BufReader::new(reader).lines();
-    while !stop.load(Ordering::Relaxed) {
-        let ids: Vec<String> = (0..window).map(|at| format!("{name}-{}", *number + at as u64)).collect();
-        let lines: String = ids.iter().map(|id| line(id, *number)).collect();
-        *number += window as u64;
-        let sent = Instant::now();
-        writer.write_all(lines.as_bytes()).await?;
-        for id in ids {
-            let Some(ack) = acks.next_line().await? else { return Ok(()) };
-            if ack == format!("{{\"ok\":true,\"external_id\":\"{id}\"}}") {
-                promises.acked.lock().unwrap().push(id);
-            } else {
-                promises.refused.lock().unwrap().push(ack);
+/// What Polar allows in one value of an event's metadata.
+const NOISE_CHARS_MAX: usize = 500;
+
+impl App {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    async fn rest(&self) {
+        tokio::time::sleep(self.pace).await;
+        while self.pause.load(Ordering::Relaxed) && self.goes_on() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The next `count` events: their ids and their lines.
+    fn events(&mut self, count: u64) -> Vec<(String, String)> {
+        let numbers = self.number..self.number + count;
+        self.number += count;
+        let event = |number| {
+            let id = format!("{}-{number}", self.name);
+            let line = line(&id, number, self.noise_chars);
+            (id, line)
+        };
+        numbers.map(event).collect()
+    }
+
+    async fn acked_lines(&mut self, window: u64) -> std::io::Result<()> {
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        stream.write_all(b"{\"sledge\":{\"ack\":\"each\"}}\n").await?;
+        let (reader, mut writer) = stream.split();
+        let mut acks = BufReader::new(reader).lines();
+        while self.goes_on() {
+            let (ids, lines): (Vec<String>, Vec<String>) = self.events(window).into_iter().unzip();
+            let sent = Instant::now();
+            writer.write_all(lines.concat().as_bytes()).await?;
+            for id in ids {
+                let Some(ack) = acks.next_line().await? else { return Ok(()) };
+                if ack == format!("{{\"ok\":true,\"external_id\":\"{id}\"}}") {
+                    self.promises.acked.lock().unwrap().push(id);
+                } else {
+                    self.promises.refused.lock().unwrap().push(ack);
+                }
             }
+            self.promises.waits.lock().unwrap().push((sent, sent.elapsed()));
+            self.rest().await;
         }
-        promises.waits.lock().unwrap().push((sent, sent.elapsed()));
-        tokio::time::sleep(pace).await;
+        Ok(())
     }
-    Ok(())
-}
 
-async fn unacked_lines(
-    socket: &Path,
-    name: &str,
-    number: &mut u64,
-    promises: &Promises,
-    stop: &AtomicBool,
-    pace: Duration,
-) -> std::io::Result<()> {
-    let mut stream = UnixStream::connect(socket).await?;
-    while !stop.load(Ordering::Relaxed) {
-        // No id of its own: sledge stamps one, and the number in the metadata tells whether it came twice.
-        let lines: String = (0..20_u64)
-            .map(|at| {
-                let what = format!("{name}-{}", *number + at);
-                format!("{{\"name\":\"api_usage\",\"external_customer_id\":\"user_1\",\"metadata\":{{\"units\":1,\"what\":\"{what}\"}}}}\n")
-            })
-            .collect();
-        *number += 20;
-        stream.write_all(lines.as_bytes()).await?;
-        promises.unacked_sent.fetch_add(20, Ordering::Relaxed);
-        tokio::time::sleep(pace).await;
+    async fn unacked_lines(&mut self) -> std::io::Result<()> {
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        while self.goes_on() {
+            // No id of its own: sledge stamps one, and the number in the metadata tells whether it came twice.
+            let lines: String = (self.number..self.number + 20)
+                .map(|number| {
+                    let what = format!("{}-{number}", self.name);
+                    format!("{{\"name\":\"api_usage\",\"external_customer_id\":\"user_1\",\"metadata\":{{\"units\":1,\"what\":\"{what}\"}}}}\n")
+                })
+                .collect();
+            self.number += 20;
+            stream.write_all(lines.as_bytes()).await?;
+            self.promises.unacked_sent.fetch_add(20, Ordering::Relaxed);
+            self.rest().await;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-async fn http_requests(
-    socket: &Path,
-    name: &str,
-    number: &mut u64,
-    promises: &Promises,
-    stop: &AtomicBool,
-    pace: Duration,
-) -> std::io::Result<()> {
-    let mut stream = UnixStream::connect(socket).await?;
-    while !stop.load(Ordering::Relaxed) {
-        let ids: Vec<String> = (0..10).map(|at| format!("{name}-{}", *number + at)).collect();
-        *number += 10;
-        let events: Vec<String> = ids.iter().map(|id| line(id, *number).trim_end().to_owned()).collect();
-        let body = format!("{{\"events\":[{}]}}", events.join(","));
-        let request = format!(
-            "POST /v1/events/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let sent = Instant::now();
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = vec![0; 4_096];
-        let read = stream.read(&mut answer).await?;
-        if read == 0 {
-            // sledge went away: nothing was promised.
-            return Ok(());
+    async fn http_requests(&mut self) -> std::io::Result<()> {
+        let mut stream = UnixStream::connect(&self.socket).await?;
+        while self.goes_on() {
+            let (ids, lines): (Vec<String>, Vec<String>) = self.events(10).into_iter().unzip();
+            let events: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
+            let body = format!("{{\"events\":[{}]}}", events.join(","));
+            let request = format!(
+                "POST /v1/events/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let sent = Instant::now();
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = vec![0; 4_096];
+            let read = stream.read(&mut answer).await?;
+            if read == 0 {
+                // sledge went away: nothing was promised.
+                return Ok(());
+            }
+            let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+            if answer.starts_with("HTTP/1.1 200 ") {
+                self.promises.acked.lock().unwrap().extend(ids);
+            } else {
+                self.promises.refused.lock().unwrap().push(answer);
+                return Ok(());
+            }
+            self.promises.waits.lock().unwrap().push((sent, sent.elapsed()));
+            self.rest().await;
         }
-        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
-        if answer.starts_with("HTTP/1.1 200 ") {
-            promises.acked.lock().unwrap().extend(ids);
-        } else {
-            promises.refused.lock().unwrap().push(answer);
-            return Ok(());
-        }
-        promises.waits.lock().unwrap().push((sent, sent.elapsed()));
-        tokio::time::sleep(pace).await;
+        Ok(())
     }
-    Ok(())
 }

@@ -82,8 +82,22 @@ pub(crate) struct SledgeProcess {
 }
 
 impl SledgeProcess {
+    pub(crate) async fn start(command: Command, socket: PathBuf) -> Self {
+        let started = Self::try_start(command, socket).await;
+        started.unwrap_or_else(|(status, said)| {
+            panic!("sledge ended before it was ready, with {status}:\n{said}")
+        })
+    }
+
+    /// Starts sledge and waits until it is ready.
+    ///
+    /// # Errors
+    /// How it ended instead, and what it logged.
     #[expect(clippy::disallowed_methods, reason = "a test owns the reader of its child's log")]
-    pub(crate) async fn start(mut command: Command, socket: PathBuf) -> Self {
+    pub(crate) async fn try_start(
+        mut command: Command,
+        socket: PathBuf,
+    ) -> Result<Self, (ExitStatus, String)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -92,7 +106,9 @@ impl SledgeProcess {
             let line = tokio::time::timeout(PATIENCE, lines.next_line())
                 .await
                 .expect("sledge was not ready in time");
-            let line = line.unwrap().unwrap_or_else(|| panic!("sledge ended before it was ready:\n{said}"));
+            let Some(line) = line.unwrap() else {
+                return Err((child.wait().await.unwrap(), said));
+            };
             said.push_str(&line);
             said.push('\n');
             let ready = serde_json::from_str::<BTreeMap<String, serde_json::Value>>(&line).ok();
@@ -109,7 +125,12 @@ impl SledgeProcess {
             }
             said
         });
-        Self { child, admin, socket, log }
+        Ok(Self { child, admin, socket, log })
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     pub(crate) fn id(&self) -> u32 {

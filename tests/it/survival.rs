@@ -1,13 +1,15 @@
 //! What `kill -9` costs: nothing that was acknowledged, and nothing twice.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::fake_polar::FakePolar;
 use crate::reckoning::Reckoning;
 use crate::senders::{Promises, Senders};
-use crate::sledge_process::{Home, PATIENCE};
+use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
-/// Kills in one run. The long form: `SLEDGE_KILLS=200 cargo test --test it -- --nocapture kill_nine`.
+/// Kills in one run. The long form: `SLEDGE_KILLS=500 cargo test --test it -- --nocapture kill_nine`.
 fn kills() -> u32 {
     std::env::var("SLEDGE_KILLS").map_or(20, |kills| kills.parse().expect("SLEDGE_KILLS is a number"))
 }
@@ -17,11 +19,24 @@ async fn kill_nine_loses_no_acknowledged_event_and_doubles_none() {
     let polar = FakePolar::start().await;
     let home = Home::new();
     let mut senders = Senders::to(&home.socket(), Duration::from_millis(1));
-    senders.acked_lines(1).acked_lines(8).acked_lines(64).unacked_lines().http();
+    // Enough text that volumes are begun, settled and deleted between the kills.
+    senders
+        .with_noise(1_500)
+        .acked_lines(1)
+        .acked_lines(8)
+        .with_noise(0)
+        .acked_lines(64)
+        .unacked_lines()
+        .http();
+    let start = || {
+        let mut command = home.run_command(&polar.url());
+        command.env("SLEDGE_JOURNAL_VOLUME_BYTES", "1048576").env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
+        SledgeProcess::start(command, home.socket())
+    };
     let mut rng = fastrand::Rng::new();
     let kills = kills();
     for kill in 1..=kills {
-        let sledge = home.start(&polar.url()).await;
+        let sledge = start().await;
         sledge.scrape().await;
         tokio::time::sleep(Duration::from_millis(rng.u64(0..400))).await;
         if rng.bool() {
@@ -32,20 +47,34 @@ async fn kill_nine_loses_no_acknowledged_event_and_doubles_none() {
             println!("{kill} kills, {} events acknowledged", senders.promises.acked.lock().unwrap().len());
         }
     }
-    let sledge = home.start(&polar.url()).await;
+    let sledge = start().await;
     let promises = senders.stop().await;
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     let (status, _, log) = sledge.stop().await;
     assert!(status.success(), "{log}");
-    report(kills, &promises, &polar);
+    let volumes = last_volume(&home.journal());
+    assert!(volumes > kills / 4, "volumes were hardly ever full: {volumes} in {kills} lives");
+    println!("{volumes} volumes of usage were begun");
+    report(&format!("{kills} kills"), 20 * kills as usize, &promises, &polar);
+}
+
+/// The number of the volume that usage is written to.
+fn last_volume(journal: &Path) -> u32 {
+    let number = |name: String| name.strip_prefix("volume-")?.parse().ok();
+    let names = fs::read_dir(journal.join("usage")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter_map(number).max().unwrap()
 }
 
 /// Compares what was promised with what Polar has, and says how it stands.
-fn report(kills: u32, promises: &Promises, polar: &FakePolar) {
+///
+/// # Panics
+/// When something is missing or doubled, or when fewer than `acked_min` events were acknowledged.
+pub(crate) fn report(harm: &str, acked_min: usize, promises: &Promises, polar: &FakePolar) {
     let acked = promises.acked.lock().unwrap();
     let Reckoning { missing, doubled, at_polar } = Reckoning::of(&acked, &polar.simulator);
     println!(
-        "{kills} kills: {} acknowledged, {} missing, {} doubled; {} sent without ack; {} at Polar, {} sent again and recognised",
+        "{harm}: {} acknowledged, {} missing, {} doubled; {} sent without ack; {} at Polar, {} sent again and recognised",
         acked.len(),
         missing.len(),
         doubled.len(),
@@ -53,7 +82,7 @@ fn report(kills: u32, promises: &Promises, polar: &FakePolar) {
         at_polar.len(),
         polar.simulator.state().events_duplicate,
     );
-    assert!(acked.len() > 20 * kills as usize, "too little load to prove anything: {} acks", acked.len());
+    assert!(acked.len() > acked_min, "too little load to prove anything: {} acks", acked.len());
     assert!(missing.is_empty(), "acknowledged and lost: {missing:?}");
     assert!(doubled.is_empty(), "doubled: {doubled:?}");
     let refused = promises.refused.lock().unwrap();

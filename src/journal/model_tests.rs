@@ -1,0 +1,252 @@
+//! Random histories of a journal over a disk in memory that loses power at any operation, writes out of order and in
+//! pieces, and fails. The long form: `PROPTEST_CASES=10000 cargo test --lib model_tests`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::memory_store::MemoryStore;
+use super::store::StoreError;
+use super::tests::{delivered, read_all, settings, texts_of};
+use super::*;
+use crate::clock::Clock;
+use crate::event::{EventBuf, Lane, PerLane};
+use crate::metrics::{Listener, Metrics};
+
+/// What a random history may do.
+#[derive(Clone, Debug)]
+enum Step {
+    Append {
+        grants: usize,
+        usage: usize,
+    },
+    /// Events of a block each, so that closed volumes get rewritten.
+    OneByOne(usize),
+    SettleOldest(usize),
+    /// The power goes while nobody does anything.
+    PowerCut(u64),
+    /// The power goes in the middle of one of the next operations, whatever it is.
+    PowerCutIn(u64, u64),
+    /// One of the next operations fails, and all after it.
+    FailureIn(u64),
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        12 => (0_usize..4, 0_usize..40).prop_map(|(grants, usage)| Step::Append { grants, usage }),
+        4 => (4_usize..30).prop_map(Step::OneByOne),
+        8 => (1_usize..6).prop_map(Step::SettleOldest),
+        1 => any::<u64>().prop_map(Step::PowerCut),
+        3 => (0_u64..24, any::<u64>()).prop_map(|(operations, seed)| Step::PowerCutIn(operations, seed)),
+        1 => (0_u64..24).prop_map(Step::FailureIn),
+        2 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// One life of a journal in a random history.
+struct Life {
+    journal: Journal,
+    consumer: Consumer,
+    handed_out: Vec<Block>,
+}
+
+impl Life {
+    fn try_begin(store: &MemoryStore) -> Result<Self, StoreError> {
+        let settings = Settings { volume_bytes: 1_500, ..settings() };
+        let metrics = Metrics::new().unwrap();
+        let mut journal = Journal::over(&Arc::new(store.clone()), &settings, Clock::system(), metrics, None)?;
+        let consumer = journal.take_consumer().unwrap();
+        Ok(Self { journal, consumer, handed_out: Vec::new() })
+    }
+
+    /// Starts until a start succeeds: the power may go during one, and a disk that failed is replaced.
+    fn begin(store: &MemoryStore) -> Self {
+        for _ in 0..3 {
+            if let Ok(life) = Self::try_begin(store) {
+                return life;
+            }
+            store.calm_down();
+        }
+        panic!("the journal does not open");
+    }
+}
+
+/// A history under way.
+struct History {
+    store: MemoryStore,
+    life: Life,
+    /// The texts of events that were acknowledged and not settled since.
+    owed: BTreeSet<String>,
+    number: usize,
+}
+
+impl History {
+    fn begin() -> Self {
+        let store = MemoryStore::default();
+        let life = Life::begin(&store);
+        Self { store, life, owed: BTreeSet::new(), number: 0 }
+    }
+
+    fn next_texts(&mut self, count: usize) -> Vec<String> {
+        let texts = (self.number..self.number + count).map(|number| format!("{{\"n\":{number}}}")).collect();
+        self.number += count;
+        texts
+    }
+
+    async fn take(&mut self, step: Step) {
+        let goes_on = match step {
+            Step::Append { grants, usage } => self.append(grants, usage).await,
+            Step::OneByOne(count) => {
+                let mut goes_on = true;
+                for _ in 0..count {
+                    goes_on = goes_on && self.append(0, 1).await;
+                }
+                goes_on
+            }
+            Step::SettleOldest(count) => self.settle(count).await,
+            Step::PowerCut(seed) => {
+                self.store.cut_power_any_way(&mut fastrand::Rng::with_seed(seed));
+                false
+            }
+            Step::PowerCutIn(operations, seed) => {
+                self.store.cut_power_in(operations, fastrand::Rng::with_seed(seed));
+                true
+            }
+            Step::FailureIn(operations) => {
+                self.store.fail_in(operations);
+                true
+            }
+            Step::Restart => false,
+        };
+        if !goes_on {
+            drop(self.life.journal.ended_now().await);
+            self.life = Life::begin(&self.store);
+        }
+        assert!(self.life.journal.accounts().read().add_up());
+    }
+
+    /// Whether the journal still serves.
+    async fn append(&mut self, grants: usize, usage: usize) -> bool {
+        let mut events: PerLane<EventBuf> = PerLane::default();
+        let mut texts = Vec::new();
+        for (lane, count) in [(Lane::Grants, grants), (Lane::Usage, usage)] {
+            for text in self.next_texts(count) {
+                events[lane].push(text.as_bytes(), 0);
+                texts.push(text);
+            }
+        }
+        let Ok(receipt) =
+            self.life.journal.appender().append(Append { listener: Listener::Http, events }).await
+        else {
+            return false;
+        };
+        let committed = receipt.committed().await.is_ok();
+        if committed {
+            self.owed.extend(texts);
+        }
+        committed
+    }
+
+    async fn settle(&mut self, count: usize) -> bool {
+        for lane in Lane::ALL {
+            let Ok(blocks) = self.life.consumer.read(lane, 20, 10_000).await else { return false };
+            self.life.handed_out.extend(blocks);
+        }
+        let count = count.min(self.life.handed_out.len());
+        for block in self.life.handed_out.drain(..count) {
+            texts_of(&block).iter().for_each(|text| {
+                self.owed.remove(text);
+            });
+            if self.life.consumer.settle(delivered(&block)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What is owed and does not come out any more.
+    async fn lost(mut self) -> Vec<String> {
+        self.store.calm_down();
+        drop(self.life.journal.ended_now().await);
+        let mut life = Life::begin(&self.store);
+        let found: BTreeSet<String> = read_all(&mut life.consumer).await.iter().flat_map(texts_of).collect();
+        life.journal.close().await.unwrap();
+        self.owed.difference(&found).cloned().collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    /// Whatever happens, an event that was acknowledged is settled or comes out again, and the accounts add up.
+    #[test]
+    fn acknowledged_events_are_settled_or_found_again(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut history = History::begin();
+            for step in steps {
+                history.take(step).await;
+            }
+            let lost = history.lost().await;
+            prop_assert!(lost.is_empty(), "lost {lost:?}");
+            Ok(())
+        })?;
+    }
+}
+
+/// One fixed life that does everything: its volumes are begun, closed, read, settled and deleted.
+async fn live(history: &mut History) {
+    for _ in 0..6 {
+        for _ in 0..3 {
+            history.take(Step::Append { grants: 2, usage: 30 }).await;
+        }
+        history.take(Step::OneByOne(10)).await;
+        history.take(Step::SettleOldest(3)).await;
+    }
+    history.take(Step::Restart).await;
+    for _ in 0..12 {
+        history.take(Step::SettleOldest(6)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_power_may_go_at_every_single_operation_of_a_life() {
+    let mut whole = History::begin();
+    live(&mut whole).await;
+    let operations = whole.store.operations();
+    assert!(operations > 100, "{operations}");
+    for nth in 0..operations {
+        for seed in 0..3 {
+            let mut history = History::begin();
+            history.store.cut_power_in(nth, fastrand::Rng::with_seed(seed));
+            live(&mut history).await;
+            let lost = history.lost().await;
+            assert!(lost.is_empty(), "power cut in operation {nth}, seed {seed}: lost {lost:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_single_operation_of_a_life_may_fail() {
+    let mut whole = History::begin();
+    live(&mut whole).await;
+    for nth in 0..whole.store.operations() {
+        let mut history = History::begin();
+        history.store.fail_in(nth);
+        live(&mut history).await;
+        let lost = history.lost().await;
+        assert!(lost.is_empty(), "operation {nth} and all after it failed: lost {lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_model_is_seen_to_lose_events_when_no_sync_is_done() {
+    let mut history = History::begin();
+    history.store.pretend_to_sync();
+    history.take(Step::Append { grants: 1, usage: 3 }).await;
+    history.store.cut_power(|| false);
+    assert_eq!(history.lost().await.len(), 4);
+}
