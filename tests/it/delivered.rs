@@ -76,7 +76,11 @@ async fn a_replay_gives_a_restored_polar_exactly_what_it_lost() {
     let polar = FakePolar::start().await;
     polar.simulator.create_meter(NewMeter::sum("API Calls", "api_usage", "units"));
     let home = Home::new();
-    let sledge = home.start(&polar.url()).await;
+    let mut command_line = home.run_command(&polar.url());
+    // However long it goes on and however fast the machine is, all of it is kept, and twice.
+    command_line.env("SLEDGE_JOURNAL_RETENTION_BYTES_MAX", (8_u64 << 30).to_string());
+    command_line.env("SLEDGE_JOURNAL_BYTES_MAX", (16_u64 << 30).to_string());
+    let sledge = SledgeProcess::start(command_line, home.socket()).await;
     deliver(&sledge, &ids("before", 400)).await;
     refuse(&polar, Some("retired"));
     let refused: Vec<String> = ids("refused", 6).iter().map(|id| event("retired", id)).collect();
