@@ -579,7 +579,7 @@ pub(super) mod tests {
         #[test]
         fn blocks_come_back_as_they_were_stored(
             texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2_000), 1..50),
-            seq in any::<u64>(), accepted in any::<u64>(), due in any::<u64>(), timed in any::<bool>(),
+            seq in 0..=SEQ_MAX, accepted in any::<u64>(), due in any::<u64>(), timed in any::<bool>(),
         ) {
             let mut ends = Vec::new();
             let mut joined = Vec::new();

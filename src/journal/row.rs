@@ -13,7 +13,7 @@ use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::repacking::{self, Repacked, Repacking};
-use super::salvage::{Salvaged, open_verified};
+use super::salvage::{Salvaged, open_verified, scan_volume};
 use super::settlement_record::SettlementRecord;
 use super::store::{Store, StoreError, VolumeId};
 use super::volume_index::{BlockEntry, VolumeIndex};
@@ -166,6 +166,7 @@ impl<S: Store> Row<S> {
                 Some(VolumeIndex::Settled(settled_at)) => {
                     row.retained.push_back(Retained { number, settled_at, disk_bytes: store.disk_bytes(id) });
                 }
+                None if Some(number) != last && row.index_existing(id)? => {}
                 None => row.open_existing(id, Some(number) == last)?,
             }
         }
@@ -188,6 +189,23 @@ impl<S: Store> Row<S> {
         let blocks = entries.len() as u64;
         let closed = Closed { number: id.number, seqs: first..end, totals, disk_bytes, blocks, tried: false };
         self.closed.insert(at, closed);
+    }
+
+    /// Describes a volume without opening it, for that costs the store a segment of disk each time: its file tells as well
+    /// what is pending in it. `false` where it can't be told for sure, or nothing is.
+    fn index_existing(&mut self, id: VolumeId) -> Result<bool, StoreError> {
+        let found = scan_volume(self.store.raw(id)?)?;
+        if let Some(format) = found.newer_format() {
+            return Err(StoreError::NewerFormat(id, format));
+        }
+        let entries: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
+        if !found.is_whole() || entries.is_empty() {
+            return Ok(false);
+        }
+        self.next_seq = self.next_seq.max(found.next_seq());
+        self.store.write_index(id, &VolumeIndex::Pending(entries.clone()).encode())?;
+        self.close_entry(id, &entries);
+        Ok(true)
     }
 
     fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
@@ -373,6 +391,8 @@ impl<S: Store> Row<S> {
             let Some(number) = self.reading()? else { return Ok(blocks) };
             let Some(volume) = self.open.get_mut(&number) else { return Ok(blocks) };
             match volume.read_next(events_left, bytes_left, blocks.is_empty())? {
+                // Nothing was left in a damaged volume; the next one may have something.
+                None if !volume.has_unread() => {}
                 None => return Ok(blocks),
                 Some((entry, stored)) => {
                     events_left = events_left.saturating_sub(entry.events as usize);

@@ -49,10 +49,23 @@ pub(super) fn open_verified<S: Store>(
         return Err(StoreError::NewerFormat(id, format));
     }
     let reason = match open_guarded(store, id) {
-        Ok(volume) => match found.missing_from(&volume) {
-            None => return Ok(volume),
-            Some(reason) => reason,
-        },
+        Ok(mut volume) => {
+            volume.settle_as_found(&found.settled);
+            match (found.unreadable_in(&volume), found.missing_from(&volume)) {
+                (0, missing) if missing.is_empty() => return Ok(volume),
+                // A power cut may leave a whole block behind that the store had not come to count yet. That is no damage.
+                (0, missing) if found.is_whole() => {
+                    tracing::info!(volume = %id, blocks = missing.len(), "blocks that were not counted yet are taken in");
+                    missing.into_iter().try_for_each(|block| volume.write(&[block], &[]))?;
+                    volume.sync()?;
+                    return Ok(volume);
+                }
+                (0, missing) => {
+                    format!("the store has lost {} blocks that lie intact in its file", missing.len())
+                }
+                (unreadable, _) => format!("{unreadable} blocks can't be read through the store"),
+            }
+        }
         Err(StoreError::Damaged(_, reason)) => reason,
         // The store met what the scan went past.
         Err(StoreError::Io(reason)) if found.unreadable_bytes > 0 => reason,
@@ -193,16 +206,28 @@ impl Found {
         lost
     }
 
-    /// Why this volume is not what lies in its file, or `None`.
-    fn missing_from<V: super::store::Volume>(&self, volume: &OpenVolume<V>) -> Option<String> {
-        let known = |seq: &u64| volume.owes(*seq) || volume.has_settled(*seq);
-        let missing =
-            self.blocks.iter().filter(|(seq, parts)| !known(seq) && complete(parts).is_some()).count();
-        if missing > 0 {
-            return Some(format!("the store has lost {missing} blocks that lie intact in its file"));
-        }
-        let unreadable = volume.pending().filter(|entry| !self.is_readable_in(volume, entry.seq)).count();
-        (unreadable > 0).then(|| format!("{unreadable} blocks can't be read through the store"))
+    /// Whether nothing of the file is known to be damaged.
+    pub(super) fn is_whole(&self) -> bool {
+        self.unreadable_bytes == 0 && self.lost_events() == 0
+    }
+
+    /// The newer format that was come across, if any.
+    pub(super) fn newer_format(&self) -> Option<u8> {
+        self.newer_format
+    }
+
+    /// Complete blocks that are owed, and that this volume knows nothing of.
+    fn missing_from<V: super::store::Volume>(
+        &self,
+        volume: &OpenVolume<V>,
+    ) -> Vec<(BlockEntry, StoredBlock)> {
+        let known = |seq: u64| volume.owes(seq) || volume.has_settled(seq);
+        self.pending().into_iter().filter(|(entry, _)| !known(entry.seq)).collect()
+    }
+
+    /// How many blocks this volume owes and does not give out.
+    fn unreadable_in<V: super::store::Volume>(&self, volume: &OpenVolume<V>) -> usize {
+        volume.pending().filter(|entry| !self.is_readable_in(volume, entry.seq)).count()
     }
 
     /// Whether the store gives out the block at `seq`. Where its bytes are those of the file, which the scan has found

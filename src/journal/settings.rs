@@ -10,7 +10,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// All of it on disk. Reached, new events are refused with `journal_full`. 5 % of it is reserved for grants.
     pub journal_bytes_max: u64,
-    /// Free bytes of the disk below which new events are refused; `None`: 64 MiB or 5 % of the disk, the smaller.
+    /// Free bytes of the disk below which new events are refused; `None`: 5 % of the disk, but 64 MiB at most, and at least
+    /// 32 MiB or a quarter of a small disk.
     pub low_water_bytes: Option<u64>,
     /// Freed first when the disk is full, so that the journal can open and settle: sled fills up a segment of 8 MiB in
     /// each volume it opens, and a start opens up to four. At most an eighth of the disk is set aside.
@@ -33,10 +34,13 @@ pub struct Settings {
 
 /// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
 const LOW_WATER_BYTES: u64 = 64 << 20;
+/// But no less than this, or 1/4 of a small disk: a rotation may take four of sled's segments at once.
+const LOW_WATER_BYTES_MIN: u64 = 32 << 20;
 
 /// The bytes that stay free on a disk of so many.
 pub(super) fn low_water(given: Option<u64>, disk_bytes: u64) -> u64 {
-    given.unwrap_or_else(|| LOW_WATER_BYTES.min(disk_bytes / 20))
+    let least = LOW_WATER_BYTES_MIN.min(disk_bytes / 4);
+    given.unwrap_or_else(|| LOW_WATER_BYTES.min(disk_bytes / 20).max(least))
 }
 
 impl Settings {

@@ -107,11 +107,11 @@ mod tests {
             assert!(limits(None).refusal(lane, 0, disk, 0).is_some());
             assert!(limits(Some(1 << 20)).refusal(lane, 0, disk, 0).is_none());
         }
-        let small_disk = Disk { free: 6 << 20, total: 100 << 20 };
-        assert!(
-            limits(None).refusal(Lane::Usage, 0, small_disk, 0).is_none(),
-            "5 % of a small disk is less than 64 MiB"
-        );
+        for (total, low_water) in [(1_u64 << 30, 51), (600 << 20, 32), (100 << 20, 25)] {
+            let disk = |free_mib: u64| Disk { free: free_mib << 20, total };
+            assert!(limits(None).refusal(Lane::Usage, 0, disk(low_water + 1), 0).is_none(), "{total}");
+            assert!(limits(None).refusal(Lane::Usage, 0, disk(low_water - 1), 0).is_some(), "{total}");
+        }
     }
 
     #[test]

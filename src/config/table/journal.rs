@@ -24,7 +24,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         |config| Field::Large(&mut config.journal.journal_bytes_max),
     ),
     Setting {
-        default: DefaultValue::Varies { words: "64 MiB or 5 % of the disk, the smaller", sample: "67108864" },
+        default: DefaultValue::Varies {
+            words: "5 % of the disk, between 32 and 64 MiB; a quarter of a smaller one",
+            sample: "67108864",
+        },
         ..LOW_WATER
     },
     number(

@@ -48,6 +48,7 @@ impl Aftermath {
         }
         let letters = journal.dead_letters().read(0, usize::MAX).await.unwrap();
         found.dead.extend(letters.iter().map(|kept| id_of(kept.letter.event.as_bytes())));
+        found.given_up = journal.accounts().read().lost();
         drop(consumer);
         journal.close().await.unwrap();
         found.salvaged = Self::has_quarantine(folder);
