@@ -27,8 +27,18 @@ impl Server {
         Self::sledge_of(Path::new(env!("CARGO_BIN_EXE_sledge")), folder, polar_url)
     }
 
+    /// The same, with nothing that was delivered given back however much it is.
+    pub(crate) fn sledge_that_keeps_all(folder: &Path, polar_url: &str) -> Self {
+        let keeps_all = ("SLEDGE_JOURNAL_RETENTION_BYTES_MAX", (16_u64 << 30).to_string());
+        Self::start(Path::new(env!("CARGO_BIN_EXE_sledge")), folder, polar_url, &[keeps_all])
+    }
+
     /// The same of another build.
     pub(crate) fn sledge_of(binary: &Path, folder: &Path, polar_url: &str) -> Self {
+        Self::start(binary, folder, polar_url, &[])
+    }
+
+    fn start(binary: &Path, folder: &Path, polar_url: &str, settings: &[(&str, String)]) -> Self {
         let socket = folder.join("sledge.sock");
         let mut command = Command::new(binary);
         command.arg("run").arg("--data-dir").arg(folder.join("data")).arg("--socket").arg(&socket);
@@ -36,6 +46,7 @@ impl Server {
         command.env_clear().env("POLAR_ACCESS_TOKEN", "polar_oat_bench");
         // Room for the largest backlog.
         command.env("SLEDGE_JOURNAL_BYTES_MAX", (16_u64 << 30).to_string());
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         let begun = Instant::now();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -37,15 +37,18 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub struct Admin {
     settings: Arc<Settings>,
     view: Arc<View>,
-    desks: Option<Desks>,
+    desks: Option<Arc<Desks>>,
 }
 
 /// What can be done at the owner's own door.
-#[derive(Clone, Debug)]
-struct Desks {
-    letters: LetterDesk,
-    recall: RecallDesk,
-    import: ImportDesk,
+#[derive(Debug)]
+pub struct Desks {
+    /// Looking after dead letters.
+    pub letters: LetterDesk,
+    /// Looking the past up, and sending it again.
+    pub recall: RecallDesk,
+    /// Taking in what another journal held.
+    pub import: ImportDesk,
 }
 
 impl Admin {
@@ -58,8 +61,8 @@ impl Admin {
     /// The same, with dead letters to be looked after, the past to be looked up and sent again, and exported events to be
     /// brought in: only for a door that nobody but the owner can open.
     #[must_use]
-    pub fn with_desks(self, letters: LetterDesk, recall: RecallDesk, import: ImportDesk) -> Self {
-        Self { desks: Some(Desks { letters, recall, import }), ..self }
+    pub fn with_desks(self, desks: Desks) -> Self {
+        Self { desks: Some(Arc::new(desks)), ..self }
     }
 
     /// Serves until `shutdown` resolves. Connections carry one request each and are cut at their time limit, so
@@ -97,7 +100,7 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: T,
     settings: Arc<Settings>,
     view: Arc<View>,
-    desks: Option<Desks>,
+    desks: Option<Arc<Desks>>,
 ) {
     let takes_its_time = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {

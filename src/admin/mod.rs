@@ -18,7 +18,7 @@ mod settings;
 mod status;
 mod view;
 
-pub use admin::Admin;
+pub use admin::{Admin, Desks};
 pub use door::Door;
 pub use import_desk::{EventRefused, EventsImported, ExportedEvents, ImportDesk};
 pub use json_answer::{Problem, ProblemDetail};

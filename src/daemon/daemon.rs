@@ -14,10 +14,13 @@ use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
-use crate::admin::{self, Admin, AskAttempts, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View};
+use crate::admin::{
+    self, Admin, AskAttempts, Desks, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View,
+};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::{Delivery, DeliveryHandle};
+use crate::event::Rules;
 use crate::forward::Forward;
 use crate::health::{Health, Latch, State};
 use crate::intake::{Admission, ForeignTokens, Onward};
@@ -120,7 +123,7 @@ impl Daemon {
         let onward = forwarding(&config, &metrics, delivery.handle())?;
         let (listeners, addresses) = sockets.listeners(&admission, tokens, onward, journal.pending_units());
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
-        let recall = recall_desk(&journal, delivery.handle());
+        let desks = desks(&journal, letter_rules, delivery.handle(), &clock);
         let changes = Changes {
             admission,
             delivery: delivery.handle(),
@@ -138,8 +141,6 @@ impl Daemon {
             started,
             now: Arc::new(move || clock.now()),
         };
-        let import = ImportDesk::new(journal.restorer(), letter_rules.clone(), Arc::clone(&view.now));
-        let desk = LetterDesk::new(journal.dead_letters(), letter_rules);
         Ok(Self {
             journal,
             addresses,
@@ -150,7 +151,7 @@ impl Daemon {
             letters: Letters {
                 file: letters_file,
                 listener: letters_listener,
-                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desk, recall, import),
+                admin: Admin::new(admin::Settings::on_socket(), view).with_desks(desks),
             },
             listening,
             drain_deadline,
@@ -243,6 +244,17 @@ async fn open_journal(
     let mut journal = opening.await.map_err(|_| StartError::JournalPanicked)??;
     let consumer = journal.take_consumer().ok_or(StartError::JournalPanicked)?;
     Ok((journal, consumer))
+}
+
+/// What the owner can do at the admin socket.
+fn desks(journal: &Journal, rules: watch::Receiver<Rules>, delivery: DeliveryHandle, clock: &Clock) -> Desks {
+    let clock = clock.clone();
+    let ask_attempts: AskAttempts = Arc::new(move |block| delivery.ask_attempts(block));
+    Desks {
+        import: ImportDesk::new(journal.restorer(), rules.clone(), Arc::new(move || clock.now())),
+        letters: LetterDesk::new(journal.dead_letters(), rules),
+        recall: RecallDesk::new(journal.recall()).beside_delivery(ask_attempts),
+    }
 }
 
 /// Asks the client for its token each time, since that may change.

@@ -77,6 +77,8 @@ impl Attempts {
         if self.noted.len() >= FIRST + LAST {
             self.noted.remove(FIRST);
         }
+        // Nearly always it is the only one.
+        self.noted.reserve_exact(1);
         self.noted.push(attempt);
     }
 

@@ -160,8 +160,7 @@ impl ExplainedEvent {
             Fate::Pending => {}
             Fate::Unknown => event.state = EventState::Unknown,
             Fate::Settled(record) => {
-                let is_dead = record.dead_positions.binary_search(&position).is_ok();
-                event.state = if is_dead { EventState::Dead } else { EventState::Delivered };
+                event.state = if record.is_dead(position) { EventState::Dead } else { EventState::Delivered };
                 event.settled_at = Some(record.settled_at);
                 event.tell(&record.attempts, position);
             }

@@ -59,7 +59,7 @@ pub struct Replayed {
     pub pending_again: u64,
     /// Events left out because they have no outcome yet: they are sent anyway.
     pub pending: u64,
-    /// Events left out because they are dead letters, or were.
+    /// Events left out because they became dead letters in that span.
     pub dead: u64,
     /// Events left out because damage hides whether they were delivered, or because they can't be read at all.
     pub unreadable: u64,
@@ -182,8 +182,8 @@ impl<R: Restore> Replay<'_, R> {
                 match &seen.fate {
                     Fate::Pending => self.report.pending += 1,
                     Fate::Unknown => self.report.unreadable += 1,
-                    Fate::Settled(record) if record.dead_positions.binary_search(&position).is_ok() => {
-                        self.report.dead += 1;
+                    Fate::Settled(record) if record.is_dead(position) => {
+                        self.report.dead += u64::from(span.meets(&record.outcome(position)));
                     }
                     Fate::Settled(_) if is_delivered_in(&seen, position, span) => {
                         self.take(lane, text(&seen, position));
@@ -256,10 +256,7 @@ fn text(seen: &Seen, position: u32) -> &[u8] {
 
 fn is_delivered_in(seen: &Seen, position: u32, span: Span) -> bool {
     match &seen.fate {
-        Fate::Settled(record) => {
-            record.dead_positions.binary_search(&position).is_err()
-                && span.meets(&record.attempts.delivered(position, record.settled_at))
-        }
+        Fate::Settled(record) => !record.is_dead(position) && span.meets(&record.outcome(position)),
         Fate::Pending | Fate::Unknown => false,
     }
 }

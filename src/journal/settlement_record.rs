@@ -12,6 +12,8 @@
 //! In format 1 the payload is the number of requests (4 bytes), the last answer's status (2 bytes), and the dead positions
 //! (4 bytes each).
 
+use std::ops::Range;
+
 use super::attempts::{Attempt, Attempts, Carried};
 use super::frame::{FrameError, Header, Kind, RowName, decode_frame, encode_frame, u16_at, u32_at};
 use crate::event::UnixMillis;
@@ -34,6 +36,16 @@ impl SettlementRecord {
     /// A settlement of a block that was never sent.
     pub(super) fn unsent(row: RowName, seq: u64, settled_at: UnixMillis) -> Self {
         Self { row, seq, settled_at, attempts: Attempts::default(), dead_positions: Vec::new() }
+    }
+
+    /// Whether the event at `position` is a dead letter, or was.
+    pub(super) fn is_dead(&self, position: u32) -> bool {
+        self.dead_positions.binary_search(&position).is_ok()
+    }
+
+    /// When the event at `position` had its outcome, at the earliest and at the latest.
+    pub(super) fn outcome(&self, position: u32) -> Range<UnixMillis> {
+        self.attempts.delivered(position, self.settled_at)
     }
 
     /// The frame of this settlement.

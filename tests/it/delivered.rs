@@ -76,7 +76,11 @@ async fn a_replay_gives_a_restored_polar_exactly_what_it_lost() {
     let polar = FakePolar::start().await;
     polar.simulator.create_meter(NewMeter::sum("API Calls", "api_usage", "units"));
     let home = Home::new();
-    let sledge = home.start(&polar.url()).await;
+    let mut command_line = home.run_command(&polar.url());
+    // However long it goes on and however fast the machine is, all of it is kept, and twice.
+    command_line.env("SLEDGE_JOURNAL_RETENTION_BYTES_MAX", (8_u64 << 30).to_string());
+    command_line.env("SLEDGE_JOURNAL_BYTES_MAX", (16_u64 << 30).to_string());
+    let sledge = SledgeProcess::start(command_line, home.socket()).await;
     deliver(&sledge, &ids("before", 400)).await;
     refuse(&polar, Some("retired"));
     let refused: Vec<String> = ids("refused", 6).iter().map(|id| event("retired", id)).collect();
@@ -279,11 +283,22 @@ async fn what_is_not_kept_is_told_and_the_address_neither_explains_nor_replays()
     command_line.env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
     let sledge = SledgeProcess::start(command_line, home.socket()).await;
     // Enough for several volumes, of which none is kept once it is settled.
-    deliver(&sledge, &ids("noise", 60_000)).await;
+    let mut rng = fastrand::Rng::with_seed(1);
+    for round in 0..40 {
+        let events: Vec<String> = ids(&format!("noise-{round}"), 500)
+            .iter()
+            .map(|id| {
+                let note: String = (0..480).map(|_| rng.alphanumeric()).collect();
+                event("api_usage", id).replace(r#""units":1"#, &format!(r#""units":1,"note":"{note}""#))
+            })
+            .collect();
+        assert_eq!(sledge.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await.0, 200);
+    }
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
     let told = command(&home, &["replay", "--since", "1h", "--dry-run"]).await;
     assert_eq!(told.code, Some(1), "{told:?}");
     assert!(told.out.contains("are no longer kept") && told.out.contains("journal.retention"), "{told:?}");
-    let unknown = command(&home, &["explain", "noise-0"]).await;
+    let unknown = command(&home, &["explain", "noise-0-0"]).await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert!(unknown.err.contains("are no longer known"), "{unknown:?}");
     for path in ["/explain", "/replay"] {
