@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use crate::journal::Accounts;
 
-/// How far back the estimates look.
-const WINDOW: Duration = Duration::from_secs(5 * 60);
+/// How far back the estimates look: over the pauses that a rate limit makes, and not over the turn of an outage.
+const WINDOW: Duration = Duration::from_secs(2 * 60);
+/// Looks that are further apart than the window are still better than none.
+const MEMORY: Duration = Duration::from_secs(5 * 60);
 /// Looks closer together than this are taken as one.
 const SPACING: Duration = Duration::from_secs(5);
 
@@ -39,9 +41,11 @@ impl Outlook {
     pub(super) fn look(&self, now: Instant, accounts: &Accounts) -> Estimate {
         let look = Look { at: now, pending: accounts.pending_total(), journal_bytes: accounts.journal_bytes };
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        while looks.front().is_some_and(|oldest| now.duration_since(oldest.at) > WINDOW) {
+        let is_past = |look: &Look, limit| now.duration_since(look.at) > limit;
+        while looks.len() > 1 && looks.front().is_some_and(|oldest| is_past(oldest, WINDOW)) {
             looks.pop_front();
         }
+        looks.retain(|look| !is_past(look, MEMORY));
         let oldest = looks.front().copied();
         if looks.back().is_none_or(|latest| now.duration_since(latest.at) >= SPACING) {
             looks.push_back(look);
@@ -115,5 +119,42 @@ mod tests {
         outlook.look(begun + WINDOW, &accounts(100, 0));
         let later = outlook.look(begun + WINDOW + Duration::from_secs(10), &accounts(50, 0));
         assert_near(later.to_drain, 10.0);
+    }
+
+    #[test]
+    fn looks_further_apart_than_the_window_still_tell_the_pace() {
+        let outlook = Outlook::default();
+        let begun = Instant::now();
+        outlook.look(begun, &accounts(900, 0));
+        let later = outlook.look(begun + WINDOW * 2, &accounts(600, 0));
+        assert_near(later.to_drain, 480.0);
+        assert_eq!(outlook.look(begun + WINDOW * 2 + MEMORY * 2, &accounts(500, 0)).to_drain, None);
+    }
+
+    /// An outage of half an hour with 400 events a second, then a drain by 100 requests a minute of 1,000 events each, as
+    /// the sandbox allows, with Prometheus looking every fifteen seconds.
+    #[test]
+    fn two_minutes_into_a_steady_drain_the_estimate_is_within_a_fifth_until_the_end() {
+        let outlook = Outlook::default();
+        let begun = Instant::now();
+        let (arriving, outage, request, per_request) = (400, 1_800_u64, 600_u64, 1_000);
+        let pending_at = |millis: u64| {
+            let arrived = millis * arriving / 1_000;
+            let requests = millis.saturating_sub(outage * 1_000) / request;
+            arrived.saturating_sub(requests * per_request)
+        };
+        let drained = (outage * 1_000..).step_by(100).find(|millis| pending_at(*millis) == 0).unwrap();
+        let mut checked = 0;
+        for millis in (0..drained).step_by(15_000) {
+            let estimate =
+                outlook.look(begun + Duration::from_millis(millis), &accounts(pending_at(millis), 0));
+            if millis >= outage * 1_000 + 120_000 {
+                let wanted = Duration::from_millis(drained - millis).as_secs_f64();
+                let found = estimate.to_drain.unwrap();
+                assert!((found - wanted).abs() <= 0.2 * wanted + 1.0, "{found} s instead of {wanted} s");
+                checked += 1;
+            }
+        }
+        assert!(checked > 5, "{checked}");
     }
 }

@@ -16,6 +16,12 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Whether it is that nobody gave a token.
+    #[must_use]
+    pub fn is_no_token(&self) -> bool {
+        self.key == "token" && self.origin == Origin::Default
+    }
+
     pub(super) fn new(key: &str, origin: &Origin, problem: &str, fix: &str) -> Self {
         Self { key: key.to_owned(), origin: origin.clone(), message: format!("{problem}; {fix}") }
     }

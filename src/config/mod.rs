@@ -39,3 +39,4 @@ pub use socket_access::SocketAccess;
 pub use sources::Sources;
 pub use surroundings::Surroundings;
 pub use table::settings;
+pub use token::CREDENTIAL_FILE;

@@ -10,6 +10,8 @@ use crate::polar::{Environment, Token, TokenError, TokenSource};
 const KEY: &str = "token_file";
 const VARIABLE: &str = "POLAR_ACCESS_TOKEN";
 const CREDENTIAL: &str = "polar_access_token";
+/// Where the unit that comes with sledge has systemd take the credential from: for whoever looks from outside the unit.
+pub const CREDENTIAL_FILE: &str = "/etc/sledge/polar_access_token";
 
 /// The strongest source that is there: the file that was named, systemd's credential, the variable.
 ///

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
+use super::size_limit::CutFrom;
 use crate::event::{Lane, PerLane, UnixMillis};
 use crate::journal::{Amount, Block, Source};
 
@@ -69,12 +70,20 @@ pub struct History {
     pub last_sent: Option<Instant>,
     /// Requests that failed without saying which event is at fault.
     pub failures: u32,
-    /// Those of them that were answered in a way that points at the events rather than at the way to Polar.
+    /// The first of them, and each before which Polar had confirmed other events since the one counted last: what
+    /// an outage fails is counted once, however often it is tried.
+    pub trials: u32,
+    /// Those of the trials that were answered in a way that points at the events rather than at the way to Polar.
     pub blamed: u32,
     /// How many events Polar had confirmed when this batch first failed, or when it was cut from one that had.
     pub confirmed_before: Option<u64>,
-    /// Whether it was cut from a batch that kept failing.
+    /// How many it had confirmed at the last trial.
+    confirmed_at_trial: Option<u64>,
+    /// Whether its size or its events are suspected already: it was cut from a batch that kept failing, or it is larger
+    /// than what is known to pass.
     pub is_piece: bool,
+    /// The cut it comes from, while it is as that left it.
+    pub cut_from: Option<CutFrom>,
     /// 200s whose sums were wrong.
     pub mismatches: u32,
     /// How often it was set aside for timestamps that lay ahead of Polar's clock.
@@ -84,23 +93,32 @@ pub struct History {
 }
 
 impl History {
-    /// Notes a failure that may be the fault of the events. For an event alone the count of what others achieved
-    /// begins at its first failure alone.
-    pub(super) fn failed(&mut self, confirmed: u64, alone: bool, blamed: bool) {
-        if self.confirmed_before.is_none() || (alone && self.failures == 0) {
-            self.confirmed_before = Some(confirmed);
-        }
+    /// Notes a failure that may be the fault of the events; `confirmed` is how many events Polar has confirmed so far.
+    pub(super) fn failed(&mut self, confirmed: u64, blamed: bool) {
         self.failures = self.failures.saturating_add(1);
-        self.blamed = self.blamed.saturating_add(u32::from(blamed));
+        self.confirmed_before = self.confirmed_before.or(Some(confirmed));
+        if self.is_trial(confirmed) {
+            self.trials = self.trials.saturating_add(1);
+            self.blamed = self.blamed.saturating_add(u32::from(blamed));
+            self.confirmed_at_trial = Some(confirmed);
+        }
     }
 
-    /// The history of a piece of this batch.
-    fn of_a_piece(self, confirmed: u64) -> Self {
+    /// Whether a failure now counts as a trial.
+    pub(super) fn is_trial(&self, confirmed: u64) -> bool {
+        self.confirmed_at_trial.is_none_or(|before| confirmed > before)
+    }
+
+    /// The history of a piece of this batch, or of a batch that is suspected from the start.
+    pub(super) fn of_a_piece(self, confirmed: u64, cut_from: Option<CutFrom>) -> Self {
         Self {
             failures: 0,
+            trials: 0,
             blamed: 0,
             confirmed_before: Some(confirmed),
+            confirmed_at_trial: None,
             is_piece: true,
+            cut_from,
             not_before: None,
             ..self
         }
@@ -166,6 +184,11 @@ impl Batch {
         self.runs.iter().any(is_restored)
     }
 
+    /// The seq of its first event.
+    pub(super) fn oldest_seq(&self) -> u64 {
+        self.runs.first().map_or(0, |run| run.block.id().seq + u64::from(run.positions.start))
+    }
+
     /// The body of its request, in bytes.
     #[must_use]
     pub fn body_bytes(&self) -> usize {
@@ -202,9 +225,9 @@ impl Batch {
 
     /// Two halves, each to be proven by itself. `confirmed` is how many events Polar has confirmed so far.
     #[must_use]
-    pub fn split(self, confirmed: u64) -> (Self, Self) {
+    pub fn split(self, confirmed: u64, cut_from: CutFrom) -> (Self, Self) {
         let half = self.events.div_ceil(2);
-        let history = self.history.of_a_piece(confirmed);
+        let history = self.history.of_a_piece(confirmed, Some(cut_from));
         let (mut first, mut second, mut room) = (Vec::new(), Vec::new(), half);
         for run in self.runs {
             let taken = run.len().min(room);
@@ -219,7 +242,7 @@ impl Batch {
     /// Takes the events at these indices out (ascending, each once); the second batch is the rest. Both keep the order.
     #[must_use]
     pub fn isolate(self, indices: &[usize]) -> (Self, Self) {
-        let history = self.history;
+        let history = History { cut_from: None, ..self.history };
         let (mut named, mut rest) = (Vec::new(), Vec::new());
         let mut wanted = indices.iter().copied().peekable();
         let mut index = 0;
@@ -244,6 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::delivery::size_limit::SizeLimit;
     use crate::delivery::tests::fixture::{block, names_in, run_of};
 
     #[test]
@@ -256,14 +280,14 @@ mod tests {
     }
 
     #[test]
-    fn the_proof_of_an_event_alone_begins_at_its_first_failure_alone() {
-        let mut history = History::default().of_a_piece(10);
-        history.failed(15, true, true);
-        history.failed(20, true, true);
-        assert_eq!((history.confirmed_before, history.failures), (Some(15), 2));
-        let mut many = History::default().of_a_piece(10);
-        many.failed(15, false, true);
-        assert_eq!(many.confirmed_before, Some(10));
+    fn failures_without_a_delivery_between_them_are_one_trial() {
+        let mut history = History::default().of_a_piece(10, None);
+        for confirmed in [15, 15, 15, 16, 16, 20] {
+            history.failed(confirmed, confirmed != 16);
+        }
+        assert_eq!((history.failures, history.trials, history.blamed), (6, 3, 2));
+        assert_eq!(history.confirmed_before, Some(10));
+        assert!(!history.is_trial(20) && history.is_trial(21));
     }
 
     proptest! {
@@ -286,7 +310,7 @@ mod tests {
                 let piece = pieces.remove(at);
                 let length = piece.len();
                 let (left, right) = if mask & 1 == 0 {
-                    let (left, right) = piece.split(0);
+                    let (left, right) = piece.split(0, SizeLimit::new(1, 1).cut(length));
                     prop_assert!(left.len().abs_diff(right.len()) <= 1);
                     (left, right)
                 } else {

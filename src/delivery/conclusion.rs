@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::batch::Batch;
+use super::clock_skew::{due_again, seconds_ahead};
 use super::consume::Consume;
 use super::delivery::{Answered, Delivery};
 use super::findings::Findings;
-use super::outcome::{Cause, Facts, Outcome, Retry, Sign};
+use super::outcome::{Cause, Facts, Outcome, Patience, Retry, Sign};
 use super::set_aside::Early;
 use super::unsettled::Fate;
 use crate::event::UnixMillis;
@@ -17,6 +18,8 @@ use crate::polar::{Ingest, Reply};
 
 /// Between two warnings of duplicates among events that were sent for the first time.
 const STRANGE_DUPLICATES_EVERY: Duration = Duration::from_secs(10 * 60);
+/// So many suspected batches may fail one after the other before Polar itself is suspected.
+const FAILED_PIECES_MAX: u32 = 3;
 
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Acts on an answer.
@@ -26,7 +29,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let reply = answer.reply;
         self.metrics.polar_request(reply.label(), answer.took);
         if let Some(date) = answer.date {
-            self.metrics.clock_skew(self.skew.observe(date, self.clock.now()));
+            self.metrics.clock_skew(seconds_ahead(date, self.clock.now()));
+            // What stands between here and Polar has a clock of its own.
+            if matches!(reply, Reply::Accepted(_) | Reply::Invalid(_)) {
+                self.clock.sync_to(date);
+            }
         }
         self.unsettled.answered(&batch, reply.status().unwrap_or(0), self.clock.now());
         if matches!(reply, Reply::Unauthorized | Reply::Forbidden) && self.has_newer_token(sent) {
@@ -34,12 +41,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             return Ok(());
         }
         let facts = self.facts(&batch);
-        // A piece that fails where its siblings did not is at fault itself: that is no reason to slow down the others.
-        if !(facts.is_piece
-            && facts.others_confirmed
-            && matches!(reply, Reply::ServerError { status: 500, .. }))
-        {
+        let is_failed_piece = facts.is_piece && matches!(reply, Reply::ServerError { status: 500, .. });
+        self.failed_pieces = if is_failed_piece { self.failed_pieces.saturating_add(1) } else { 0 };
+        // What is suspected already may well be at fault itself: that is no reason to slow down the others. Only when
+        // nothing else was heard for some requests is it asked whether Polar is there at all.
+        if !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX {
             self.heed(&reply, sent, now);
+        }
+        if reply == Reply::TooLarge {
+            self.size.too_many_bytes(batch.body_bytes(), now);
         }
         match Outcome::of(&reply, &facts) {
             Outcome::Delivered { inserted, duplicates } => {
@@ -47,7 +57,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             Outcome::Retry(retry) => self.retry(batch, retry, now),
             Outcome::Split => {
-                let (first, second) = batch.split(self.tally.confirmed);
+                let cut = self.size.cut(batch.len());
+                let (first, second) = batch.split(self.tally.confirmed, cut);
                 self.resend.push_first(second);
                 self.resend.push_first(first);
             }
@@ -65,7 +76,10 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         Facts {
             sent: batch.len(),
             failures: history.failures,
+            trials: history.trials,
             blamed: history.blamed,
+            is_trial: history.is_trial(self.tally.confirmed),
+            patience: Patience::in_weather(&self.weather),
             others_confirmed: history.confirmed_before.is_some_and(|before| self.tally.confirmed > before),
             is_piece: history.is_piece,
             mismatches: history.mismatches,
@@ -82,7 +96,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn heed(&mut self, reply: &Reply, sent: Instant, now: Instant) {
         match Sign::of(reply) {
             Sign::Alive => {
-                if let Some(trouble) = self.gate.proven(now) {
+                self.fresh_probes = 0;
+                self.token_worked = true;
+                if let Some(trouble) = self.gate.proven(sent, now) {
                     tracing::info!("Polar takes events again (it had been: {trouble})");
                 }
             }
@@ -94,17 +110,16 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 self.gate.failed(sent, now, retry_after, fault, &mut self.rng);
             }
             Sign::Limited { retry_after } => {
-                self.budget.refused(now);
+                self.budget.refused(now, retry_after);
                 self.gate.limited(now, retry_after, &mut self.rng);
                 tracing::warn!(
-                    requests_per_minute = self.budget.rate(),
+                    requests_per_minute = self.budget.rate(now),
                     "Polar answered 429: the organization's requests are over its limit; waiting, then sending fewer"
                 );
             }
             Sign::Barred(reason) => {
                 if self.gate.hold(reason, now) {
-                    let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
-                    tracing::error!("delivery is held, events are kept: {words}");
+                    tracing::error!("delivery is held, events are kept: {}", self.explain(reason));
                 }
             }
         }
@@ -122,9 +137,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             Retry::WithTheOthers => self.resend.push(batch),
             Retry::Suspected { blamed } => {
-                let alone = batch.len() == 1;
-                batch.history.failed(self.tally.confirmed, alone, blamed);
-                let wait = self.policy.wait(batch.history.failures, None, &mut self.rng);
+                let is_trial = batch.history.is_trial(self.tally.confirmed);
+                batch.history.failed(self.tally.confirmed, blamed);
+                // Alone, it is tried for what that proves: nothing, until others were delivered in between.
+                let failures = match (batch.len(), is_trial) {
+                    (1, true) => batch.history.trials + 1,
+                    (1, false) => u32::MAX,
+                    _ => batch.history.failures,
+                };
+                let wait = self.policy.wait(failures, None, &mut self.rng);
                 batch.history.not_before = Some(now + wait);
                 self.resend.push(batch);
             }
@@ -171,10 +192,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     fn wait_for_time(&mut self, mut batch: Batch) {
-        self.skew.refused();
         let blocks = batch.runs().iter().map(|run| &run.block);
         let latest = blocks.map(|block| block.due().max(block.accepted_last())).max().unwrap_or(0);
-        let due = self.skew.due_again(latest, self.clock.now(), batch.history.early);
+        let due = due_again(latest, self.clock.polars_now(), batch.history.early);
         if batch.history.early == 0 {
             tracing::warn!(
                 events = batch.len(),
@@ -201,10 +221,25 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         self.notice_strange_duplicates(batch, duplicates, now);
         self.tally.confirmed += inserted + duplicates;
+        self.learn_from(batch, now);
         let mut settlement =
             Settlement { inserted, duplicates, delivered_at: Some(at), ..Settlement::default() };
         self.unsettled.resolve(batch, Fate::Delivered, &mut settlement);
         self.journal.settle(settlement).await
+    }
+
+    /// What a delivery teaches about Polar's failures and about the size of batches.
+    fn learn_from(&mut self, batch: &Batch, now: Instant) {
+        let history = &batch.history;
+        self.weather.passed_after(history.trials);
+        // In bad weather a batch fails whole and passes in halves by chance.
+        let cut_from = history.cut_from.filter(|_| self.weather.is_calm());
+        if let Some(limit) = self.size.passed(batch.len(), batch.body_bytes(), cut_from, now) {
+            tracing::warn!(
+                events = limit,
+                "Polar fails larger requests and takes these; they are kept to this size, which grows again by and by"
+            );
+        }
     }
 
     /// Settles events as dead letters; `causes` go with the events in order.

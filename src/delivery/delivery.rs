@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::batcher::Batcher;
 use super::budget::Budget;
-use super::clock_skew::ClockSkew;
 use super::consume::Consume;
 use super::departure::Departure;
 use super::drained::{DrainEnd, Drained};
@@ -24,7 +23,9 @@ use super::resend::Resend;
 use super::retry_policy::RetryPolicy;
 use super::set_aside::{Early, SetAside};
 use super::settings::Settings;
+use super::size_limit::SizeLimit;
 use super::unsettled::Unsettled;
+use super::weather::Weather;
 use crate::clock::Clock;
 use crate::event::{Lane, UnixMillis};
 use crate::health::{Latch, State};
@@ -56,12 +57,21 @@ pub struct Delivery<J, P> {
     pub(super) unsettled: Unsettled,
     pub(super) gate: Gate,
     pub(super) budget: Budget,
-    pub(super) skew: ClockSkew,
+    pub(super) size: SizeLimit,
+    pub(super) weather: Weather,
     pub(super) tally: Tally,
     pub(super) token_changed: Option<Instant>,
+    /// Whether Polar has ever taken the token in use.
+    pub(super) token_worked: bool,
     pub(super) draining: Option<Draining>,
     /// Requests that were sent while it was unknown whether Polar works.
     pub(super) probes: u64,
+    /// Those of fresh events among them, since Polar last took events.
+    pub(super) fresh_probes: u32,
+    /// Suspected batches that failed one after the other, with no other answer between.
+    pub(super) failed_pieces: u32,
+    /// Requests since the last one with a suspected batch.
+    pub(super) others_in_turn: u32,
     latch: Latch,
     handle: DeliveryHandle,
     token_fault: Option<TokenError>,
@@ -115,6 +125,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             RetryPolicy { interval: settings.retry_interval, interval_max: settings.retry_interval_max };
         Self {
             batcher: Batcher::new(settings.batch_events_max, settings.batch_bytes_max),
+            size: SizeLimit::new(settings.batch_events_max, settings.batch_bytes_max),
+            weather: Weather::default(),
             gate: Gate::new(policy, settings.slow_probe),
             budget: Budget::new(settings.requests_per_minute, Instant::now()),
             tally: Tally { begun: clock.now(), ..Tally::default() },
@@ -123,10 +135,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             resend: Resend::default(),
             set_aside: SetAside::default(),
             unsettled: Unsettled::default(),
-            skew: ClockSkew::default(),
             token_changed: None,
+            token_worked: false,
             draining: None,
             probes: 0,
+            fresh_probes: 0,
+            failed_pieces: 0,
+            others_in_turn: 0,
             handle: DeliveryHandle::default(),
             token_fault: None,
             token_looked_for: Instant::now(),
@@ -199,7 +214,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let settings = settings.within_polars_limits();
         self.policy =
             RetryPolicy { interval: settings.retry_interval, interval_max: settings.retry_interval_max };
-        self.batcher.limit_to(settings.batch_events_max, settings.batch_bytes_max);
+        self.size.limit_to(settings.batch_events_max, settings.batch_bytes_max);
         self.gate.change_pace(self.policy, settings.slow_probe);
         self.budget.limit_to(settings.requests_per_minute, Instant::now());
         self.settings = settings;
@@ -215,6 +230,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         loop {
             let now = Instant::now();
+            let (events_max, bytes_max) = self.size.now(now);
+            self.batcher.limit_to(events_max, bytes_max);
             self.release_due(now);
             self.top_up(now).await?;
             match self.departure(now, in_flight.len()) {
@@ -263,17 +280,16 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     fn admit(&mut self, block: Block, now: Instant) {
         self.unsettled.add(&block);
-        let due = self.skew.due(&block);
         let block = Arc::new(block);
-        if due > self.clock.now() {
-            self.set_aside.put(due, Early::Fresh(block));
+        if block.due() > self.clock.polars_now() {
+            self.set_aside.put(block.due(), Early::Fresh(block));
         } else {
             self.batcher.push(block, now);
         }
     }
 
     fn release_due(&mut self, now: Instant) {
-        while let Some(early) = self.set_aside.take_due(self.clock.now()) {
+        while let Some(early) = self.set_aside.take_due(self.clock.polars_now()) {
             match early {
                 Early::Fresh(block) => self.batcher.push(block, now),
                 Early::Refused(batch) => self.resend.push(batch),
@@ -285,7 +301,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// only other events can tell then whether it is to blame itself, and it must not keep them out for ever.
     fn wants(&self, lane: Lane) -> bool {
         let is_all_suspect =
-            self.batcher.is_empty() && !self.resend.is_empty() && self.resend.are_all_suspects();
+            self.batcher.is_empty() && !self.resend.is_empty() && self.resend.have_all_failed();
         let reserve = if is_all_suspect { self.settings.batch_bytes_max } else { 0 };
         !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane) + reserve
     }
@@ -312,10 +328,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Departure::Leave(_) | Departure::AfterAnAnswer | Departure::Nothing => None,
         };
         let glances = self.is_held_up_by_a_person() || !self.set_aside.is_empty() || !self.wants_blocks();
-        let due = self
-            .set_aside
-            .next_due()
-            .map(|due| now + Duration::from_millis(due.saturating_sub(self.clock.now()).max(1)).min(GLANCE));
+        let due = self.set_aside.next_due().map(|due| {
+            now + Duration::from_millis(due.saturating_sub(self.clock.polars_now()).max(1)).min(GLANCE)
+        });
         let glance = glances.then(|| now + GLANCE);
         let deadline = self.draining.map(|draining| draining.deadline);
         [departure, due, glance, deadline].into_iter().flatten().min()
@@ -337,7 +352,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             TokenChange::Changed => {
                 tracing::info!("another token was put in place; trying it");
                 self.token_changed = Some(now);
+                self.token_worked = false;
                 self.token_fault = None;
+                self.gate.warm_up(now);
             }
             TokenChange::Unusable(fault) => {
                 if self.token_fault.as_ref() != Some(&fault) {
@@ -354,7 +371,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// Tells the latch and the metrics how delivery is doing, when that has changed.
     fn report(&mut self) {
-        self.metrics.budget(self.budget.rate().unwrap_or(f64::INFINITY));
+        self.metrics.budget(self.budget.rate(Instant::now()).unwrap_or(f64::INFINITY));
         let mut holds: HashSet<HoldReason> = self.gate.held().into_iter().collect();
         if self.polar.lacks_token() {
             holds.insert(HoldReason::NoToken);
@@ -363,15 +380,10 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             holds.insert(HoldReason::AnswerMismatch);
         }
         let explained = HoldReason::ALL.into_iter().find(|reason| holds.contains(reason)).map(|reason| {
-            let words = reason.explain(self.polar.environment(), &self.polar.token_fix());
+            let words = self.explain(reason);
             self.token_fault.as_ref().map_or(words.clone(), |fault| format!("{words} ({fault})"))
         });
-        let trouble = explained.or_else(|| {
-            let (fault, failures) = self.gate.failing()?;
-            Some(format!(
-                "Polar does not take events: {fault} ({failures} in a row); they are kept, and sent once it does"
-            ))
-        });
+        let trouble = explained.or_else(|| self.describe_failures());
         let news = Some((trouble, holds));
         if news == self.reported {
             return;
@@ -383,6 +395,28 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.latch.set(trouble.clone().map_or(State::Ready, State::Degraded));
         }
         self.reported = news;
+    }
+
+    /// Why delivery is held and what a person does about it, in one sentence.
+    pub(super) fn explain(&self, reason: HoldReason) -> String {
+        reason.explain(self.polar.environment(), &self.polar.token_fix(), self.token_worked)
+    }
+
+    /// What fails now and what becomes of the events, when something does.
+    fn describe_failures(&self) -> Option<String> {
+        let suspected = self.resend.suspected_events();
+        match (self.gate.failing(), suspected) {
+            (None, 0) => None,
+            (Some((fault, failures)), 0) => Some(format!(
+                "Polar does not take events: {fault} ({failures} in a row); they are kept, and sent once it does"
+            )),
+            (Some((fault, failures)), _) => Some(format!(
+                "Polar does not take events: {fault} ({failures} in a row); {suspected} of them fail in requests of their own too, but none is given up before Polar takes others, which alone would show that it works"
+            )),
+            (None, _) => Some(format!(
+                "Polar takes events but fails requests with some of these {suspected}: they are sent in ever smaller requests, and what keeps failing alone becomes a dead letter"
+            )),
+        }
     }
 
     /// Whether Polar takes nothing at present, for a reason that won't pass in moments.
@@ -400,7 +434,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Departure::At(instant) => *instant > draining.deadline,
             Departure::Leave(_) | Departure::AfterAnAnswer => false,
             Departure::Nothing => {
-                let due = self.set_aside.next_due().unwrap_or(0).saturating_sub(self.clock.now());
+                let due = self.set_aside.next_due().unwrap_or(0).saturating_sub(self.clock.polars_now());
                 now + Duration::from_millis(due) > draining.deadline
             }
         };

@@ -6,11 +6,18 @@ use super::batch::Batch;
 use super::consume::Consume;
 use super::delivery::Delivery;
 use super::gate::Opening;
+use super::resend::Kind;
 use crate::event::Lane;
 use crate::polar::Ingest;
 
-/// Of the probes with many suspects at hand, every so manyth is of fresh events.
+/// Of the probes with many batches at hand that failed, every so manyth is of fresh events.
 const FRESH_PROBE_EVERY: u64 = 4;
+/// Suspected batches may have every so manyth request while others wait: a hundred poisons hold nobody up.
+const SUSPECTED_EVERY: u32 = 4;
+/// The fresh probes after a failed one are smaller and smaller, each by this factor, for so many of them: a full batch
+/// may be too large for Polar, or hold a poison like the one before it.
+const SMALLER_PROBES: u32 = 3;
+const SMALLER_BY: usize = 4;
 
 /// What can be done for the next request.
 #[derive(Debug)]
@@ -65,35 +72,61 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         Some(if at_once { now } else { until.max(now) })
     }
 
-    /// While Polar works: grants first, and what was sent before ahead of what was not.
+    /// While Polar works: grants first, and what was sent before ahead of what was not. What is suspected has a share
+    /// of the requests, so that it neither waits for ever nor makes others wait.
     fn next_in_turn(&mut self, now: Instant, may_cut: bool) -> Option<Batch> {
-        let with_grants = self.resend.take_ready(now, true);
-        if with_grants.is_some() {
-            return with_grants;
+        let do_others_wait = may_cut || self.resend.has_ready(now, Kind::Unsuspected);
+        if !do_others_wait || self.others_in_turn + 1 >= SUSPECTED_EVERY {
+            let suspected = self.resend.take_ready(now, Kind::Suspected);
+            if suspected.is_some() {
+                self.others_in_turn = 0;
+                return suspected;
+            }
         }
-        if may_cut && self.batcher.has_grants() {
-            return self.batcher.cut();
+        self.others_in_turn = self.others_in_turn.saturating_add(1);
+        if may_cut && self.batcher.has_grants() && !self.resend.has_ready(now, Kind::UnsuspectedGrants) {
+            return self.cut();
         }
-        match self.resend.take_ready(now, false) {
-            None if may_cut => self.batcher.cut(),
+        match self.resend.take_ready(now, Kind::Unsuspected) {
+            None if may_cut => self.cut(),
             batch => batch,
         }
     }
 
+    /// A batch of fresh events. One that is larger than what is known to pass is suspected from the start.
+    fn cut(&mut self) -> Option<Batch> {
+        let mut batch = self.batcher.cut()?;
+        if self.size.is_on_trial(batch.len(), batch.body_bytes()) {
+            batch.history = batch.history.of_a_piece(self.tally.confirmed, None);
+        }
+        Some(batch)
+    }
+
     /// While it is unknown whether Polar works: a grant may go first; else batches take turns, and while all of them
-    /// are suspected of their failures themselves, fresh events are the better probe. With several suspects at hand
-    /// they are so only now and then, so that an outage does not chop what trickles in into small requests.
+    /// have failed, fresh events are the better probe. With several batches at hand they are so only now and then, so
+    /// that an outage does not chop what trickles in into small requests.
     fn probe(&mut self, now: Instant) -> Option<Batch> {
         self.probes += 1;
         let is_waiting_grant_the_first = self.batcher.has_grants() && !self.resend.has_grants();
-        let is_turn_of_the_fresh = self.resend.len() < self.settings.requests_in_flight_max
-            || self.probes.is_multiple_of(FRESH_PROBE_EVERY);
-        if is_waiting_grant_the_first || (is_turn_of_the_fresh && self.resend.are_all_suspects()) {
-            let fresh = self.batcher.cut();
+        let has_few = self.resend.unsuspected() < self.settings.requests_in_flight_max;
+        let is_turn_of_the_fresh = self.probes.is_multiple_of(FRESH_PROBE_EVERY)
+            || (has_few && (self.resend.unsuspected() == self.resend.len() || self.probes.is_multiple_of(2)));
+        if is_waiting_grant_the_first || (is_turn_of_the_fresh && self.resend.have_all_failed()) {
+            let fresh = self.fresh_probe(now);
             if fresh.is_some() {
                 return fresh;
             }
         }
-        self.resend.take_probe(now).or_else(|| self.batcher.cut())
+        self.resend.take_probe(now).or_else(|| self.fresh_probe(now))
+    }
+
+    fn fresh_probe(&mut self, now: Instant) -> Option<Batch> {
+        let (events_max, bytes_max) = self.size.now(now);
+        let smaller = if self.fresh_probes > SMALLER_PROBES { 0 } else { self.fresh_probes };
+        self.batcher.limit_to((events_max / SMALLER_BY.pow(smaller)).max(1), bytes_max);
+        let batch = self.cut();
+        self.batcher.limit_to(events_max, bytes_max);
+        self.fresh_probes = self.fresh_probes.saturating_add(u32::from(batch.is_some()));
+        batch
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Gate {
     /// Nothing leaves before: Polar asked for it.
     quiet_until: Option<Instant>,
     last_answer: Option<Instant>,
+    /// Since when another token is used: answers to older requests say nothing of it.
+    another_token: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +48,14 @@ pub(super) enum Opening {
 
 impl Gate {
     pub(super) fn new(policy: RetryPolicy, slow_probe: Duration) -> Self {
-        Self { policy, slow_probe, way: Way::Unproven, quiet_until: None, last_answer: None }
+        Self {
+            policy,
+            slow_probe,
+            way: Way::Unproven,
+            quiet_until: None,
+            last_answer: None,
+            another_token: None,
+        }
     }
 
     /// Waits by these from now on.
@@ -76,9 +85,12 @@ impl Gate {
         }
     }
 
-    /// Polar works. Returns what had been wrong until now.
-    pub(super) fn proven(&mut self, now: Instant) -> Option<String> {
+    /// Polar works, as the answer to a request of `sent` shows. Returns what had been wrong until now.
+    pub(super) fn proven(&mut self, sent: Instant, now: Instant) -> Option<String> {
         self.last_answer = Some(now);
+        if self.way == Way::Unproven && self.another_token.is_some_and(|since| sent < since) {
+            return None;
+        }
         match std::mem::replace(&mut self.way, Way::Proven) {
             Way::Unproven | Way::Proven => None,
             Way::Failing { fault, .. } => Some(fault),
@@ -125,6 +137,14 @@ impl Gate {
         news
     }
 
+    /// Another token is used from now on: while Polar does not know it, one request goes first.
+    pub(super) fn warm_up(&mut self, now: Instant) {
+        self.another_token = Some(now);
+        if self.way == Way::Proven {
+            self.way = Way::Unproven;
+        }
+    }
+
     /// Whatever was in the way may be mended: one request goes and finds out.
     pub(super) fn probe_now(&mut self, now: Instant) {
         match &mut self.way {
@@ -165,16 +185,23 @@ mod tests {
     fn the_first_request_goes_alone_and_so_does_the_first_after_a_long_silence() {
         let (mut gate, _, now) = gate();
         assert_eq!(gate.opening(now, true), Opening::Probe);
-        gate.proven(now);
+        gate.proven(now, now);
         assert_eq!(gate.opening(now, true), Opening::Open);
         assert_eq!(gate.opening(now + FORGOTTEN_AFTER, false), Opening::Open);
         assert_eq!(gate.opening(now + FORGOTTEN_AFTER, true), Opening::Probe);
+        gate.proven(now, now);
+        let later = now + Duration::from_secs(1);
+        gate.warm_up(later);
+        gate.proven(now, later);
+        assert_eq!(gate.opening(later, true), Opening::Probe, "Polar does not know the other token yet");
+        gate.proven(later, later);
+        assert_eq!(gate.opening(later, true), Opening::Open);
     }
 
     #[test]
     fn requests_that_fail_together_count_once() {
         let (mut gate, mut rng, now) = gate();
-        gate.proven(now);
+        gate.proven(now, now);
         let later = now + Duration::from_secs(1);
         for _ in 0..8 {
             gate.failed(now, later, None, "x".to_owned(), &mut rng);
@@ -182,14 +209,14 @@ mod tests {
         assert_eq!(gate.failing(), Some(("x", 1)));
         gate.failed(later, later, None, "y".to_owned(), &mut rng);
         assert_eq!(gate.failing(), Some(("y", 2)));
-        assert_eq!(gate.proven(later).as_deref(), Some("y"));
+        assert_eq!(gate.proven(later, later).as_deref(), Some("y"));
         assert_eq!(gate.failing(), None);
     }
 
     #[test]
     fn a_429_silences_everything_for_as_long_as_it_asks() {
         let (mut gate, mut rng, now) = gate();
-        gate.proven(now);
+        gate.proven(now, now);
         gate.limited(now, Some(Duration::from_secs(60)), &mut rng);
         gate.limited(now, Some(Duration::from_secs(1)), &mut rng);
         let Opening::At(until) = gate.opening(now, true) else { panic!("open after a 429") };
@@ -207,7 +234,7 @@ mod tests {
         assert_eq!(gate.held(), Some(HoldReason::Unauthorized));
         gate.probe_now(now);
         assert_eq!(gate.opening(now, true), Opening::Probe);
-        assert!(gate.proven(now).is_some());
+        assert!(gate.proven(now, now).is_some());
         assert_eq!(gate.held(), None);
     }
 }

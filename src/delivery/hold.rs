@@ -47,14 +47,25 @@ impl HoldReason {
         }
     }
 
-    /// What is wrong and what a person does about it. `token_fix` is a clause that says how to give another token.
+    /// What is wrong and what a person does about it. `token_fix` is a clause that says how to give another token;
+    /// `token_worked`: Polar has taken the one in use before.
     #[must_use]
-    pub fn explain(self, environment: Environment, token_fix: &str) -> String {
+    pub fn explain(self, environment: Environment, token_fix: &str, token_worked: bool) -> String {
+        let likely = match (token_worked, environment) {
+            (true, _) => "; it worked until now, so it has expired or was revoked",
+            (false, Environment::Production) => {
+                "; this looks like a sandbox token against production: for the sandbox, set --environment sandbox"
+            }
+            (false, Environment::Sandbox) => {
+                "; this looks like a production token against the sandbox: for production, set --environment production"
+            }
+            (false, Environment::Custom) => "",
+        };
         let environment = environment.as_str();
         match self {
             Self::NoToken => format!("there is no access token for Polar ({environment}); {token_fix}"),
             Self::Unauthorized => format!(
-                "Polar answered 401: the token is not valid for this environment ({environment}); {token_fix}"
+                "Polar answered 401: the token is not valid for this environment ({environment}){likely}; {token_fix}"
             ),
             Self::Forbidden => format!(
                 "Polar answered 403: the token lacks the scope events:write ({environment}); {token_fix}"
@@ -72,5 +83,28 @@ impl HoldReason {
                 "the answers from the address of Polar ({environment}) do not prove that it has the events, so they are kept and sent again; check that --polar-url is Polar itself and no proxy answers in its place"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_told_from_one_of_the_other_environment_as_far_as_that_can_be_told() {
+        let told = |environment, token_worked| {
+            HoldReason::Unauthorized.explain(environment, "put a valid one in /token", token_worked)
+        };
+        let never = told(Environment::Production, false);
+        assert!(never.contains("looks like a sandbox token against production"), "{never}");
+        assert!(
+            never.contains("--environment sandbox") && never.ends_with("put a valid one in /token"),
+            "{never}"
+        );
+        let other_way = told(Environment::Sandbox, false);
+        assert!(other_way.contains("looks like a production token against the sandbox"), "{other_way}");
+        let expired = told(Environment::Production, true);
+        assert!(expired.contains("worked until now") && !expired.contains("sandbox"), "{expired}");
+        assert!(!told(Environment::Custom, false).contains("looks like"));
     }
 }

@@ -24,7 +24,9 @@ mod resend;
 mod retry_policy;
 mod set_aside;
 mod settings;
+mod size_limit;
 mod unsettled;
+mod weather;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,6 @@ pub use drained::{DrainEnd, Drained};
 pub use findings::{Finding, Findings};
 pub use handle::DeliveryHandle;
 pub use hold::HoldReason;
-pub use outcome::{Cause, Facts, Outcome, Retry, Sign};
+pub use outcome::{Cause, Facts, Outcome, Patience, Retry, Sign};
 pub use retry_policy::RetryPolicy;
 pub use settings::Settings;

@@ -4,16 +4,41 @@ use std::time::Duration;
 
 use super::findings::{Finding, Findings};
 use super::hold::HoldReason;
+use super::weather::Weather;
 use crate::journal::DeadReason;
 use crate::polar::{Reply, Unreachable, ValidationReply};
 
-/// A batch is suspected of its failures after so many of them.
-const FAILURES_OF_A_SUSPECT: u32 = 3;
-/// An event alone is given up after so many failures that point at it. A Polar that is half down fails now and then
-/// too, and an innocent event is not to be given up for it.
-const BLAMES_OF_A_POISON: u32 = 5;
-/// An event alone is given up after so many failures of any kind: it may be what makes Polar not answer.
-const FAILURES_OF_A_POISON: u32 = 12;
+/// How many failures are enough, in the weather that Polar has now.
+///
+/// A Polar that is half down fails now and then too. The more it does, the more failures in a row it takes before they
+/// are the batch's own: to halve an innocent batch costs two requests, to give up an innocent event costs money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Failures after which a batch is halved.
+    pub whole: u32,
+    /// Failures after which a piece is halved again.
+    pub piece: u32,
+    /// Trials that point at an event alone, after which it is given up.
+    pub blames: u32,
+    /// Trials of any kind after which an event alone is given up: it may be what makes Polar not answer.
+    pub trials: u32,
+}
+
+impl Patience {
+    /// What is enough while hardly a request fails by chance.
+    pub const LEAST: Self = Self { whole: 3, piece: 1, blames: 5, trials: 12 };
+
+    /// What is enough in this weather.
+    pub(super) fn in_weather(weather: &Weather) -> Self {
+        let Self { whole, piece, blames, trials } = Self::LEAST;
+        Self {
+            whole: weather.failures_that_tell(whole, 1e-2),
+            piece: weather.failures_that_tell(piece, 5e-2),
+            blames: weather.failures_that_tell(blames, 1e-7),
+            trials: weather.failures_that_tell(trials, 1e-7),
+        }
+    }
+}
 
 /// What is known of a batch when its answer comes, this answer not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +47,17 @@ pub struct Facts {
     pub sent: usize,
     /// Requests with this batch that failed without saying which event is at fault.
     pub failures: u32,
-    /// Those of them that point at its events rather than at the way to Polar.
+    /// Those of them that count as trials: Polar confirmed other events between any two.
+    pub trials: u32,
+    /// Those of the trials that point at its events rather than at the way to Polar.
     pub blamed: u32,
+    /// Whether a failure now is one more trial.
+    pub is_trial: bool,
+    /// How many are enough.
+    pub patience: Patience,
     /// Whether Polar confirmed events of other batches since the first of those failures (or since this batch was cut).
     pub others_confirmed: bool,
-    /// Whether it was cut from a batch that kept failing.
+    /// Whether it was cut from a batch that kept failing, or is larger than what is known to pass.
     pub is_piece: bool,
     /// 200s to it whose sums were wrong.
     pub mismatches: u32,
@@ -127,11 +158,13 @@ impl Outcome {
             Reply::Redirect { .. } => Self::Hold(HoldReason::Redirected),
             Reply::RateLimited { .. } => Self::Retry(Retry::WithTheOthers),
             Reply::TooLarge if facts.sent > 1 => Self::Split,
-            Reply::TooLarge => Self::DeadLetter(Cause {
+            Reply::TooLarge => tried_alone(facts, true, || Cause {
                 reason: DeadReason::TooLarge,
                 code: "413".to_owned(),
                 field: None,
-                message: "Polar answered 413 to this event alone: it is too large".to_owned(),
+                message:
+                    "Polar answered 413 to this event alone, while it took other events: it is too large"
+                        .to_owned(),
             }),
             Reply::ProxyLogin => Self::Hold(HoldReason::ProxyLogin),
             // Every request has its length when it leaves, so none of its events is to blame.
@@ -185,30 +218,41 @@ fn is_of_a_gateway(status: u16) -> bool {
 
 /// A failure that may be the events' fault. `status` is 0 when there was no answer.
 fn failed(status: u16, blamed: bool, facts: &Facts) -> Outcome {
-    let failures = facts.failures.saturating_add(1);
-    let again = Outcome::Retry(Retry::Suspected { blamed });
     if facts.sent > 1 {
-        let enough = if facts.is_piece { 1 } else { FAILURES_OF_A_SUSPECT };
-        let proven = facts.others_confirmed && failures >= enough;
-        return if proven || facts.may_split_blindly { Outcome::Split } else { again };
+        let enough = if facts.is_piece { facts.patience.piece } else { facts.patience.whole };
+        let proven = facts.others_confirmed && facts.failures.saturating_add(1) >= enough;
+        return if proven || facts.may_split_blindly {
+            Outcome::Split
+        } else {
+            Outcome::Retry(Retry::Suspected { blamed })
+        };
     }
-    let blames = facts.blamed + u32::from(blamed);
-    let enough = blames >= BLAMES_OF_A_POISON || failures >= FAILURES_OF_A_POISON;
-    if !(enough && facts.others_confirmed) {
-        return again;
-    }
-    let (code, what) = match status {
-        0 => ("no_answer".to_owned(), "did not answer".to_owned()),
-        _ => (status.to_string(), format!("answered {status}")),
-    };
-    Outcome::DeadLetter(Cause {
-        reason: DeadReason::Poison,
-        code,
-        field: None,
-        message: format!(
-            "Polar {what} each of the {failures} times it got this event alone, while it took other events"
-        ),
+    tried_alone(facts, blamed, || {
+        let (code, what) = match status {
+            0 => ("no_answer".to_owned(), "did not answer".to_owned()),
+            _ => (status.to_string(), format!("answered {status}")),
+        };
+        let failures = facts.failures.saturating_add(1);
+        Cause {
+            reason: DeadReason::Poison,
+            code,
+            field: None,
+            message: format!(
+                "Polar {what} to the last of the {failures} requests with this event alone, all of which failed, and took other events between them"
+            ),
+        }
     })
+}
+
+/// An event that failed alone is given up once it was tried often enough, with other events delivered between any two
+/// of the trials: only that tells it from an outage.
+fn tried_alone(facts: &Facts, blamed: bool, cause: impl FnOnce() -> Cause) -> Outcome {
+    let trials = facts.trials + u32::from(facts.is_trial);
+    let blames = facts.blamed + u32::from(facts.is_trial && blamed);
+    if facts.is_trial && (blames >= facts.patience.blames || trials >= facts.patience.trials) {
+        return Outcome::DeadLetter(cause());
+    }
+    Outcome::Retry(Retry::Suspected { blamed })
 }
 
 /// A 422 that does not say which event it means. Halves will tell; but as long as Polar takes nothing else either, the
@@ -222,16 +266,16 @@ fn refused_without_a_name(reply: &ValidationReply, facts: &Facts) -> Outcome {
         };
     }
     match reply.detail.first() {
-        Some(fault) if facts.others_confirmed => {
+        Some(fault) => tried_alone(facts, true, || {
             let finding = Finding::new(0, fault);
-            Outcome::DeadLetter(Cause {
+            Cause {
                 reason: DeadReason::RefusedByPolar,
                 code: finding.code,
                 field: finding.field,
                 message: finding.message,
-            })
-        }
-        Some(_) | None => failed(422, true, facts),
+            }
+        }),
+        None => failed(422, true, facts),
     }
 }
 
@@ -243,7 +287,10 @@ mod tests {
     const FRESH: Facts = Facts {
         sent: 10,
         failures: 0,
+        trials: 0,
         blamed: 0,
+        is_trial: true,
+        patience: Patience::LEAST,
         others_confirmed: false,
         is_piece: false,
         mismatches: 0,
@@ -336,10 +383,10 @@ mod tests {
     #[test]
     fn while_nothing_succeeds_nothing_is_split_and_nothing_given_up() {
         for failures in [0, 2, 100, u32::MAX] {
-            let many = Facts { failures, blamed: failures.min(1_000), ..FRESH };
+            let many = Facts { failures, trials: 1, blamed: 1, is_trial: false, ..FRESH };
             let alone = Facts { sent: 1, ..many };
-            for reply in [error(500), error(503), Reply::Unreachable(Unreachable::Timeout)] {
-                assert!(matches!(Outcome::of(&reply, &many), Outcome::Retry(_)));
+            for reply in [error(500), error(503), Reply::Unreachable(Unreachable::Timeout), Reply::TooLarge] {
+                assert!(reply == Reply::TooLarge || matches!(Outcome::of(&reply, &many), Outcome::Retry(_)));
                 assert!(matches!(Outcome::of(&reply, &alone), Outcome::Retry(_)));
             }
             assert!(matches!(Outcome::of(&invalid(None), &alone), Outcome::Retry(_)));
@@ -361,17 +408,23 @@ mod tests {
 
     #[test]
     fn an_event_alone_is_given_up_only_when_the_blame_is_its_own() {
-        let alone = |failures, blamed| Facts { sent: 1, failures, blamed, others_confirmed: true, ..FRESH };
+        let alone = |trials, blamed| Facts { sent: 1, failures: 40, trials, blamed, ..FRESH };
         let reason = |reply: Reply, facts| match Outcome::of(&reply, &facts) {
             Outcome::DeadLetter(cause) => Some(cause.reason),
             _ => None,
         };
         assert_eq!(reason(error(500), alone(3, 3)), None);
         assert_eq!(reason(error(500), alone(4, 4)), Some(DeadReason::Poison));
+        let no_trial = Facts { is_trial: false, ..alone(4, 4) };
+        assert_eq!(reason(error(500), no_trial), None, "nothing was delivered since the last one");
+        let storm = Patience { blames: 20, trials: 20, ..Patience::LEAST };
+        assert_eq!(reason(error(500), Facts { patience: storm, ..alone(18, 18) }), None);
         assert_eq!(reason(error(503), alone(4, 0)), None, "a gateway's answer says little of the event");
         assert_eq!(reason(error(503), alone(11, 0)), Some(DeadReason::Poison));
-        assert_eq!(reason(Reply::TooLarge, Facts { sent: 1, ..FRESH }), Some(DeadReason::TooLarge));
-        assert_eq!(reason(invalid(None), alone(0, 0)), Some(DeadReason::RefusedByPolar));
+        assert_eq!(reason(Reply::TooLarge, alone(3, 3)), None);
+        assert_eq!(reason(Reply::TooLarge, alone(4, 4)), Some(DeadReason::TooLarge));
+        assert_eq!(reason(invalid(None), alone(3, 3)), None);
+        assert_eq!(reason(invalid(None), alone(4, 4)), Some(DeadReason::RefusedByPolar));
         assert_eq!(reason(Reply::Unauthorized, alone(99, 99)), None);
     }
 }

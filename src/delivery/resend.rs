@@ -13,6 +13,27 @@ const LONE_FAILURES_MAX: usize = 4;
 const FAILURES_MIN: u32 = 6;
 const FAILURES_OF_A_PIECE_MIN: u32 = 3;
 
+/// Which batches are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Those that are suspected of their failures.
+    Suspected,
+    /// All others.
+    Unsuspected,
+    /// Those of the others that carry grants.
+    UnsuspectedGrants,
+}
+
+impl Kind {
+    fn includes(self, batch: &Batch) -> bool {
+        match self {
+            Self::Suspected => batch.history.is_piece,
+            Self::Unsuspected => !batch.history.is_piece,
+            Self::UnsuspectedGrants => !batch.history.is_piece && batch.has_grants(),
+        }
+    }
+}
+
 /// The batches that wait to be sent again, in the order they came to wait.
 #[derive(Debug, Default)]
 pub(super) struct Resend {
@@ -51,17 +72,34 @@ impl Resend {
         self.batches.iter().any(|batch| batch.history.mismatches > 1)
     }
 
-    /// Whether each of them failed in a way that may be its own fault, so that none is a good probe.
-    pub(super) fn are_all_suspects(&self) -> bool {
-        self.batches.iter().all(|batch| batch.history.failures > 0)
+    /// How many of them are not suspected of their failures.
+    pub(super) fn unsuspected(&self) -> usize {
+        self.batches.iter().filter(|batch| Kind::Unsuspected.includes(batch)).count()
     }
 
-    /// The first batch whose time has come, one with grants before all others.
-    pub(super) fn take_ready(&mut self, now: Instant, only_with_grants: bool) -> Option<Batch> {
-        let ready = |batch: &Batch| batch.history.not_before.is_none_or(|instant| instant <= now);
-        let with_grants = self.batches.iter().position(|batch| ready(batch) && batch.has_grants());
-        let any = || if only_with_grants { None } else { self.batches.iter().position(ready) };
-        self.batches.remove(with_grants.or_else(any)?)
+    /// Events of the suspected batches that failed as they are.
+    pub(super) fn suspected_events(&self) -> usize {
+        let failed = |batch: &&Batch| batch.history.is_piece && batch.history.failures > 0;
+        self.batches.iter().filter(failed).map(Batch::len).sum()
+    }
+
+    /// Whether each of them failed in a way that may be its own fault, so that none is a good probe. What is suspected
+    /// is none in any case.
+    pub(super) fn have_all_failed(&self) -> bool {
+        self.batches.iter().all(|batch| batch.history.is_piece || batch.history.failures > 0)
+    }
+
+    /// Whether the time of such a batch has come.
+    pub(super) fn has_ready(&self, now: Instant, kind: Kind) -> bool {
+        self.batches.iter().any(|batch| batch.is_ready(now) && kind.includes(batch))
+    }
+
+    /// The oldest batch of this kind whose time has come, one with grants before all others.
+    pub(super) fn take_ready(&mut self, now: Instant, kind: Kind) -> Option<Batch> {
+        let is_meant = |batch: &Batch| batch.is_ready(now) && kind.includes(batch);
+        let meant = self.batches.iter().enumerate().filter(|(_, batch)| is_meant(batch));
+        let oldest = meant.min_by_key(|(_, batch)| (!batch.has_grants(), batch.oldest_seq()))?.0;
+        self.batches.remove(oldest)
     }
 
     /// The batch that was not tried for the longest time: probes take turns, so that a poisoned batch can't make Polar
@@ -105,6 +143,10 @@ impl Batch {
         self.history.failures.saturating_add(more) >= enough
     }
 
+    fn is_ready(&self, now: Instant) -> bool {
+        self.history.not_before.is_none_or(|instant| instant <= now)
+    }
+
     /// From when it may serve as a probe.
     fn probe_from(&self) -> Option<Instant> {
         self.history.not_before.filter(|_| self.history.mismatches > 1)
@@ -132,9 +174,10 @@ mod tests {
         resend.push(batch(Lane::Usage, 1, 1));
         resend.push(waiting);
         resend.push(batch(Lane::Grants, 9, 1));
-        assert_eq!(resend.take_ready(now, true).unwrap().runs()[0].block.id().seq, 9);
-        assert!(resend.take_ready(now, true).is_none());
-        assert!(!resend.take_ready(now, false).unwrap().has_grants());
+        assert_eq!(resend.take_ready(now, Kind::Unsuspected).unwrap().runs()[0].block.id().seq, 9);
+        assert!(!resend.has_ready(now, Kind::UnsuspectedGrants));
+        assert!(!resend.take_ready(now, Kind::Unsuspected).unwrap().has_grants());
+        assert!(resend.take_ready(now, Kind::Unsuspected).is_none());
         assert_eq!(resend.next_at(now, false), Some(now + Duration::from_secs(1)));
         assert_eq!(resend.next_at(now, true), Some(now));
     }

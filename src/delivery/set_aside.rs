@@ -1,4 +1,4 @@
-//! Events whose time has not come yet.
+//! Events whose time has not come yet, by Polar's clock.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -8,7 +8,7 @@ use super::batch::Batch;
 use crate::event::UnixMillis;
 use crate::journal::Block;
 
-/// What waits for the wall clock.
+/// What waits for Polar's clock.
 #[derive(Debug)]
 pub(super) enum Early {
     /// A block that was not sent yet.
@@ -17,7 +17,7 @@ pub(super) enum Early {
     Refused(Batch),
 }
 
-/// Everything that waits for the wall clock, the soonest first.
+/// Everything that waits for Polar's clock, the soonest first.
 #[derive(Debug, Default)]
 pub(super) struct SetAside {
     waiting: BinaryHeap<Reverse<Entry>>,
@@ -49,7 +49,7 @@ impl SetAside {
         self.waiting.pop().map(|Reverse(entry)| entry.early)
     }
 
-    /// When the next one is due, by our wall clock.
+    /// When the next one is due, by Polar's clock.
     pub(super) fn next_due(&self) -> Option<UnixMillis> {
         self.waiting.peek().map(|Reverse(entry)| entry.due)
     }

@@ -1,5 +1,6 @@
 //! The loop against a Polar and a journal in memory, in paused time.
 
+mod clock_jumps;
 mod drains;
 mod fake_polar;
 pub(super) mod fixture;
@@ -8,5 +9,7 @@ mod house;
 mod memory_journal;
 mod model;
 mod outages;
+mod poison;
 mod refusals;
 mod reloads;
+mod sharing;

@@ -1,5 +1,6 @@
 //! The examination: every look in its turn, and what follows from it.
 
+use std::fs::File;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,7 +15,7 @@ use super::socket::{Answers, SocketSeen};
 use super::socket_rights::User;
 use super::token::TokenSeen;
 use super::{configuration, disk, journal, meters, reach, running, socket, token};
-use crate::config::{Config, Sources};
+use crate::config::{CREDENTIAL_FILE, Config, Sources};
 use crate::polar::{Api, BaseUrl, Meters, Settings, TokenSource};
 
 /// Reading a journal of gigabytes takes seconds; one that takes longer has a command of its own.
@@ -123,23 +124,21 @@ impl Doctor {
         report
     }
 
-    /// The configuration, and as much of it as there is without a token.
+    /// The configuration, and as much of it as there is without a token. Whether one is missing is judged later: a
+    /// daemon may have been given one that this process does not see.
     fn configuration(&self, report: &mut Report) -> Option<Config> {
-        match self.sources.read() {
-            Ok(config) => {
-                report.made("configuration", Vec::new());
-                Some(config)
-            }
-            Err(faults) => {
-                report.made("configuration", configuration::judge(&faults));
-                let without_token = Sources { without_token: true, ..self.sources.clone() };
-                let rest = without_token.read().ok();
-                if rest.is_none() {
-                    report.not_made("everything else", "the configuration can't be used");
-                }
-                rest
-            }
+        let read = self.sources.read().or_else(|mut faults| {
+            faults.0.retain(|fault| !fault.is_no_token());
+            report.findings.extend(configuration::judge(&faults));
+            Sources { without_token: true, ..self.sources.clone() }.read()
+        });
+        report.made("configuration", Vec::new());
+        let mut config =
+            read.map_err(|_| report.not_made("everything else", "the configuration can't be used")).ok()?;
+        if config.polar.token == TokenSource::None && File::open(CREDENTIAL_FILE).is_ok() {
+            config.polar.token = TokenSource::File(CREDENTIAL_FILE.into());
         }
+        Some(config)
     }
 
     fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {
@@ -166,12 +165,10 @@ impl Doctor {
         if report.has(Code::TokenMissing) {
             return report.not_made("Polar", "there is no token");
         }
-        let token = TokenSeen::look(&config.polar.token, &config.data_dir);
-        if token.is_for_others() {
-            return report.not_made(
-                "token, and Polar",
-                "this user may not read the token; run it as the user sledge runs as",
-            );
+        let token = TokenSeen::look(&config.polar, &config.data_dir);
+        if token.is_for_others() || (!token.is_there() && running.is_some_and(|it| !it.lacks_token())) {
+            let why = "the daemon's token is not to be seen from here: run it as root or as the user sledge runs as, or give it with --token-file";
+            return report.not_made("token, and Polar", why);
         }
         report.made("token", token::judge(&token));
         if !token.is_usable() {
@@ -179,7 +176,7 @@ impl Doctor {
         }
         let seen = match PolarSeen::look(&config.polar, self.wishes.other_polar.as_ref()).await {
             Ok(seen) => seen,
-            Err(why) => return report.not_made("Polar", why),
+            Err(why) => return report.made("Polar", vec![reach::nothing_can_be_sent(&why)]),
         };
         report.made("Polar", reach::judge(&seen));
         let limit = config.delivery.requests_per_minute;

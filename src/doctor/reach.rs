@@ -240,6 +240,12 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
     findings
 }
 
+/// The client could not even be set up: its words end in what to do.
+pub(super) fn nothing_can_be_sent(why: &str) -> Finding {
+    let (seen, fix) = why.rsplit_once("; ").unwrap_or((why, "look at what it names"));
+    Finding::new(Code::PolarUnreachable, seen, fix)
+}
+
 fn direct() -> String {
     "let this machine reach Polar directly, without a proxy or login page that answers in its place; check --polar-url".to_owned()
 }

@@ -63,6 +63,11 @@ impl Running {
         }))
     }
 
+    /// Whether it says itself that it has no token, or one that is not good.
+    pub(super) fn lacks_token(&self) -> bool {
+        self.status.held.iter().any(|reason| matches!(reason.as_str(), "no_token" | "unauthorized"))
+    }
+
     /// What the daemon at the admin address tells; `None` where nobody answers, or the port was left to the system.
     pub(super) async fn at_admin_address(config: &Config) -> Option<Status> {
         let address = config.admin.address.as_str();

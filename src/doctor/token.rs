@@ -5,7 +5,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::finding::{Code, Finding};
-use crate::polar::{Credentials, TokenError, TokenSource};
+use crate::polar::{Credentials, Environment, Settings, TokenError, TokenSource};
+
+const NO_TOKEN: &str = "no token was given; set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an access token of your organization that has the scope events:write";
 
 /// What is seen of the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,26 +18,40 @@ pub(super) struct TokenSeen {
     mode: Option<u32>,
     /// Why there is none that could be used.
     problem: Option<String>,
+    /// Whether one was named.
+    is_there: bool,
     /// Whether that is only so because whoever looks is not whom sledge runs as.
     is_not_ours: bool,
 }
 
 impl TokenSeen {
     /// Looks at it. Whom sledge runs as is told by the data folder, where there is one.
-    pub(super) fn look(source: &TokenSource, data_dir: &Path) -> Self {
+    pub(super) fn look(polar: &Settings, data_dir: &Path) -> Self {
+        let source = &polar.token;
         let error = Credentials::check(source).err();
         let owner = fs::metadata(data_dir).ok().map(|metadata| metadata.uid());
         let is_not_ours = error.as_ref().is_some_and(TokenError::is_denied)
             && owner.is_some_and(|owner| owner != rustix::process::geteuid().as_raw());
-        let problem = error.map(|error| error.to_string());
-        let TokenSource::File(path) = source else {
-            return Self { file: None, mode: None, problem, is_not_ours };
+        let is_there = *source != TokenSource::None;
+        let is_missed = !is_there && polar.base_url.environment() != Environment::Custom;
+        let problem = match error {
+            Some(error) => Some(error.to_string()),
+            None => is_missed.then(|| NO_TOKEN.to_owned()),
         };
-        let mode = fs::metadata(path).ok().map(|metadata| metadata.permissions().mode() & 0o777);
-        Self { file: Some(path.display().to_string()), mode, problem, is_not_ours }
+        let file = match source {
+            TokenSource::File(path) => Some(path),
+            TokenSource::None | TokenSource::Fixed(_) => None,
+        };
+        let mode = file.and_then(|path| fs::metadata(path).ok()).map(|it| it.permissions().mode() & 0o777);
+        Self { file: file.map(|path| path.display().to_string()), mode, problem, is_there, is_not_ours }
     }
 
-    /// Whether there is one to send.
+    /// Whether one was named, usable or not.
+    pub(super) fn is_there(&self) -> bool {
+        self.is_there
+    }
+
+    /// Whether nothing keeps Polar from being asked.
     pub(super) fn is_usable(&self) -> bool {
         self.problem.is_none()
     }
@@ -62,16 +78,19 @@ pub(super) fn judge(seen: &TokenSeen) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::polar::BaseUrl;
 
     #[test]
     fn a_file_that_others_may_read_or_that_holds_no_token_is_found_without_showing_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let look = || judge(&TokenSeen::look(&TokenSource::File(path.clone()), folder.path()));
-        assert_eq!(look()[0].code, Code::TokenMissing);
+        let settings = |url: &str, token| Settings::new(BaseUrl::parse(url).unwrap(), token);
+        let look = |url: &str, token| judge(&TokenSeen::look(&settings(url, token), folder.path()));
+        let in_file = || look(BaseUrl::SANDBOX, TokenSource::File(path.clone()));
+        assert_eq!(in_file()[0].code, Code::TokenMissing);
         fs::write(&path, "two secret words").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let findings = look();
+        let findings = in_file();
         assert_eq!(
             findings.iter().map(|it| it.code).collect::<Vec<_>>(),
             [Code::TokenMissing, Code::TokenReadableByOthers]
@@ -79,7 +98,9 @@ mod tests {
         assert!(!format!("{findings:?}").contains("secret"));
         fs::write(&path, "polar_oat_x\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(look().is_empty() && judge(&TokenSeen::look(&TokenSource::None, folder.path())).is_empty());
+        assert!(in_file().is_empty());
+        assert_eq!(look(BaseUrl::SANDBOX, TokenSource::None)[0].code, Code::TokenMissing);
+        assert!(look("http://127.0.0.1:1", TokenSource::None).is_empty(), "a stand-in may do without");
     }
 
     #[test]
@@ -88,6 +109,7 @@ mod tests {
             file: Some("/etc/sledge/token".to_owned()),
             mode: Some(0o600),
             problem: Some("failed to read it; create it".to_owned()),
+            is_there: true,
             is_not_ours: true,
         };
         assert!(judge(&unread).is_empty() && !unread.is_usable());

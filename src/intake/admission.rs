@@ -44,6 +44,8 @@ struct Terms {
 pub(super) struct Turn {
     listener: Listener,
     now: UnixMillis,
+    /// The time by Polar's clock, which is what missing timestamps become: ours may be set wrong.
+    stamp: UnixMillis,
     terms: Terms,
     events: PerLane<EventBuf>,
     letters: Vec<DeadLetter>,
@@ -126,8 +128,8 @@ impl Admission {
 
     /// Begins a turn: its events are stamped with one time, and held to the same rules.
     pub(super) fn turn(&self, listener: Listener) -> Turn {
-        let (now, terms) = (self.shared.clock.now(), self.terms());
-        Turn { listener, now, terms, events: PerLane::default(), letters: Vec::new() }
+        let (now, stamp, terms) = (self.shared.clock.now(), self.shared.clock.polars_now(), self.terms());
+        Turn { listener, now, stamp, terms, events: PerLane::default(), letters: Vec::new() }
     }
 
     /// Admits one event to the turn, or counts it as refused.
@@ -138,10 +140,11 @@ impl Admission {
         form: Form,
         ids: &mut IdSource,
     ) -> Result<EventId<'a>, Vec<Rejection>> {
-        match Event::read(text, form, &turn.terms.rules, turn.now) {
+        // What is past by either clock is no future: ours may have been set back since the event happened.
+        match Event::read(text, form, &turn.terms.rules, turn.now.max(turn.stamp)) {
             Ok(event) => {
                 let lane = event.lane();
-                Ok(event.write(turn.now, ids, &mut turn.events[lane]))
+                Ok(event.write(turn.stamp, ids, &mut turn.events[lane]))
             }
             Err(rejections) => {
                 if let Some(first) = rejections.first() {

@@ -5,4 +5,5 @@ mod desk;
 mod http;
 mod limits;
 mod ndjson;
+mod stamps;
 mod with_journal;

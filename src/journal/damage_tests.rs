@@ -196,3 +196,52 @@ async fn dead_letters_that_the_disk_lost_are_no_longer_counted_as_kept() {
     assert!(journal.accounts().read().add_up());
     journal.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_start_opens_no_volume_that_is_only_to_be_read_later() {
+    let store = MemoryStore::default();
+    let small = Settings { volume_bytes: 400, ..settings() };
+    store.refuse_copies(true);
+    let mut journal = over(&store, &small);
+    for _ in 0..40 {
+        keep(&journal, Lane::Usage, &numbered(20)).await;
+    }
+    let mut consumer = journal.take_consumer().unwrap();
+    let blocks = read_all(&mut consumer).await;
+    // Of each volume a block is settled, so none of them is as it was when it was closed.
+    for block in blocks.iter().step_by(2) {
+        consumer.settle(delivered(block)).await.unwrap();
+    }
+    keep(&journal, Lane::Usage, &numbered(1)).await;
+    let pending = journal.accounts().read().pending_total();
+    store.cut_power(|| true);
+    drop(journal.ended_now().await);
+    assert!(store.volumes(RowName::Usage) > 8);
+    let opens = store.opens();
+    let mut journal = over(&store, &small);
+    assert!(store.opens() - opens <= 2, "{} volumes were opened", store.opens() - opens);
+    let accounts = journal.accounts().read();
+    assert!(accounts.add_up());
+    assert_eq!((accounts.pending_at_start, accounts.lost()), (pending, 0));
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    assert_eq!(blocks.iter().map(Block::len).sum::<usize>() as u64, pending);
+    journal.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_block_that_the_store_had_not_counted_yet_is_no_damage() {
+    let store = MemoryStore::default();
+    let journal = over(&store, &settings());
+    for text in numbered(3) {
+        keep(&journal, Lane::Usage, &[text]).await;
+    }
+    journal.close().await.unwrap();
+    store.forget_blocks(usage(1));
+    let mut journal = over(&store, &settings());
+    let accounts = journal.accounts().read();
+    assert_eq!((accounts.pending_total(), accounts.lost(), accounts.quarantined_volumes), (3, 0, 0));
+    let texts: Vec<String> =
+        read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
+    assert_eq!(texts, numbered(3));
+    journal.close().await.unwrap();
+}

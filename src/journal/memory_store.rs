@@ -34,6 +34,7 @@ struct Disk {
     mark: Vec<u8>,
     quarantined: u64,
     refuses_copies: bool,
+    opens: usize,
     /// Counts power cuts: a store or volume of an earlier life is dead.
     epoch: u64,
 }
@@ -187,6 +188,21 @@ impl MemoryStore {
         self.lock().refuses_copies = refuses;
     }
 
+    /// Lets a volume's store know nothing of the blocks in its file.
+    pub(super) fn forget_blocks(&self, id: VolumeId) {
+        let mut disk = self.lock();
+        let files = disk.volumes.get_mut(&id).unwrap();
+        let blocks: Vec<Vec<u8>> = files.synced.keys().filter(|key| key.starts_with(b"b")).cloned().collect();
+        for key in blocks {
+            files.debris.extend(files.synced.remove(&key).unwrap());
+        }
+    }
+
+    /// How often a volume was opened.
+    pub(super) fn opens(&self) -> usize {
+        self.lock().opens
+    }
+
     /// How many blocks a volume has.
     pub(super) fn blocks(&self, id: VolumeId) -> usize {
         let is_block = |key: &&Vec<u8>| key.starts_with(b"b");
@@ -298,6 +314,7 @@ impl Store for MemoryStore {
     }
 
     fn open(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
+        self.lock().opens += 1;
         if self.lock().volumes.get(&id).is_some_and(|files| files.bad_sectors.is_some()) {
             return Err(StoreError::Io("a sector can't be read".into()));
         }
@@ -321,8 +338,10 @@ impl Store for MemoryStore {
     fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
         let disk = self.lock();
         let files = disk.volumes.get(&id);
+        // A file shows what was written to it, synced or not, to whoever reads it before the power goes.
         let bytes = |files: &Files| -> Vec<u8> {
-            files.synced.values().flatten().chain(&files.debris).copied().collect()
+            let unsynced = files.unsynced.iter().flatten().flat_map(|(_, value)| value);
+            files.synced.values().flatten().chain(unsynced).chain(&files.debris).copied().collect()
         };
         let bad = files.and_then(|files| files.bad_sectors.clone()).unwrap_or_default();
         let bytes = std::io::Cursor::new(files.map(bytes).unwrap_or_default());

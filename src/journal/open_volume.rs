@@ -118,6 +118,16 @@ impl<V: Volume> OpenVolume<V> {
         Self { salvaged: Some(salvaged), ..self }
     }
 
+    /// Blocks that are settled as their file tells, though the store may have forgotten it: after a power cut it does not
+    /// count everything that reached the disk.
+    pub(super) fn settle_as_found(&mut self, settled: &BTreeSet<u64>) {
+        for seq in settled {
+            if self.pending.remove(seq).is_some() {
+                self.settled.insert(*seq);
+            }
+        }
+    }
+
     /// What became of it, if it was found damaged when it was opened.
     pub(super) fn salvaged(&self) -> Option<Salvaged> {
         self.salvaged

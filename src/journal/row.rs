@@ -391,6 +391,8 @@ impl<S: Store> Row<S> {
             let Some(number) = self.reading()? else { return Ok(blocks) };
             let Some(volume) = self.open.get_mut(&number) else { return Ok(blocks) };
             match volume.read_next(events_left, bytes_left, blocks.is_empty())? {
+                // Nothing was left in a damaged volume; the next one may have something.
+                None if !volume.has_unread() => {}
                 None => return Ok(blocks),
                 Some((entry, stored)) => {
                     events_left = events_left.saturating_sub(entry.events as usize);

@@ -49,20 +49,23 @@ pub(super) fn open_verified<S: Store>(
         return Err(StoreError::NewerFormat(id, format));
     }
     let reason = match open_guarded(store, id) {
-        Ok(mut volume) => match (found.unreadable_in(&volume), found.missing_from(&volume)) {
-            (0, missing) if missing.is_empty() => return Ok(volume),
-            // A power cut may leave a whole block behind that the store had not come to count yet. That is no damage.
-            (0, missing) if found.is_whole() => {
-                tracing::info!(volume = %id, blocks = missing.len(), "blocks that were not counted yet are taken in");
-                missing.into_iter().try_for_each(|block| volume.write(&[block], &[]))?;
-                volume.sync()?;
-                return Ok(volume);
+        Ok(mut volume) => {
+            volume.settle_as_found(&found.settled);
+            match (found.unreadable_in(&volume), found.missing_from(&volume)) {
+                (0, missing) if missing.is_empty() => return Ok(volume),
+                // A power cut may leave a whole block behind that the store had not come to count yet. That is no damage.
+                (0, missing) if found.is_whole() => {
+                    tracing::info!(volume = %id, blocks = missing.len(), "blocks that were not counted yet are taken in");
+                    missing.into_iter().try_for_each(|block| volume.write(&[block], &[]))?;
+                    volume.sync()?;
+                    return Ok(volume);
+                }
+                (0, missing) => {
+                    format!("the store has lost {} blocks that lie intact in its file", missing.len())
+                }
+                (unreadable, _) => format!("{unreadable} blocks can't be read through the store"),
             }
-            (0, missing) => {
-                format!("the store has lost {} blocks that lie intact in its file", missing.len())
-            }
-            (unreadable, _) => format!("{unreadable} blocks can't be read through the store"),
-        },
+        }
         Err(StoreError::Damaged(_, reason)) => reason,
         // The store met what the scan went past.
         Err(StoreError::Io(reason)) if found.unreadable_bytes > 0 => reason,

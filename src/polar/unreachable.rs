@@ -5,6 +5,12 @@ use std::io;
 
 use rustls::CertificateError;
 
+/// How the words of an error begin that happened while a proxy was asked to connect. Its type can't be named from here, so
+/// its words are what there is; the test with a real proxy holds them.
+const TUNNEL: &str = "tunnel error: ";
+/// What it says of a 407.
+const TUNNEL_LOGIN: &str = "proxy authorization required";
+
 /// Why there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unreachable {
@@ -92,6 +98,11 @@ impl Unreachable {
             Self::Garbage => "garbage",
         }
     }
+
+    /// What an answer's body met that did not come to its end.
+    pub(super) fn within_an_answer(error: &reqwest::Error) -> Self {
+        in_between(error, Self::CutOff)
+    }
 }
 
 impl Obstacle {
@@ -114,13 +125,6 @@ impl Obstacle {
         } else {
             in_between(error, Unreachable::Reset)
         })
-    }
-}
-
-impl Unreachable {
-    /// What an answer's body met that did not come to its end.
-    pub(super) fn within_an_answer(error: &reqwest::Error) -> Self {
-        in_between(error, Self::CutOff)
     }
 }
 
@@ -164,12 +168,6 @@ fn tls_error<'a>(cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
     }
     innermost.downcast_ref()
 }
-
-/// How the words of an error begin that happened while a proxy was asked to connect. Its type can't be named from here, so
-/// its words are what there is; the test with a real proxy holds them.
-const TUNNEL: &str = "tunnel error: ";
-/// What it says of a 407.
-const TUNNEL_LOGIN: &str = "proxy authorization required";
 
 fn of_tunnel(cause: &(dyn Error + 'static)) -> Option<String> {
     Some(cause.to_string()).filter(|words| words.starts_with(TUNNEL))

@@ -170,6 +170,38 @@ async fn a_daemons_and_a_callers_token_of_one_organization_are_well() {
     assert!(!ended.out.contains("could not be made"), "everything was looked at: {ended:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_whose_token_is_not_to_be_seen_is_well_and_the_units_credential_is_found_by_itself() {
+    let (polar, home, sledge) = with_sent(api_calls(), &USE).await;
+    let only = vec![TOKEN.to_owned()];
+    polar.simulator.change(Change { accepted_tokens: Some(only), ..Change::default() });
+    let mut blind = doctor(&home, &polar.url());
+    blind.env_remove("POLAR_ACCESS_TOKEN");
+    let ended = assert_is_silent(blind).await;
+    assert!(ended.out.contains("could not be made"), "Polar was not asked, and that is said: {ended:?}");
+    sledge.stop().await;
+    if !tool::is_there("unshare", &["--mount", "true"]) {
+        return;
+    }
+    // Laid over the machine's own, so that certificates and the like stay.
+    let etc = home.path().join("etc");
+    fs::create_dir(home.path().join("work")).unwrap();
+    fs::create_dir_all(etc.join("sledge")).unwrap();
+    fs::write(etc.join("sledge/polar_access_token"), TOKEN).unwrap();
+    fs::set_permissions(etc.join("sledge/polar_access_token"), fs::Permissions::from_mode(0o600)).unwrap();
+    let layers =
+        format!("lowerdir=/etc,upperdir={},workdir={}", etc.display(), home.path().join("work").display());
+    let over = format!("mount -t overlay overlay -o '{layers}' /etc");
+    let with_credential = || {
+        let mut command = doctor_after_mounting(&home, &polar, &over);
+        command.env_remove("POLAR_ACCESS_TOKEN");
+        command
+    };
+    assert_finds(with_credential(), &[]).await;
+    fs::write(etc.join("sledge/polar_access_token"), "polar_oat_revoked").unwrap();
+    assert_finds(with_credential(), &[Code::TokenUnknown]).await;
+}
+
 // The token, and Polar.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -306,6 +338,18 @@ async fn a_polar_that_is_away_is_found_and_a_proxy_that_sledge_does_not_use_is_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_without_certificates_can_not_reach_polar_and_that_is_found() {
+    if !tool::is_there("unshare", &["--mount", "true"]) {
+        return;
+    }
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    fs::create_dir(home.path().join("etc")).unwrap();
+    let bind = format!("mount --bind '{}' /etc", home.path().join("etc").display());
+    assert_finds(doctor_after_mounting(&home, &polar, &bind), &[Code::PolarUnreachable]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_budget_that_others_use_up_is_found() {
     let polar = FakePolar::start().await;
     let home = Home::new();
@@ -368,6 +412,42 @@ async fn a_user_who_may_not_use_the_socket_is_told_what_stops_it() {
     let group =
         fs::metadata(home.socket()).map(|socket| std::os::unix::fs::MetadataExt::gid(&socket)).unwrap();
     assert_finds(for_user(&["--gid", &group.to_string()]), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_use_the_socket_is_what_the_kernel_says() {
+    if !tool::is_there("setpriv", &["--reuid=54321", "--clear-groups", "true"]) {
+        return;
+    }
+    let (polar, home, _sledge) = with_sent(api_calls(), &USE).await;
+    let (folder, socket) = (home.path(), home.socket());
+    let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    std::os::unix::fs::chown(folder, Some(54_321), Some(60_001)).unwrap();
+    let mut verdicts = Vec::new();
+    for (folder_mode, socket_mode) in
+        [(0o755, 0o660), (0o750, 0o666), (0o711, 0o662), (0o070, 0o666), (0o001, 0o602)]
+    {
+        mode(folder, folder_mode);
+        mode(&socket, socket_mode);
+        for (uid, gid) in [("54321", "54321"), ("54322", "60001"), ("54322", "0"), ("54323", "54323")] {
+            let mut kernel = Command::new("setpriv");
+            kernel.args([
+                &format!("--reuid={uid}"),
+                &format!("--regid={gid}"),
+                "--clear-groups",
+                "test",
+                "-w",
+            ]);
+            kernel.arg(&socket);
+            let may = run(kernel, "").await.code == Some(0);
+            let mut command = doctor(&home, &polar.url());
+            command.args(["--uid", uid, "--gid", gid]);
+            let found = codes(command).await;
+            assert_eq!(found.is_empty(), may, "{uid}:{gid} {folder_mode:o} {socket_mode:o}: {found:?}");
+            verdicts.push(may);
+        }
+    }
+    assert!(verdicts.contains(&true) && verdicts.contains(&false), "{verdicts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -149,23 +149,23 @@ async fn a_token_is_rotated_under_load_however_it_is_put_in_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_systemd_credential_that_changes_is_taken_up_as_a_file_is() {
+async fn a_systemd_credential_that_changes_is_taken_up_though_nothing_else_happens() {
     let polar = FakePolar::start().await;
     let home = Home::new();
     let folder = home.path().join("credentials");
     std::fs::create_dir(&folder).unwrap();
     let credential = folder.join("polar_access_token");
     std::fs::write(&credential, "polar_oat_0").unwrap();
-    accept_only(&polar, "polar_oat_0");
+    accept_only(&polar, "polar_oat_1");
     let mut command = command(&home, &polar);
     command.env("CREDENTIALS_DIRECTORY", &folder);
     let sledge = SledgeProcess::start(command, home.socket()).await;
-    let mut senders = Senders::to(&home.socket(), Duration::from_millis(20));
-    senders.acked_lines(1);
-    let took =
-        rotate(&polar, &sledge, "polar_oat_1", || std::fs::write(&credential, "polar_oat_1").unwrap()).await;
+    let event = r#"{"events":[{"name":"api_usage","external_customer_id":"user_1"}]}"#;
+    assert_eq!(sledge.ingest(event).await.0, 200);
+    let replace = || std::fs::write(&credential, "polar_oat_1").unwrap();
+    let took = rotate(&polar, &sledge, "polar_oat_1", replace).await;
+    println!("the new credential is used after {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
-    senders.stop().await;
 }
 
 /// Every file below `folder` that holds these bytes.

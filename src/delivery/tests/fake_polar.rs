@@ -1,7 +1,7 @@
 //! Polar in memory: scripted first, and well behaved once the script is over.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,18 +56,62 @@ pub(super) struct World {
     pub(super) early: HashMap<String, Instant>,
     /// More events than this are too many bytes.
     pub(super) events_max: Option<usize>,
+    /// More events than this match too many meters: 500.
+    pub(super) matches_max: Option<usize>,
+    /// Until then half of all requests are answered 500, drawn by this chance.
+    pub(super) half_down: Option<(Instant, fastrand::Rng)>,
     /// How far Polar's clock is behind the daemon's, and the daemon's base: both to write `Date`.
     pub(super) date: Option<(Instant, u64)>,
+    /// Whether what follows an `@` in a name is the event's timestamp, which must not lie ahead of that clock.
+    pub(super) reads_stamps: bool,
+    /// The organization's limit, which others use up too.
+    pub(super) limit: Option<Arc<Mutex<FixedWindows>>>,
     pub(super) lacks_token: bool,
     /// Whether the token in use is refused, and whether a good one was put in place.
     pub(super) refuses_token: bool,
     pub(super) has_new_token: bool,
+    /// What a refused token is answered with; 401 unless told.
+    pub(super) refusal: Option<Reply>,
 
     /// Every event Polar has.
     pub(super) inserted: HashSet<String>,
     pub(super) seen: Vec<Seen>,
     pub(super) in_flight: HashSet<String>,
     pub(super) together: usize,
+}
+
+/// An organization's requests, counted in Polar's fixed windows of a minute.
+#[derive(Debug)]
+pub(super) struct FixedWindows {
+    pub(super) begun: Instant,
+    pub(super) limit: u32,
+    ends: Option<Instant>,
+    requests: u32,
+    /// Of delivery's own requests, by minute: how many there were and how many of them were refused.
+    pub(super) minutes: Vec<(u32, u32)>,
+}
+
+impl FixedWindows {
+    pub(super) fn of(limit: u32) -> Self {
+        Self { begun: Instant::now(), limit, ends: None, requests: 0, minutes: Vec::new() }
+    }
+
+    /// Whether a request that comes now is let through.
+    pub(super) fn admit(&mut self, is_delivery: bool) -> bool {
+        let now = Instant::now();
+        if self.ends.is_none_or(|ends| now >= ends) {
+            (self.ends, self.requests) = (Some(now + Duration::from_secs(60)), 0);
+        }
+        self.requests += 1;
+        let is_admitted = self.requests <= self.limit;
+        if is_delivery {
+            let minute = usize::try_from((now - self.begun).as_secs() / 60).unwrap();
+            self.minutes.resize(self.minutes.len().max(minute + 1), (0, 0));
+            self.minutes[minute].0 += 1;
+            self.minutes[minute].1 += u32::from(!is_admitted);
+        }
+        is_admitted
+    }
 }
 
 #[derive(Debug, Default)]
@@ -134,8 +178,17 @@ impl World {
     }
 
     fn work(&mut self, names: &[String]) -> Reply {
+        if self.limit.as_ref().is_some_and(|limit| !limit.lock().unwrap().admit(true)) {
+            return Reply::RateLimited { retry_after: Some(Duration::from_secs(60)) };
+        }
         if self.refuses_token {
-            return Reply::Unauthorized;
+            return self.refusal.clone().unwrap_or(Reply::Unauthorized);
+        }
+        if let Some((until, chance)) = &mut self.half_down
+            && Instant::now() < *until
+            && chance.bool()
+        {
+            return Reply::ServerError { status: 500, retry_after: None };
         }
         if self.events_max.is_some_and(|max| names.len() > max) {
             return Reply::TooLarge;
@@ -145,7 +198,10 @@ impl World {
         };
         let now = Instant::now();
         let early: Vec<usize> = (0..names.len())
-            .filter(|index| self.early.get(&names[*index]).is_some_and(|until| now < *until))
+            .filter(|index| {
+                let name = &names[*index];
+                self.early.get(name).is_some_and(|until| now < *until) || self.is_stamped_ahead(name)
+            })
             .collect();
         let malformed = named_in(&self.malformed);
         if !named_in(&self.unnamed).is_empty() {
@@ -165,7 +221,7 @@ impl World {
             }
             return invalid(detail);
         }
-        if !named_in(&self.poison).is_empty() {
+        if !named_in(&self.poison).is_empty() || self.matches_max.is_some_and(|max| names.len() > max) {
             return Reply::ServerError { status: 500, retry_after: None };
         }
         let unknown = named_in(&self.unknown_customer);
@@ -182,10 +238,18 @@ impl World {
         Reply::Accepted(IngestReply { inserted: new, duplicates: names.len() as u64 - new })
     }
 
-    fn date(&self) -> Option<u64> {
+    fn is_stamped_ahead(&self, name: &str) -> bool {
+        let stamp = name.split_once('@').filter(|_| self.reads_stamps);
+        stamp.is_some_and(|(_, stamp)| stamp.parse::<u64>().unwrap() > self.now().unwrap())
+    }
+
+    fn now(&self) -> Option<u64> {
         let (begun, base) = self.date?;
-        let now = base + u64::try_from(begun.elapsed().as_millis()).unwrap();
-        Some(now / 1_000 * 1_000)
+        Some(base + u64::try_from(begun.elapsed().as_millis()).unwrap())
+    }
+
+    fn date(&self) -> Option<u64> {
+        Some(self.now()? / 1_000 * 1_000)
     }
 }
 

@@ -39,11 +39,6 @@ pub(in crate::delivery) fn block(lane: Lane, seq: u64, events: usize) -> Arc<Blo
     block_of(lane, seq, &texts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// A block of one event, accepted and due at these times.
-pub(in crate::delivery) fn block_due(accepted: UnixMillis, due: UnixMillis) -> Arc<Block> {
-    block_at(Lane::Usage, 1, accepted, due, &["{}"])
-}
-
 /// All of a block.
 pub(in crate::delivery) fn run_of(block: &Arc<Block>) -> Run {
     Run { block: Arc::clone(block), positions: 0..u32::try_from(block.len()).unwrap() }

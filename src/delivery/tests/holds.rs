@@ -52,6 +52,61 @@ async fn a_token_that_was_replaced_before_polar_refused_the_old_one_is_used_with
 }
 
 #[tokio::test(start_paused = true)]
+async fn three_hours_without_the_scope_lose_nothing_and_end_with_another_token() {
+    let house = House::with(FakePolar::living(World {
+        refuses_token: true,
+        refusal: Some(Reply::Forbidden),
+        ..World::default()
+    }));
+    house
+        .run(async {
+            for _ in 0..180 {
+                house.journal.append_many(Lane::Usage, NOON, 50, 10);
+                house.journal.append_many(Lane::Grants, NOON, 1, 1);
+                after(MINUTE).await;
+            }
+            let trouble = house.trouble().unwrap();
+            assert!(
+                house.is_held("forbidden") && trouble.contains("lacks the scope events:write"),
+                "{trouble}"
+            );
+            assert_eq!(house.journal.with(|books| (books.pending, books.dead.len())), (180 * 51, 0));
+            let requests = house.polar.seen().len();
+            assert!((300..=420).contains(&requests), "{requests} slow probes in three hours");
+            house.polar.with(|world| world.has_new_token = true);
+            let replaced = Instant::now();
+            house.journal.pending_at_most(0).await;
+            assert!(replaced.elapsed() < Duration::from_secs(2), "{:?}", replaced.elapsed());
+            MINUTE
+        })
+        .await;
+    assert_eq!((house.inserted().len(), house.trouble()), (180 * 51, None));
+    assert_eq!(house.journal.with(|books| (books.inserted, books.duplicates)), (180 * 51, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_replaced_under_load_is_tried_by_one_request_before_the_others() {
+    let house = House::with(FakePolar::living(World { latency: Duration::from_secs(1), ..World::default() }));
+    house.journal.append_many(Lane::Usage, NOON, 60_000, 500);
+    let delivery = house.delivery(1);
+    let handle = delivery.handle();
+    let story = async {
+        after(Duration::from_millis(3_500)).await;
+        house.polar.with(|world| world.has_new_token = true);
+        handle.probe_now();
+        house.journal.pending_at_most(0).await;
+        MINUTE
+    };
+    delivery.run(story).await.unwrap();
+    let seen = house.polar.seen();
+    let replaced = house.begun + Duration::from_millis(3_500);
+    let first = seen.iter().position(|seen| seen.at > replaced).unwrap();
+    assert_eq!(seen[first].together, 1, "what was in flight is awaited, then one goes alone");
+    assert!(seen[first + 1].at >= seen[first].at + Duration::from_secs(1));
+    assert_eq!(house.inserted().len(), 60_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_token_nothing_is_sent_until_there_is_one() {
     let house = House::with(FakePolar::living(World { lacks_token: true, ..World::default() }));
     house.journal.append_many(Lane::Usage, NOON, 10, 10);

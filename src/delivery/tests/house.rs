@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::fake_polar::FakePolar;
 use super::memory_journal::MemoryJournal;
 use crate::clock::Clock;
 use crate::delivery::{Delivery, Drained, Settings};
-use crate::event::UnixMillis;
+use crate::event::{Lane, UnixMillis};
 use crate::health::{Health, State};
 use crate::journal::JournalError;
 use crate::metrics::Metrics;
@@ -30,11 +30,16 @@ pub(super) struct House {
     pub(super) health: Health,
     pub(super) settings: Settings,
     pub(super) begun: Instant,
-    hand: Arc<AtomicU64>,
+    wall: Arc<AtomicU64>,
+    steady: Arc<AtomicU64>,
+    /// How far a person has set the machine's clock, in milliseconds.
+    pub(super) set_by: AtomicI64,
+    pub(super) clock: Clock,
 }
 
 impl House {
     pub(super) fn with(polar: FakePolar) -> Self {
+        let (wall, steady) = (Arc::new(AtomicU64::new(NOON)), Arc::new(AtomicU64::new(0)));
         Self {
             polar: Arc::new(polar),
             journal: MemoryJournal::default(),
@@ -42,17 +47,19 @@ impl House {
             health: Health::new(),
             settings: Settings::for_environment(Environment::Custom),
             begun: Instant::now(),
-            hand: Arc::new(AtomicU64::new(NOON)),
+            clock: Clock::by_hands(Arc::clone(&wall), Arc::clone(&steady)),
+            wall,
+            steady,
+            set_by: AtomicI64::new(0),
         }
     }
 
     pub(super) fn delivery(&self, seed: u64) -> Delivery<MemoryJournal, FakePolar> {
-        let clock = Clock::by_hand(Arc::clone(&self.hand));
         let mut delivery = Delivery::new(
             self.settings.clone(),
             self.journal.clone(),
             Arc::clone(&self.polar),
-            clock,
+            self.clock.clone(),
             self.metrics.clone(),
             self.health.latch("delivery"),
         );
@@ -75,7 +82,9 @@ impl House {
             loop {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 let elapsed = u64::try_from(self.begun.elapsed().as_millis()).unwrap();
-                self.hand.store(NOON + elapsed, Ordering::Relaxed);
+                self.steady.store(elapsed, Ordering::Relaxed);
+                let set_by = self.set_by.load(Ordering::Relaxed);
+                self.wall.store((NOON + elapsed).saturating_add_signed(set_by), Ordering::Relaxed);
             }
         };
         tokio::select! {
@@ -91,6 +100,14 @@ impl House {
             Duration::from_secs(1)
         })
         .await
+    }
+
+    /// Appends one good event after the other, as a service does, until nothing is owed.
+    pub(super) async fn settled_beside_a_trickle(&self, pace: Duration) {
+        while self.journal.with(|books| books.pending) > 0 {
+            self.journal.append_many(Lane::Usage, NOON, 1, 1);
+            after(pace).await;
+        }
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

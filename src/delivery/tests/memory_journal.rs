@@ -13,7 +13,7 @@ use crate::journal::{Block, BlockId, DeadLetter, JournalError, SettledBlock, Set
 #[derive(Debug, Default)]
 pub(super) struct Books {
     unread: PerLane<VecDeque<Block>>,
-    next_seq: PerLane<u64>,
+    pub(super) next_seq: PerLane<u64>,
     out: HashMap<BlockId, Block>,
     out_bytes: usize,
     pub(super) out_bytes_most: usize,

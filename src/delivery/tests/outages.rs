@@ -133,7 +133,7 @@ async fn a_poison_among_thousands_is_found_and_only_it_is_given_up() {
     assert_eq!(house.inserted().len(), 4_599);
     let with_poison =
         house.polar.seen().iter().filter(|seen| seen.names.iter().any(|n| n == "u1234")).count();
-    assert!(with_poison <= 20, "{with_poison} requests for one poison in a thousand");
+    assert!(with_poison <= 30, "{with_poison} requests for one poison in a thousand");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,13 +151,13 @@ async fn a_poison_in_the_only_batch_there_is_does_not_keep_the_rest_back() {
                 assert!(house.begun.elapsed() < HOUR, "{poisons} poisons took {:?}", house.begun.elapsed());
                 house.journal.append_many(Lane::Usage, NOON, 1, 1);
                 after(HOUR).await;
-                house.journal.append_many(Lane::Usage, NOON, 1, 1);
-                house.journal.pending_at_most(0).await;
+                assert_eq!(house.journal.with(|books| books.dead.len()), 0, "one delivery is no proof");
+                house.settled_beside_a_trickle(MINUTE).await;
                 MINUTE
             })
             .await;
         assert_eq!(house.journal.with(|books| books.dead.len()), poison.len());
-        assert_eq!(house.inserted().len(), 1_002 - poison.len());
+        assert!(house.inserted().len() > 1_001 - poison.len());
     }
 }
 
@@ -170,12 +170,11 @@ async fn an_event_alone_that_fails_is_kept_until_another_one_proves_that_polar_w
         .run(async {
             after(24 * HOUR).await;
             assert_eq!(house.journal.with(|books| books.pending), 1, "a day of failures alone is no proof");
-            house.journal.append_many(Lane::Usage, NOON, 1, 1);
-            house.journal.pending_at_most(0).await;
+            house.settled_beside_a_trickle(MINUTE).await;
             MINUTE
         })
         .await;
-    assert_eq!(house.inserted(), ["u1"]);
+    assert!(!house.inserted().contains(&"u0".to_owned()) && house.inserted().len() >= 4);
     assert_eq!(house.journal.with(|books| books.dead[0].reason), DeadReason::Poison);
 }
 
@@ -216,6 +215,31 @@ async fn a_lone_event_leaves_at_once_and_a_trickle_is_gathered() {
         .await;
     let requests = house.polar.seen().len();
     assert!(requests < 420, "{requests} requests in two minutes for 50 events a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_grants_go_first_and_then_the_oldest_usage() {
+    let mut house = House::with(down_for(HOUR, Reply::Unreachable(Unreachable::Refused)));
+    house.settings.requests_in_flight_max = 1;
+    house
+        .run(async {
+            for _ in 0..30 {
+                house.journal.append_many(Lane::Usage, NOON, 1_000, 500);
+                after(MINUTE).await;
+            }
+            house.journal.append_many(Lane::Grants, NOON, 5, 1);
+            house.journal.pending_at_most(0).await;
+            MINUTE
+        })
+        .await;
+    let afterwards: Vec<_> =
+        house.polar.seen().into_iter().filter(|seen| seen.at >= house.begun + HOUR).collect();
+    let has_grants = |names: &[String]| names.iter().any(|name| name.starts_with('g'));
+    let granted = afterwards.iter().rposition(|seen| has_grants(&seen.names)).unwrap();
+    assert!(granted <= 1, "grants were in request {granted} after the outage");
+    let first_of = |names: &[String]| -> usize { names[0][1..].parse().unwrap() };
+    let usage: Vec<usize> = afterwards[granted + 1..].iter().map(|seen| first_of(&seen.names)).collect();
+    assert!(usage.is_sorted() && usage.len() > 20, "{usage:?}");
 }
 
 #[tokio::test(start_paused = true)]

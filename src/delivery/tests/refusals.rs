@@ -62,15 +62,14 @@ async fn a_422_that_names_nobody_is_narrowed_down() {
     house
         .run(async {
             house.journal.pending_at_most(1).await;
-            house.journal.append_many(Lane::Usage, NOON, 1, 1);
-            house.journal.pending_at_most(0).await;
+            house.settled_beside_a_trickle(MINUTE).await;
             MINUTE
         })
         .await;
     let dead = house.journal.with(|books| books.dead.clone());
     assert_eq!((dead.len(), dead[0].seq, dead[0].reason), (1, Some(321), DeadReason::RefusedByPolar));
-    assert_eq!(house.inserted().len(), 1_000);
-    assert!(house.polar.seen().len() < 40);
+    assert!(house.inserted().len() > 1_000);
+    assert!(house.polar.seen().len() < 70, "{}", house.polar.seen().len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -99,8 +98,16 @@ async fn a_body_that_is_too_large_is_halved_and_an_event_too_large_alone_is_give
 
     let house = House::with(FakePolar::living(World { events_max: Some(0), ..World::default() }));
     house.journal.append_many(Lane::Usage, NOON, 1, 1);
-    house.run_until_settled().await;
-    assert_eq!(house.journal.with(|books| books.dead[0].reason), DeadReason::TooLarge);
+    house
+        .run(async {
+            after(60 * MINUTE).await;
+            assert_eq!(house.journal.with(|books| books.pending), 1, "Polar may refuse everything");
+            house.polar.with(|world| world.events_max = None);
+            house.journal.pending_at_most(0).await;
+            MINUTE
+        })
+        .await;
+    assert_eq!(house.inserted(), ["u0"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,10 +133,6 @@ async fn a_timestamp_ahead_of_polars_clock_is_sent_again_later_and_never_given_u
         .await;
     assert_eq!(house.inserted().len(), 100);
     assert_eq!(house.journal.with(|books| books.dead.len()), 1);
-    let fresh =
-        house.polar.seen().into_iter().find(|seen| seen.names.iter().any(|name| name == "u100")).unwrap();
-    let waited = fresh.at - house.begun;
-    assert!(waited >= Duration::from_secs(35), "{waited:?}: fresh events wait while the clocks differ");
     assert!(house.polar.seen().len() <= 6, "{}", house.polar.seen().len());
 }
 

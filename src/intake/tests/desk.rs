@@ -27,6 +27,9 @@ pub(super) struct Desk {
     pub(super) writer: WriterByHand,
     pub(super) metrics: Metrics,
     pub(super) admission: Admission,
+    pub(super) clock: Clock,
+    /// What the machine's clock shows.
+    pub(super) wall: Arc<AtomicU64>,
     socket: PathBuf,
     drain: watch::Sender<bool>,
     listener: JoinSet<()>,
@@ -47,13 +50,14 @@ impl Desk {
         let folder = TempDir::new().unwrap();
         let socket = folder.path().join("sledge.sock");
         let metrics = Metrics::new().unwrap();
-        let clock = Clock::by_hand(Arc::new(AtomicU64::new(NOW)));
-        let admission = Admission::new(appender, metrics.clone(), clock, Rules::default(), &settings);
+        let (wall, steady) = (Arc::new(AtomicU64::new(NOW)), Arc::new(AtomicU64::new(NOW)));
+        let clock = Clock::by_hands(Arc::clone(&wall), steady);
+        let admission = Admission::new(appender, metrics.clone(), clock.clone(), Rules::default(), &settings);
         let bound = UnixListener::bind(&socket).unwrap();
         let (drain, drained) = watch::channel(false);
         let mut listener = JoinSet::new();
         listener.spawn(StreamListener::new(bound, admission.clone()).run(drained));
-        Self { writer, metrics, admission, socket, drain, listener, _folder: folder }
+        Self { writer, metrics, admission, clock, wall, socket, drain, listener, _folder: folder }
     }
 
     pub(super) async fn connect(&self) -> Sender {

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use super::answer::Polars;
 use super::deck::{Deck, Row, Tally};
 use super::play::converse;
 use crate::certificates::{Authority, Flaw};
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     shows_untrusted: AtomicBool,
     is_restless: AtomicBool,
     lie: Mutex<Option<Lie>>,
+    surprises: Mutex<Vec<String>>,
 }
 
 /// A promise that Polar itself breaks: what no sender can make good, and the checks must find.
@@ -64,6 +66,7 @@ impl Front {
             shows_untrusted: AtomicBool::new(false),
             is_restless: AtomicBool::new(false),
             lie: Mutex::default(),
+            surprises: Mutex::default(),
         });
         let (clear, tls) = (
             TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -125,6 +128,11 @@ impl Front {
         self.shared.deck.lock().unwrap().put_away();
     }
 
+    /// What the simulator answered of its own accord and for no reason that anybody gave it.
+    pub(super) fn surprises(&self) -> Vec<String> {
+        self.shared.surprises.lock().unwrap().clone()
+    }
+
     /// Whether nobody followed a redirect.
     pub(super) fn nobody_went_elsewhere(&self) -> bool {
         self.trap.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
@@ -176,6 +184,12 @@ impl Shared {
     pub(super) fn take_lie(&self, request: &[u8]) -> Option<Lie> {
         let is_about_lines = String::from_utf8_lossy(request).contains("\"external_id\":\"line-");
         self.lie.lock().unwrap().take_if(|_| is_about_lines)
+    }
+
+    /// Notes an answer that nobody expected.
+    pub(super) fn wonder(&self, answer: &Polars) -> Row {
+        self.surprises.lock().unwrap().push(format!("{} {}", answer.status, answer.body));
+        Row::Accepted
     }
 
     async fn converse_over_tls(&self, line: TcpStream) -> std::io::Result<()> {

@@ -1,15 +1,15 @@
 //! One life of sledge in the storm: how it reaches Polar, what happens to it meanwhile, how it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sledge::polar::Reply;
 use sledge::simulator::Change;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::Command;
 
+use super::deaf::Deaf;
 use super::deck::Row;
 use super::front::Front;
 use super::other_doors::LoopbackAddress;
@@ -132,7 +132,7 @@ impl Stage {
                 command
             }
             Way::NoRoute => {
-                let mut command = self.command(&deaf.url);
+                let mut command = self.command(&deaf.url());
                 command.env("SLEDGE_POLAR_REQUEST_TIMEOUT_SECONDS", "60");
                 command
             }
@@ -333,33 +333,4 @@ fn requests_with(outcome: &str) -> String {
 fn hang_up(sledge: &SledgeProcess) {
     let id = Pid::from_raw(i32::try_from(sledge.id()).unwrap()).unwrap();
     kill_process(id, Signal::HUP).unwrap();
-}
-
-/// A port whose queue is full: the kernel answers no further attempt to connect.
-pub(super) struct Deaf {
-    url: String,
-    _listener: tokio::net::TcpListener,
-    _waiting: Vec<TcpStream>,
-}
-
-impl Deaf {
-    pub(super) async fn new() -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        while let Ok(connected) =
-            tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
-        {
-            waiting.push(connected.unwrap());
-            assert!(waiting.len() < 100, "the queue never fills");
-        }
-        Self { url: format!("http://{address}"), _listener: listener, _waiting: waiting }
-    }
-}
-
-/// Where the loopback address is not known yet.
-pub(super) fn no_address() -> LoopbackAddress {
-    Arc::new(Mutex::new("127.0.0.1:9".to_owned()))
 }

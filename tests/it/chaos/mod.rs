@@ -2,6 +2,7 @@
 //! and nothing counts twice.
 
 mod answer;
+mod deaf;
 mod deck;
 mod front;
 mod life;

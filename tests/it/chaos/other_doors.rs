@@ -17,6 +17,11 @@ const EVENTS: u64 = 5;
 /// Where the loopback address is, which changes with every life of sledge.
 pub(super) type LoopbackAddress = Arc<Mutex<String>>;
 
+/// Where the loopback address is while nobody has been told: nowhere.
+pub(super) fn no_address() -> LoopbackAddress {
+    Arc::new(Mutex::new("127.0.0.1:9".to_owned()))
+}
+
 /// Two applications at work until they are told to stop.
 pub(super) struct OtherDoors {
     stop: Arc<AtomicBool>,

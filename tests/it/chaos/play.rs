@@ -172,7 +172,8 @@ async fn whole_answer(row: Row, request: &[u8], shared: &Shared) -> io::Result<(
                 Some(lie) => shared.lie(lie, request).await?,
                 None => shared.forward(request).await?,
             };
-            return Ok((polars.bytes(), polars.row()));
+            let row = polars.row().unwrap_or_else(|| shared.wonder(&polars));
+            return Ok((polars.bytes(), row));
         }
     };
     Ok((answer, row))

@@ -22,6 +22,7 @@ pub(crate) struct House {
     pub(crate) simulator: Simulator,
     pub(crate) settings: Settings,
     base_url: BaseUrl,
+    request_timeout: Duration,
     folder: TempDir,
     health: Health,
     journal: tokio::sync::Mutex<Journal>,
@@ -61,12 +62,18 @@ impl House {
             simulator,
             settings: Settings::for_environment(base_url.environment()),
             base_url,
+            request_timeout: Duration::from_secs(60),
             folder,
             health: Health::new(),
             journal: tokio::sync::Mutex::new(journal),
             was_run: AtomicBool::new(false),
             _server: server,
         }
+    }
+
+    /// Sends events to this address from now on, and waits so long for an answer.
+    pub(crate) fn send_to(&mut self, url: &str, request_timeout: Duration) {
+        (self.base_url, self.request_timeout) = (BaseUrl::parse(url).unwrap(), request_timeout);
     }
 
     pub(crate) fn token_file(&self) -> PathBuf {
@@ -88,6 +95,18 @@ impl House {
         for receipt in receipts {
             receipt.committed().await.unwrap();
         }
+    }
+
+    /// Appends one good event after the other, as a service does, until nothing is owed: how many there were.
+    pub(crate) async fn settled_beside_a_trickle(&self, prefix: &str, pace: Duration) -> u64 {
+        let accounts = self.journal.lock().await.accounts();
+        let mut events = 0;
+        while accounts.read().pending_total() > 0 {
+            self.append(Lane::Usage, names(prefix, events..events + 1)).await;
+            events += 1;
+            tokio::time::sleep(pace).await;
+        }
+        events as u64
     }
 
     /// Delivers until Polar has inserted so many events, then drains.
@@ -114,8 +133,9 @@ impl House {
     async fn deliver(&self, until: impl Future<Output = ()> + Send) -> (Drained, Accounts) {
         assert!(!self.was_run.swap(true, Ordering::Relaxed), "a consumer is taken once");
         let consumer = self.journal.lock().await.take_consumer().unwrap();
-        let polar_settings =
+        let mut polar_settings =
             sledge::polar::Settings::new(self.base_url.clone(), TokenSource::File(self.token_file()));
+        polar_settings.request_timeout = self.request_timeout;
         let polar = PolarClient::new(&polar_settings).unwrap();
         let delivery = Delivery::new(
             self.settings.clone(),

@@ -1,0 +1,183 @@
+//! The largest batch that passes.
+//!
+//! Polar fails a request whose events match too many of its meters (4,681 matches), and a gateway before it may take
+//! fewer bytes than Polar does. Neither says where its limit lies, so it is learned: what two halves of a batch pass
+//! for that failed whole was its size. Then the limit grows back slowly, because meters come and go.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A learned limit grows once in this time.
+const GROWTH_EVERY: Duration = Duration::from_secs(10 * 60);
+/// By this part of itself.
+const GROWTH_PART: usize = 8;
+/// Batches whose one half passed and whose other half is still to be heard of; older ones are forgotten.
+const HALF_PASSED_MAX: usize = 64;
+
+/// Limits of a batch's size: those that are set, and what was learned below them.
+#[derive(Debug)]
+pub(super) struct SizeLimit {
+    events: Learned,
+    bytes: Learned,
+    half_passed: VecDeque<u64>,
+    cuts: u64,
+}
+
+/// Where a piece comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutFrom {
+    /// Which cut; two pieces share it.
+    cut: u64,
+    /// Events of the batch that was cut.
+    events: usize,
+}
+
+#[derive(Debug)]
+struct Learned {
+    ceiling: usize,
+    /// What is allowed now, what passed for certain, and when either was last changed.
+    lesson: Option<(usize, usize, Instant)>,
+}
+
+impl Learned {
+    fn limit(&mut self, now: Instant) -> usize {
+        let Some((limit, _, since)) = &mut self.lesson else { return self.ceiling };
+        while now.saturating_duration_since(*since) >= GROWTH_EVERY && *limit < self.ceiling {
+            *limit += (*limit / GROWTH_PART).max(1);
+            *since += GROWTH_EVERY;
+        }
+        if *limit < self.ceiling {
+            return *limit;
+        }
+        // The last step up is tried like the others before what was learned is forgotten.
+        self.ceiling
+    }
+
+    fn learn(&mut self, passes: usize, now: Instant) {
+        if passes < self.limit(now) {
+            self.lesson = Some((passes.max(1), passes.max(1), now));
+        }
+    }
+
+    fn passed(&mut self, size: usize) {
+        let ceiling = self.ceiling;
+        if let Some((_, proven, _)) = &mut self.lesson {
+            *proven = size.max(*proven);
+        }
+        if self.lesson.is_some_and(|(limit, proven, _)| limit >= ceiling && proven >= ceiling) {
+            self.lesson = None;
+        }
+    }
+
+    fn exceeds_what_passed(&self, size: usize) -> bool {
+        self.lesson.is_some_and(|(_, proven, _)| size > proven)
+    }
+}
+
+impl SizeLimit {
+    pub(super) fn new(events_max: usize, bytes_max: usize) -> Self {
+        let learned = |ceiling| Learned { ceiling, lesson: None };
+        Self { events: learned(events_max), bytes: learned(bytes_max), half_passed: VecDeque::new(), cuts: 0 }
+    }
+
+    /// Other limits are set. What was learned stays.
+    pub(super) fn limit_to(&mut self, events_max: usize, bytes_max: usize) {
+        (self.events.ceiling, self.bytes.ceiling) = (events_max, bytes_max);
+    }
+
+    /// Events and bytes that a batch may have now.
+    pub(super) fn now(&mut self, now: Instant) -> (usize, usize) {
+        (self.events.limit(now), self.bytes.limit(now))
+    }
+
+    /// Whether a batch of this size is larger than what is known to pass, so that its size is the first suspect.
+    pub(super) fn is_on_trial(&self, events: usize, bytes: usize) -> bool {
+        self.events.exceeds_what_passed(events) || self.bytes.exceeds_what_passed(bytes)
+    }
+
+    /// A batch of so many events is cut in two.
+    pub(super) fn cut(&mut self, events: usize) -> CutFrom {
+        self.cuts += 1;
+        CutFrom { cut: self.cuts, events }
+    }
+
+    /// A batch passed, perhaps a piece of one that failed. Returns the new limit when this taught one.
+    pub(super) fn passed(
+        &mut self,
+        events: usize,
+        bytes: usize,
+        from: Option<CutFrom>,
+        now: Instant,
+    ) -> Option<usize> {
+        self.events.passed(events);
+        self.bytes.passed(bytes);
+        let from = from?;
+        let Some(at) = self.half_passed.iter().position(|cut| *cut == from.cut) else {
+            if self.half_passed.len() == HALF_PASSED_MAX {
+                self.half_passed.pop_front();
+            }
+            self.half_passed.push_back(from.cut);
+            return None;
+        };
+        self.half_passed.remove(at);
+        let before = self.events.limit(now);
+        self.events.learn(from.events.div_ceil(2), now);
+        let after = self.events.limit(now);
+        (after < before).then_some(after)
+    }
+
+    /// Polar, or a gateway, refused so many bytes as too many.
+    pub(super) fn too_many_bytes(&mut self, bytes: usize, now: Instant) {
+        self.bytes.learn(bytes / 2, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_fails_whole_and_passes_in_halves_teaches_its_size() {
+        let now = Instant::now();
+        let mut limit = SizeLimit::new(1_000, 1 << 20);
+        let (whole, other) = (limit.cut(1_000), limit.cut(800));
+        assert_eq!(limit.passed(500, 9, Some(whole), now), None);
+        assert_eq!(limit.passed(400, 9, Some(other), now), None);
+        assert_eq!(limit.now(now), (1_000, 1 << 20), "one half proves nothing: the other may hold a poison");
+        assert_eq!(limit.passed(500, 9, Some(whole), now), Some(500));
+        assert_eq!(limit.passed(400, 9, Some(other), now), Some(400));
+        assert_eq!(limit.now(now).0, 400);
+    }
+
+    #[test]
+    fn a_learned_limit_grows_back_slowly_and_each_step_is_on_trial_until_it_passes() {
+        let now = Instant::now();
+        let mut limit = SizeLimit::new(1_000, 1 << 20);
+        let cut = limit.cut(1_000);
+        limit.passed(500, 9, Some(cut), now);
+        limit.passed(500, 9, Some(cut), now);
+        assert!(!limit.is_on_trial(500, 9) && limit.is_on_trial(501, 9));
+        assert_eq!(limit.now(now + GROWTH_EVERY).0, 562);
+        assert!(limit.is_on_trial(562, 9));
+        limit.passed(562, 9, None, now);
+        assert!(!limit.is_on_trial(562, 9));
+        assert_eq!(limit.now(now + GROWTH_EVERY * 10).0, 1_000);
+        assert!(limit.is_on_trial(1_000, 9));
+        limit.passed(1_000, 9, None, now);
+        assert!(!limit.is_on_trial(1_000, 9));
+    }
+
+    #[test]
+    fn a_refused_number_of_bytes_is_halved_and_never_none() {
+        let now = Instant::now();
+        let mut limit = SizeLimit::new(1_000, 4_000_000);
+        limit.too_many_bytes(3_000_000, now);
+        assert_eq!(limit.now(now).1, 1_500_000);
+        limit.too_many_bytes(1, now);
+        assert_eq!(limit.now(now).1, 1);
+        limit.limit_to(10, 1_000_000);
+        assert_eq!(limit.now(now), (10, 1));
+    }
+}

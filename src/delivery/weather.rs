@@ -1,0 +1,72 @@
+//! How often Polar fails requests that it takes when they are sent again.
+
+/// So many deliveries back it remembers, more or less.
+const MEMORY: f64 = 32.0;
+/// Below this share of failures a failure says something about the batch.
+const CALM: f64 = 0.05;
+
+/// The share of failures that were nobody's fault: of batches that were taken in the end as they were. What was never
+/// taken does not count, so that a poison does not make Polar look unwell.
+#[derive(Debug, Default)]
+pub(super) struct Weather {
+    failed: f64,
+    passed: f64,
+}
+
+impl Weather {
+    /// Polar took a batch that had failed so often before.
+    pub(super) fn passed_after(&mut self, failures: u32) {
+        let kept = 1.0 - 1.0 / MEMORY;
+        self.failed = self.failed * kept + f64::from(failures);
+        self.passed = self.passed * kept + 1.0;
+    }
+
+    /// How many failures in a row tell that it is not the weather: at least `least`, and as many as would befall an
+    /// innocent batch with no more than this chance.
+    pub(super) fn failures_that_tell(&self, least: u32, chance: f64) -> u32 {
+        let share = self.share().clamp(1e-9, 0.95);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a quotient of two logarithms, at most some hundreds"
+        )]
+        let failures = (chance.ln() / share.ln()).ceil() as u32;
+        failures.max(least)
+    }
+
+    /// Whether hardly any request fails by chance.
+    pub(super) fn is_calm(&self) -> bool {
+        self.share() < CALM
+    }
+
+    fn share(&self) -> f64 {
+        if self.passed > 0.0 { self.failed / (self.failed + self.passed) } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_calm_weather_the_least_is_enough_and_in_a_storm_it_is_not() {
+        let mut weather = Weather::default();
+        assert_eq!(weather.failures_that_tell(5, 1e-6), 5);
+        for _ in 0..1_000 {
+            weather.passed_after(0);
+        }
+        assert!(weather.is_calm());
+        assert_eq!(weather.failures_that_tell(5, 1e-6), 5);
+        // Half of all requests fail: a batch passes after one failure on average.
+        for _ in 0..32 {
+            weather.passed_after(1);
+        }
+        assert!(!weather.is_calm());
+        let in_the_storm = weather.failures_that_tell(5, 1e-6);
+        assert!((12..=20).contains(&in_the_storm), "{in_the_storm}");
+        for _ in 0..200 {
+            weather.passed_after(0);
+        }
+        assert_eq!(weather.failures_that_tell(5, 1e-6), 5, "it passes");
+    }
+}
