@@ -109,7 +109,7 @@ impl OddPolar {
                     std::future::pending().await
                 });
             }
-            Oddity::NoSuchName => odd.url = "http://polar.invalid".to_owned(),
+            Oddity::NoSuchName => odd.url = "https://polar.invalid".to_owned(),
             Oddity::ProxyWithoutConnection => {
                 odd.url = "https://polar.invalid".to_owned();
                 odd.proxy = Some(ConnectProxy::start(Manner::HangUp).await);
