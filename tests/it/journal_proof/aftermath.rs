@@ -16,6 +16,8 @@ pub(crate) struct Aftermath {
     pub(crate) pending: BTreeSet<String>,
     /// The ids of those given up.
     pub(crate) dead: BTreeSet<String>,
+    /// What a person was told of how the journal was found.
+    pub(crate) alarms: Vec<String>,
     /// Events that were given up in the books because they can't be read any more.
     pub(crate) given_up: u64,
     /// Whether a volume was put into quarantine and made anew of what lay in it.
@@ -31,7 +33,7 @@ impl Aftermath {
         let settings = Settings { ballast_bytes: 0, ..Settings::in_folder(folder.to_owned()) };
         let opened = Journal::open(&settings, Clock::system(), Metrics::new().unwrap());
         let mut journal = opened.map_err(|error| error.to_string())?;
-        let mut found = Self::default();
+        let mut found = Self { alarms: journal.alarms().to_vec(), ..Self::default() };
         let mut consumer = journal.take_consumer().unwrap();
         for lane in Lane::ALL {
             loop {
@@ -48,9 +50,10 @@ impl Aftermath {
         }
         let letters = journal.dead_letters().read(0, usize::MAX).await.unwrap();
         found.dead.extend(letters.iter().map(|kept| id_of(kept.letter.event.as_bytes())));
-        found.given_up = journal.accounts().read().lost();
         drop(consumer);
+        let accounts = journal.accounts();
         journal.close().await.unwrap();
+        found.given_up = accounts.read().lost();
         found.salvaged = Self::has_quarantine(folder);
         Ok(found)
     }
