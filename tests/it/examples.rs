@@ -5,8 +5,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use sledge::simulator::Change;
+use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::fake_polar::FakePolar;
@@ -74,6 +77,10 @@ const OTHERS: &[&str] = &[
     "before-after/before.mjs",
     "before-after/after.mjs",
     "before-after/run.mjs",
+    "guide/tsconfig.json",
+    "guide/sdk-0/by-id.ts",
+    "guide/sdk-0/by-external-id.ts",
+    "guide/sdk-1/by-external-id.ts",
 ];
 
 /// A folder or file of the examples.
@@ -89,6 +96,18 @@ pub(crate) fn are_installed() -> bool {
 /// Where a Node program outside the examples finds what is installed in one of their folders.
 pub(crate) fn node_path(folder: &str) -> OsString {
     std::env::join_paths([examples(folder).join("node_modules"), examples("node_modules")]).unwrap()
+}
+
+/// A copy of a folder of the examples in which nothing lies yet, and Node packages are found as in the real one.
+pub(crate) fn beside(folder: &str) -> TempDir {
+    let beside = tempfile::tempdir().unwrap();
+    fs::create_dir_all(beside.path().join(folder)).unwrap();
+    for place in ["node_modules".to_owned(), format!("{folder}/node_modules")] {
+        if let Ok(installed) = examples(&place).canonicalize() {
+            symlink(installed, beside.path().join(place)).unwrap();
+        }
+    }
+    beside
 }
 
 /// A sledge with its loopback address, and its Polar.
@@ -191,6 +210,48 @@ async fn the_readme_opens_with_what_before_and_after_print() {
     assert!(command.ends_with("examples/before-after/run.mjs"), "{command}");
     let (_, shown) = blocks.next().unwrap();
     assert_eq!(ended.out.trim_end(), shown, "the README shows what is not so");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guide_comes_to_10_7_and_minus_1_through_sledge() {
+    if !are_installed() {
+        return;
+    }
+    for flow in ["sdk-0/by-id.ts", "sdk-0/by-external-id.ts", "sdk-1/by-external-id.ts"] {
+        let running = Running::start().await;
+        // Polar counts after a while, so that what is read at once is not yet right.
+        running.polar.simulator.change(Change { settle_delay_ms: Some(300), ..Change::default() });
+        let flow = format!("guide/{flow}");
+        let ended = running.run("", examples("node_modules/.bin/tsx"), &[&flow]).await;
+        assert_eq!(ended.code, Some(0), "{flow}: {ended:?}");
+        assert_eq!(ended.out.lines().last(), Some("balances: 10, 7, -1"), "{flow}: {ended:?}");
+        assert_eq!(running.polar.simulator.state().events_inserted, 3, "{flow}");
+    }
+}
+
+/// The third edit: with the guide's own filter the SDK's types say what is wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guide_is_right_by_the_types_of_the_sdk() {
+    if !are_installed() {
+        return;
+    }
+    let folder = beside("guide/sdk-0");
+    let flow = fs::read_to_string(examples("guide/sdk-0/by-id.ts")).unwrap();
+    let as_in_the_guide = flow.replace("meter.balance !== before", "meter > 0");
+    assert_ne!(flow, as_in_the_guide);
+    for file in ["guide/tsconfig.json", "guide/sdk-0/package.json"] {
+        fs::copy(examples(file), folder.path().join(file)).unwrap();
+    }
+    fs::write(folder.path().join("guide/sdk-0/by-id.ts"), as_in_the_guide).unwrap();
+    let faults = async |folder: &Path| {
+        let mut compiler = Command::new(examples("node_modules/.bin/tsc"));
+        compiler.args(["--project", "guide"]).current_dir(folder);
+        run(compiler, "").await.out
+    };
+    assert_eq!(faults(&examples("")).await, "");
+    let fault = faults(folder.path()).await;
+    assert!(fault.contains("cannot be applied to types 'CustomerMeter' and 'number'"), "{fault}");
+    assert_eq!(fault.lines().count(), 1, "{fault}");
 }
 
 /// Every file of the examples, without what was installed.

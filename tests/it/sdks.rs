@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sledge::simulator::{Change, Scripted};
+use sledge::simulator::{Change, NewMeter, Scripted};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -93,6 +93,8 @@ struct Sdk {
     installed: &'static str,
     /// A way whose calls tell their caller how they ended.
     tells: &'static str,
+    /// Whether it can do more than send events.
+    reads: bool,
 }
 
 /// How the calls of one way ended.
@@ -149,6 +151,13 @@ impl Caller {
     async fn order(&mut self, order: Value) -> Vec<Way> {
         self.orders.write_all(format!("{order}\n").as_bytes()).await.unwrap();
         serde_json::from_value(self.answer().await["ways"].take()).unwrap()
+    }
+
+    /// Has it ask Polar for its meters: their names, or what was raised.
+    async fn read(&mut self, http: &str) -> Vec<String> {
+        let order = json!({"read": true, "http": http});
+        self.orders.write_all(format!("{order}\n").as_bytes()).await.unwrap();
+        serde_json::from_value(self.answer().await["read"].take()).unwrap()
     }
 
     /// Ends it, with nothing left to go wrong behind its back.
@@ -233,6 +242,15 @@ async fn holds_in_all_weathers(sdk: Sdk) {
     assert!(straight.sent.is_empty() && straight.failed.len() == calls, "{straight:?}");
     Weather::Unavailable.ends(&mut polar);
 
+    // What sledge does not keep goes on to Polar, with the token of the app.
+    if sdk.reads {
+        polar.simulator.create_meter(NewMeter::sum("API Calls", "api_usage", "units"));
+        assert_eq!(caller.read(&http).await, ["API Calls"], "{}", sdk.name);
+        let accepted_tokens = Some(vec!["polar_oat_test".to_owned()]);
+        polar.simulator.change(Change { accepted_tokens, ..Change::default() });
+        assert_ne!(caller.read(&http).await, ["API Calls"], "it read with another token than its own");
+    }
+
     caller.end().await;
     let scrape = sledge.scrape().await;
     assert!(scrape.sum("sledge_events_dead_lettered_total") < 0.5, "some were given up");
@@ -245,29 +263,29 @@ async fn holds_in_all_weathers(sdk: Sdk) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_npm_sdk_1_is_taken_whatever_polar_does() {
     let (name, installed) = ("npm-sdk-1", "node-sdk-1");
-    holds_in_all_weathers(Sdk { name, installed, tells: "tcp 2026-10" }).await;
+    holds_in_all_weathers(Sdk { name, installed, tells: "tcp 2026-10", reads: true }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_npm_sdk_0_is_taken_whatever_polar_does() {
     let (name, installed) = ("npm-sdk-0", "node-sdk-0");
-    holds_in_all_weathers(Sdk { name, installed, tells: "tcp" }).await;
+    holds_in_all_weathers(Sdk { name, installed, tells: "tcp", reads: true }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_strategy_of_npm_ingestion_is_served_whatever_polar_does() {
     let (name, installed) = ("npm-ingestion", "node-ingestion");
-    holds_in_all_weathers(Sdk { name, installed, tells: "tcp ingest" }).await;
+    holds_in_all_weathers(Sdk { name, installed, tells: "tcp ingest", reads: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_pypi_sdk_1_is_taken_whatever_polar_does() {
     let (name, installed) = ("pypi-sdk-1", "python-sdk-1");
-    holds_in_all_weathers(Sdk { name, installed, tells: "tcp v2026_10" }).await;
+    holds_in_all_weathers(Sdk { name, installed, tells: "tcp v2026_10", reads: true }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_of_pypi_sdk_0_is_taken_whatever_polar_does() {
     let (name, installed) = ("pypi-sdk-0", "python-sdk-0");
-    holds_in_all_weathers(Sdk { name, installed, tells: "tcp" }).await;
+    holds_in_all_weathers(Sdk { name, installed, tells: "tcp", reads: true }).await;
 }

@@ -1,13 +1,11 @@
 //! The page on SDKs is what its readers can do: its blocks run, its versions are the ones tried, its warnings are true.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::examples::{Running, are_installed, examples};
+use crate::examples::{Running, are_installed, beside, examples};
 use crate::readme::{blocks, readme};
 use crate::sledge_process::PATIENCE;
 
@@ -38,18 +36,6 @@ fn sending(folder: &str) -> &'static str {
         }
         other => panic!("{other} is not among the examples"),
     }
-}
-
-/// A folder in which modules are found as in that folder of the examples.
-fn beside(folder: &str) -> TempDir {
-    let beside = tempfile::tempdir().unwrap();
-    fs::create_dir(beside.path().join(folder)).unwrap();
-    for place in ["node_modules".to_owned(), format!("{folder}/node_modules")] {
-        if let Ok(installed) = examples(&place).canonicalize() {
-            symlink(installed, beside.path().join(place)).unwrap();
-        }
-    }
-    beside
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

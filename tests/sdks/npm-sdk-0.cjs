@@ -9,7 +9,7 @@ const accessToken = "polar_oat_of_the_app";
 const calling = (polar) => (name, units) =>
   polar.events.ingest({ events: [{ name, externalCustomerId: "user_123", metadata: { units } }] });
 
-serve("npm-sdk-0", { "@polar-sh/sdk": version("@polar-sh/sdk"), undici: version("undici") }, {
+const ways = {
   "tcp": ({ http }) => calling(new Polar({ accessToken, serverURL: http })),
   "tcp with a slash": ({ http }) => calling(new Polar({ accessToken, serverURL: `${http}/` })),
   "tcp without a token": ({ http }) => calling(new Polar({ serverURL: http })),
@@ -18,4 +18,11 @@ serve("npm-sdk-0", { "@polar-sh/sdk": version("@polar-sh/sdk"), undici: version(
     const httpClient = new HTTPClient({ fetcher: (input, init) => fetch(input, { ...init, dispatcher }) });
     return calling(new Polar({ accessToken, serverURL: "http://localhost", httpClient }));
   },
-});
+};
+
+const read = async ({ http }) => {
+  const page = await new Polar({ accessToken, serverURL: http }).meters.list({});
+  return page.result.items.map((meter) => meter.name);
+};
+
+serve("npm-sdk-0", { "@polar-sh/sdk": version("@polar-sh/sdk"), undici: version("undici") }, ways, read);

@@ -15,7 +15,7 @@ const over = (api, options) => (order) => {
 const calling = (polar) => (name, units) =>
   polar.events.ingest({ events: [{ name, external_customer_id: "user_123", metadata: { units } }] });
 
-serve("npm-sdk-1", { "@polar-sh/sdk": version("@polar-sh/sdk"), undici: version("undici") }, {
+const ways = {
   "tcp 2026-04": over("2026-04"),
   "tcp 2026-10": over("2026-10"),
   "tcp 2027-01": over("2027-01"),
@@ -27,4 +27,13 @@ serve("npm-sdk-1", { "@polar-sh/sdk": version("@polar-sh/sdk"), undici: version(
     const { createPolar } = require("@polar-sh/sdk/2026-10");
     return calling(createPolar({ accessToken, baseUrl: "http://localhost" }));
   },
-});
+};
+
+const read = async ({ http }) => {
+  setGlobalDispatcher(tcp);
+  const { createPolar } = require("@polar-sh/sdk/2026-10");
+  const { items } = await createPolar({ accessToken, baseUrl: http }).meters.list();
+  return items.map((meter) => meter.name);
+};
+
+serve("npm-sdk-1", { "@polar-sh/sdk": version("@polar-sh/sdk"), undici: version("undici") }, ways, read);

@@ -3,6 +3,8 @@
 //
 //   {"calls":3,"weather":"slow","http":"http://127.0.0.1:1","socket":"/tmp/s.sock","only":"tcp","units":3}
 //   {"ways":[{"way":"tcp","sent":["npm-sdk-1 tcp slow 0", …],"failed":[],"slowest_ms":12}]}
+//   {"read":true,"http":"http://127.0.0.1:1"}
+//   {"read":["API Calls"]}
 //
 // An event's name tells where it came from, so that nothing but the names at Polar has to be counted.
 
@@ -23,10 +25,15 @@ exports.version = (name) => {
 };
 
 // `ways` maps the name of a way to a function that is given the order and returns a call: (event's name, units) → promise.
-exports.serve = async (sdk, versions, ways) => {
+// `read` is given the order and asks Polar for the names of its meters.
+exports.serve = async (sdk, versions, ways, read) => {
   say({ versions: { ...versions, node: process.versions.node } });
   for await (const line of createInterface({ input: process.stdin })) {
     const order = JSON.parse(line);
+    if (order.read) {
+      say({ read: await read(order).catch((error) => [`${error.constructor.name}: ${error.message}`]) });
+      continue;
+    }
     const answers = [];
     for (const [way, open] of Object.entries(ways)) {
       if (order.only !== undefined && order.only !== way) continue;

@@ -61,12 +61,18 @@ async def at_the_same_time(answer, names, call):
     await asyncio.gather(*map(one, names[1:]))
 
 
-def serve(sdk, ways):
+def serve(sdk, ways, read):
     """`ways` maps the name of a way to a function that opens a client and returns a call, (name, units) -> …; a coroutine
-    function is called with the loop that its client lives in."""
+    function is called with the loop that its client lives in. `read` is given the order and asks Polar for its meters."""
     say({"versions": {"polar-sdk": version("polar-sdk"), "httpx": version("httpx"), "python": python_version()}})
     for line in sys.stdin:
         order = json.loads(line)
+        if order.get("read"):
+            try:
+                say({"read": [meter.name for meter in read(order)]})
+            except Exception as error:
+                say({"read": [f"{type(error).__name__}: {error}"]})
+            continue
         answers = []
         for way, open_client in ways.items():
             if order.get("only", way) != way:

@@ -39,4 +39,5 @@ serve(
         ),
         "socket async": socket_async,
     },
+    lambda order: Polar(access_token=TOKEN, server_url=order["http"]).meters.list().result.items,
 )

@@ -41,4 +41,5 @@ serve(
         "tcp async": tcp_async,
         "socket by a private attribute": socket,
     },
+    lambda order: import_module("polar.v2026_10").Polar(TOKEN, base_url=order["http"]).meters.list().items,
 )
