@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod delivery;
 pub mod doctor;
 pub mod event;
+pub mod forward;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod health;

@@ -95,6 +95,7 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
         };
         Ok(left)
     };
+    // A whole daemon and a whole Polar: too much to lie in this frame.
     let left = Box::pin(signals.run(work)).await?;
     voice.say(&what_is_left(&left))?;
     Ok(Exit::Ok)

@@ -14,7 +14,7 @@ use super::socket_access::{self, SocketAccess};
 use super::surroundings::Surroundings;
 use super::table::settings;
 use super::{listeners, target, token, written_value};
-use crate::{admin, delivery, event, intake, journal, polar, telemetry};
+use crate::{admin, delivery, event, forward, intake, journal, polar, telemetry};
 
 /// One `Settings` for each room, checked, and what lies between the rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// How delivery goes about its work.
     pub delivery: delivery::Settings,
+    /// What forwarded requests may take of this process.
+    pub forward: forward::Settings,
     /// The admin address.
     pub admin: admin::Settings,
     /// Where events go, and the token for it.
@@ -145,6 +147,7 @@ impl Config {
             rules: event::Rules::default(),
             journal,
             delivery,
+            forward: forward::Settings::default(),
             admin,
             polar,
             drain_deadline: Duration::from_secs(20),

@@ -47,6 +47,11 @@ const NOT_OVER: &[(&str, &str, &str)] = &[
         "a request ends before its connection may have been made",
     ),
     (
+        "polar.request_timeout_seconds",
+        "forwarding.answer_seconds_max",
+        "a forwarded answer would be cut before Polar has had its time",
+    ),
+    (
         "admin_server.header_timeout_seconds",
         "admin_server.connection_timeout_seconds",
         "a connection ends before its headers may have arrived",

@@ -3,6 +3,7 @@
 mod admin_server;
 mod delivery;
 mod event;
+mod forwarding;
 mod intake;
 mod journal;
 mod polar;
@@ -18,6 +19,7 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
         intake::SETTINGS,
         journal::SETTINGS,
         delivery::SETTINGS,
+        forwarding::SETTINGS,
         polar::SETTINGS,
         admin_server::SETTINGS,
     ];

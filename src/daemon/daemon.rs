@@ -17,12 +17,13 @@ use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{self, Admin, AskAttempts, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, DeliveryHandle};
+use crate::forward::Forward;
 use crate::health::{Health, Latch, State};
-use crate::intake::{Admission, ForeignTokens};
+use crate::intake::{Admission, ForeignTokens, Onward};
 use crate::journal::{AccountsReader, Consumer, Journal, JournalError};
 use crate::metrics::Metrics;
-use crate::polar::PolarClient;
+use crate::polar::{PolarClient, Relay, SetupError};
 
 /// A daemon that has everything it needs: whatever can fail at the start has been done.
 #[derive(Debug)]
@@ -108,7 +109,6 @@ impl Daemon {
             &config.intake,
         );
         let tokens = config.notice_foreign_tokens.then(|| Arc::new(foreign_tokens(&polar)));
-        let (listeners, addresses) = sockets.listeners(&admission, tokens);
         let delivery = Delivery::new(
             config.delivery.clone(),
             consumer,
@@ -117,10 +117,10 @@ impl Daemon {
             metrics.clone(),
             delivery_latch,
         );
+        let onward = forwarding(&config, &metrics, delivery.handle())?;
+        let (listeners, addresses) = sockets.listeners(&admission, tokens, onward, journal.pending_units());
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
-        let handle = delivery.handle();
-        let ask_attempts: AskAttempts = Arc::new(move |block| handle.ask_attempts(block));
-        let recall = RecallDesk::new(journal.recall()).beside_delivery(ask_attempts);
+        let recall = recall_desk(&journal, delivery.handle());
         let changes = Changes {
             admission,
             delivery: delivery.handle(),
@@ -249,6 +249,39 @@ async fn open_journal(
 fn foreign_tokens(polar: &Arc<PolarClient>) -> ForeignTokens {
     let polar = Arc::clone(polar);
     ForeignTokens::new(move |hasher| polar.token_fingerprint(hasher))
+}
+
+/// Looking back at what was delivered, and at what delivery is about to do.
+fn recall_desk(journal: &Journal, delivery: DeliveryHandle) -> RecallDesk {
+    let ask_attempts: AskAttempts = Arc::new(move |block| delivery.ask_attempts(block));
+    RecallDesk::new(journal.recall()).beside_delivery(ask_attempts)
+}
+
+/// The way for whatever is not intake. Where anybody could read what goes over it there is none: an application's
+/// credentials are worth as much as ours.
+fn forwarding(
+    config: &Config,
+    metrics: &Metrics,
+    delivery: DeliveryHandle,
+) -> Result<Option<Onward>, StartError> {
+    let relay = match Relay::new(&config.polar, config.forward.answer_timeout) {
+        Ok(relay) => relay,
+        Err(SetupError::ClearTextToken { host }) => {
+            tracing::warn!(
+                host,
+                "nothing but events goes to Polar from here: its address is plain http to another machine, where an \
+                 application's credentials could be read on the way; use https"
+            );
+            return Ok(None);
+        }
+        Err(error) => return Err(StartError::Polar(error.to_string())),
+    };
+    let count = move || delivery.count_request();
+    let forward = Forward::new(config.forward.clone(), relay, metrics.clone(), count);
+    Ok(Some(Onward::new(move |request| {
+        let forward = forward.clone();
+        async move { forward.answer(request).await }
+    })))
 }
 
 fn start(

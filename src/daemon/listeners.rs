@@ -14,7 +14,8 @@ use super::socket_rights::SocketRights;
 use super::tasks::{Task, Tasks};
 use crate::admin::ListenerStatus;
 use crate::config::Config;
-use crate::intake::{Admission, DatagramListener, ForeignTokens, LoopbackListener, StreamListener};
+use crate::intake::{Admission, DatagramListener, ForeignTokens, LoopbackListener, Onward, StreamListener};
+use crate::journal::PendingUnits;
 
 /// Bound sockets that nobody reads yet.
 #[derive(Debug)]
@@ -86,14 +87,16 @@ impl BoundSockets {
         self,
         admission: &Admission,
         tokens: Option<Arc<ForeignTokens>>,
+        onward: Option<Onward>,
+        pending: Option<PendingUnits>,
     ) -> (Listeners, Addresses) {
         let stream = StreamListener::new(self.stream, admission.clone());
         let datagram = self.datagram.map(|socket| DatagramListener::new(socket, admission.clone()));
         let http = self.http.map(|socket| LoopbackListener::new(socket, admission.clone()));
         let listeners = Listeners {
-            stream: stream.noticing(tokens.clone()),
+            stream: stream.noticing(tokens.clone()).handing(onward.clone()).telling(pending),
             datagram,
-            http: http.map(|listener| listener.noticing(tokens)),
+            http: http.map(|listener| listener.noticing(tokens).handing(onward)),
         };
         (listeners, self.addresses)
     }

@@ -192,6 +192,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                     }
                     self.look_for_token(true);
                 }
+                () = self.handle.spent_elsewhere() => {}
                 () = self.handle.asked() => self.answer_questions(),
                 unread = self.journal.unread(), if wants_blocks => unread?,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}

@@ -12,6 +12,7 @@ use crate::journal::{Attempts, BlockId};
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryHandle {
     bell: Arc<Notify>,
+    elsewhere: Arc<Notify>,
     spent_elsewhere: Arc<AtomicU32>,
     new_settings: Arc<Mutex<Option<Settings>>>,
     asked: Arc<Notify>,
@@ -40,6 +41,7 @@ impl DeliveryHandle {
     /// Counts a request that was sent to Polar by somebody else here: it comes out of the same budget.
     pub fn count_request(&self) {
         self.spent_elsewhere.fetch_add(1, Ordering::Relaxed);
+        self.elsewhere.notify_one();
     }
 
     /// Asks what was tried with a block that owes an outcome. For one that delivery does not have nothing comes back.
@@ -60,6 +62,11 @@ impl DeliveryHandle {
 
     pub(super) async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    /// Waits for a request that somebody else sent, so that it is spent in the minute it was sent in.
+    pub(super) async fn spent_elsewhere(&self) {
+        self.elsewhere.notified().await;
     }
 
     pub(super) fn take_new_settings(&self) -> Option<Settings> {

@@ -1,10 +1,11 @@
 //! The blocks that were read and still owe an outcome for some of their events.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::batch::{Batch, Run};
 use crate::event::{PerLane, UnixMillis};
-use crate::journal::{Attempt, Attempts, Block, BlockId, Carried, SettledBlock, Settlement};
+use crate::journal::{Attempt, Attempts, Block, BlockId, Carried, SettledBlock, SettledRun, Settlement};
 
 /// Keeps count of every event between its reading and its settlement.
 #[derive(Debug, Default)]
@@ -112,6 +113,7 @@ impl Unsettled {
             debug_assert!(false, "an event is resolved once");
             return;
         };
+        settlement.runs.push(SettledRun { block: Arc::clone(&run.block), positions: run.positions.clone() });
         tally.resolved += run.len();
         self.events -= run.len() as u64;
         if fate == Fate::Dead {

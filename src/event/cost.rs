@@ -10,6 +10,9 @@ use super::value::{Kind, Value};
 
 const WHOLE_DIGITS_MAX: i64 = 5;
 const DECIMALS_MAX: i64 = 12;
+/// Digits that Python's decimals keep, and the least power of ten: what is smaller is nothing.
+const PRECISION: usize = 28;
+const EXPONENT_MIN: i64 = -1_000_026;
 /// Far past every exponent that could pass; keeps the sums below from overflowing.
 const EXPONENT_MAX: i64 = 999_999_999_999_999_999;
 
@@ -69,6 +72,32 @@ fn check_amount(value: Value<'_>, path: &[&str]) -> Result<(), Rejection> {
     Err(Rejection::new(Code::CostAmountInvalid, path, message).of_kind(kind))
 }
 
+/// The digits that Python keeps of a number when it reduces one, half to even, and how many it drops.
+fn rounded(digits: &str) -> (String, usize) {
+    let (kept, dropped) = digits.split_at_checked(PRECISION).unwrap_or((digits, ""));
+    let is_odd = kept.bytes().last().is_some_and(|digit| digit % 2 == 1);
+    let is_up = match dropped.bytes().next() {
+        Some(b'5') => is_odd || dropped.bytes().skip(1).any(|digit| digit != b'0'),
+        Some(first) => first > b'5',
+        None => false,
+    };
+    if !is_up {
+        return (kept.to_owned(), dropped.len());
+    }
+    let nines = kept.bytes().rev().take_while(|digit| *digit == b'9').count();
+    let head = kept.get(..kept.len() - nines).unwrap_or_default();
+    let raised = match head.split_at_checked(head.len().saturating_sub(1)) {
+        Some((before, last)) if !last.is_empty() => {
+            let digit = last.bytes().next().map_or('1', |digit| char::from(digit + 1));
+            format!("{before}{digit}")
+        }
+        _ => "1".to_owned(),
+    };
+    // All nines become one digit more: a zero less behind it is dropped for that.
+    let zeros = "0".repeat(nines);
+    (format!("{raised}{zeros}"), dropped.len())
+}
+
 /// What `Decimal` reads beside numbers.
 fn spells_no_finite_number(text: &str) -> bool {
     let text = text.trim().trim_start_matches(['+', '-']).to_ascii_lowercase();
@@ -97,14 +126,15 @@ impl Decimal {
         if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) || exponent.abs() > EXPONENT_MAX {
             return None;
         }
-        let significant = all.trim_start_matches('0').trim_end_matches('0');
-        if significant.is_empty() {
+        let count = |count: usize| i64::try_from(count).unwrap_or(EXPONENT_MAX);
+        let unpadded = all.trim_start_matches('0');
+        let (rounded, dropped) = rounded(unpadded);
+        let significant = rounded.trim_end_matches('0');
+        let exponent = exponent - count(fraction.len()) + count(dropped + rounded.len() - significant.len());
+        if significant.is_empty() || exponent < EXPONENT_MIN {
             return Some(Self { digits: 0, exponent: 0 });
         }
-        let zeros_after = all.len() - all.trim_end_matches('0').len();
-        let [digits, zeros_after, decimals] = [significant.len(), zeros_after, fraction.len()]
-            .map(|count| i64::try_from(count).unwrap_or(EXPONENT_MAX));
-        Some(Self { digits, exponent: exponent - decimals + zeros_after })
+        Some(Self { digits: count(significant.len()), exponent })
     }
 
     fn whole_digits(&self) -> i64 {

@@ -22,6 +22,7 @@ mod near_miss;
 mod rejection;
 mod text;
 mod timestamp;
+mod units;
 mod value;
 
 #[cfg(test)]
@@ -38,6 +39,8 @@ pub use event_id::{EventId, external_id};
 pub use id_source::IdSource;
 pub use lane::{Lane, PerLane};
 pub use rejection::Rejection;
+pub use timestamp::rfc3339;
+pub use units::{CustomerRef, Units};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type UnixMillis = u64;

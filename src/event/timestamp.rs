@@ -79,8 +79,7 @@ fn read(value: Value<'_>) -> Result<i128, Rejection> {
             let message = "overflows to infinity; send seconds or milliseconds since 1970";
             return Err(Rejection::new(Code::NumberNotFinite, FIELD, message).of_kind("datetime_parsing"));
         }
-        Kind::Number => DateTime::from_float_with_config(value.as_f64(), &POLAR_READS)
-            .map_err(|_| unreadable("datetime_parsing"))?,
+        Kind::Number => from_float(value.as_f64()).map_err(|_| unreadable("datetime_parsing"))?,
         Kind::Null => {
             let message = "is null; leave the field out to have the time of arrival stamped";
             return Err(Rejection::new(Code::WrongType, FIELD, message).of_kind("datetime_type"));
@@ -100,6 +99,15 @@ fn read(value: Value<'_>) -> Result<i128, Rejection> {
         return Err(unreadable("datetime_parsing"));
     }
     Ok(i128::from(seconds) * 1_000_000 + i128::from(instant.time.microsecond))
+}
+
+/// Polar's library tells milliseconds from seconds by the whole part, which at the watershed is not yet over it.
+fn from_float(number: f64) -> Result<DateTime, speedate::ParseError> {
+    const WATERSHED_SECONDS: f64 = 20_000_000_000.0;
+    if number.floor() == WATERSHED_SECONDS {
+        return DateTime::from_timestamp_with_config(20_000_000_000, 0, &POLAR_READS);
+    }
+    DateTime::from_float_with_config(number, &POLAR_READS)
 }
 
 /// A stamp's length in bytes.
@@ -128,6 +136,12 @@ pub(super) fn stamp(now: UnixMillis) -> [u8; STAMP_BYTES] {
         }
     }
     text
+}
+
+/// A time as events are stamped with it, for people and programs.
+#[must_use]
+pub fn rfc3339(time: UnixMillis) -> String {
+    String::from_utf8_lossy(&stamp(time)).into_owned()
 }
 
 /// Year, month and day of a day since 1970, by Hinnant's reckoning in years that begin in March.

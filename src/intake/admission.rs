@@ -49,6 +49,7 @@ pub(super) struct Turn {
     terms: Terms,
     events: PerLane<EventBuf>,
     letters: Vec<DeadLetter>,
+    kept_bytes: usize,
 }
 
 impl Turn {
@@ -57,9 +58,15 @@ impl Turn {
         self.events.grants.text_bytes() + self.events.usage.text_bytes()
     }
 
+    /// Everything the turn holds, in bytes of text: events that passed, and refused ones that are kept.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.text_bytes() + self.kept_bytes
+    }
+
     /// Keeps a refused event, or the head of it, for a person to look at.
     pub(super) fn keep(&mut self, text: &[u8], text_bytes_max: usize, fault: &Fault<'_>) {
         let head = text.get(..text_bytes_max).unwrap_or(text);
+        self.kept_bytes += head.len();
         let is_too_large = fault.code == Code::EventTooLarge.as_str();
         self.letters.push(DeadLetter {
             origin: Origin::Intake,
@@ -129,7 +136,7 @@ impl Admission {
     /// Begins a turn: its events are stamped with one time, and held to the same rules.
     pub(super) fn turn(&self, listener: Listener) -> Turn {
         let (now, stamp, terms) = (self.shared.clock.now(), self.shared.clock.polars_now(), self.terms());
-        Turn { listener, now, stamp, terms, events: PerLane::default(), letters: Vec::new() }
+        Turn { listener, now, stamp, terms, events: PerLane::default(), letters: Vec::new(), kept_bytes: 0 }
     }
 
     /// Admits one event to the turn, or counts it as refused.

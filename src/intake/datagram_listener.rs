@@ -18,7 +18,7 @@ use crate::event::{Form, IdSource};
 use crate::metrics::Listener;
 use crate::protocol::{Fault, Frame, Frames};
 
-/// A turn ends after this much text, and is appended as one.
+/// A turn ends after this much text, be it of events that passed or of refused ones, and is appended as one.
 const TURN_BYTES: usize = 64 << 10;
 /// A turn ends after so many lines and datagrams too: refused and empty ones must not hold the thread.
 const TURN_STEPS_MAX: usize = 1_024;
@@ -138,7 +138,7 @@ impl<'c> Reader<'c> {
     /// Admits the lines of as many datagrams as make a turn.
     fn take_turn(&mut self, turn: &mut Turn) -> TurnEnd {
         for _ in 0..TURN_STEPS_MAX {
-            if turn.text_bytes() >= TURN_BYTES {
+            if turn.held_bytes() >= TURN_BYTES {
                 break;
             }
             if self.unfinished.is_some() {

@@ -16,7 +16,8 @@ use super::header_timer::HeaderTimer;
 use super::http_service::HttpService;
 use super::replayed::Replayed;
 use super::settings::Settings;
-use crate::protocol::{Fault, HttpReply};
+use super::taken::Taken;
+use crate::protocol::{Fault, FaultCode, HttpReply};
 
 /// The headers of a request, in bytes. Real ones stay below 2 KiB; this much is read ahead at most.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -33,8 +34,9 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let received = Arc::new(AtomicU64::new(0));
-    let stream = TokioIo::new(Replayed::new(head, stream, received.clone()));
+    let stream = TokioIo::new(Replayed::new(head, Taken::new(stream), received.clone()));
     let service = Arc::new(service);
+    let asked = service.clone();
     let answer = service_fn(|request| {
         let service = service.clone();
         async move { Ok::<_, Infallible>(service.answer(request).await) }
@@ -57,6 +59,9 @@ pub(super) async fn serve<S>(
         }
     };
     if let Err(error) = ended {
+        if error.is_parse() {
+            asked.count_refused(FaultCode::MalformedHttp);
+        }
         tracing::debug!(%error, "an HTTP connection ended early");
     }
 }

@@ -1,22 +1,29 @@
 //! What is answered to an HTTP request, whichever listener it came by.
 
+use std::error::Error;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
-use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::admission::{Admission, Turn};
+use super::drain::Drain;
 use super::foreign_tokens::ForeignTokens;
+use super::http_road::{Road, is_something_else, refuse_proxying};
 use super::loopback_guard::{LoopbackGuard, Suspicion};
+use super::onward::{Onward, Streamed};
+use super::pending_question;
 use super::settings::Settings;
 use crate::event::{Form, IdSource};
+use crate::journal::PendingUnits;
 use crate::metrics::Listener;
-use crate::protocol::{BodyFault, Fault, HttpReply, Refusals, Route, read_ingest_body};
+use crate::protocol::{BodyFault, Fault, FaultCode, HttpReply, Refusals, read_ingest_body};
 
 /// A body up to this size is read and its events counted even when the journal takes nothing; a larger one is not
 /// worth the work.
@@ -34,6 +41,10 @@ pub(super) struct HttpSide {
     pub(super) guard: Option<LoopbackGuard>,
     /// Notices foreign tokens.
     pub(super) tokens: Option<Arc<ForeignTokens>>,
+    /// The way to Polar for everything that is not intake, where there is one.
+    pub(super) onward: Option<Onward>,
+    /// What customers have pending, where it is counted and told.
+    pub(super) pending: Option<PendingUnits>,
     /// The bodies being received, over all connections: a permit is a byte.
     bodies: Semaphore,
 }
@@ -42,7 +53,7 @@ impl HttpSide {
     /// That of a listener which only its own users can reach.
     pub(super) fn new(listener: Listener, admission: Admission) -> Self {
         let bodies = Semaphore::new(admission.settings().bodies_bytes_max.min(Semaphore::MAX_PERMITS));
-        Self { listener, admission, guard: None, tokens: None, bodies }
+        Self { listener, admission, guard: None, tokens: None, onward: None, pending: None, bodies }
     }
 }
 
@@ -51,6 +62,7 @@ impl HttpSide {
 pub(super) struct HttpService {
     side: Arc<HttpSide>,
     settings: Arc<Settings>,
+    drain: Drain,
     ids: Mutex<IdSource>,
 }
 
@@ -63,88 +75,110 @@ struct Received<'s> {
 
 impl HttpService {
     /// A service for one connection, under the limits of now.
-    pub(super) fn new(side: Arc<HttpSide>) -> Self {
+    pub(super) fn new(side: Arc<HttpSide>, drain: Drain) -> Self {
         let settings = side.admission.settings();
-        Self { side, settings, ids: Mutex::default() }
+        Self { side, settings, drain, ids: Mutex::default() }
     }
 
-    /// Answers one request. A 200 means that everything in it is on disk.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// Answers one request. A 200 to events means that every one of them is on disk.
+    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Streamed>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        let reply = self.reply(request).await.unwrap_or_else(|refused| refused);
-        let mut response = Response::new(Full::new(Bytes::from(reply.body)));
-        *response.status_mut() =
-            StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(seconds) = reply.retry_after_seconds {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if let Some(methods) = reply.allow {
-            headers.insert(ALLOW, HeaderValue::from_static(methods));
-        }
-        response
+        self.answered(request).await.unwrap_or_else(respond)
     }
 
-    async fn reply<B>(&self, request: Request<B>) -> Result<HttpReply, HttpReply>
+    async fn answered<B>(&self, request: Request<B>) -> Result<Response<Streamed>, HttpReply>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
-        let intake = self.admittance(&parts)?;
-        let received = self.receive(body).await?;
-        match intake {
-            Intake::Events => self.ingest(&received.body).await,
-            Intake::Grant => self.grant(&received.body).await,
-        }
+        let road = self.admittance(&parts, !body.is_end_stream())?;
+        let reply = match road {
+            Road::Events => self.ingest(&self.receive(body).await?.body).await?,
+            Road::Grant => self.grant(&self.receive(body).await?.body).await?,
+            Road::Pending => pending_question::answer(parts.uri.query(), self.side.pending.as_ref())?,
+            Road::Polar => {
+                let body = body.map_err(io::Error::other).boxed_unsync();
+                return self.hand_on(Request::from_parts(parts, body)).await;
+            }
+        };
+        Ok(respond(reply))
     }
 
-    /// What a request brings, going by its head; or why its body is not looked at.
-    fn admittance(&self, parts: &Parts) -> Result<Intake, HttpReply> {
+    /// Counts what came here and was no request.
+    pub(super) fn count_refused(&self, code: FaultCode) {
+        self.side.admission.count_refused(self.side.listener, code.as_str(), 1);
+    }
+
+    /// What a request is for, going by its head; or why its body is not looked at.
+    fn admittance(&self, parts: &Parts, has_body: bool) -> Result<Road, HttpReply> {
         refuse_proxying(&parts.uri)?;
         if self.side.guard.is_some() && parts.method == Method::OPTIONS {
             // What asks whether another site's page may send here must find no yes.
-            return Err(HttpReply::method_not_allowed());
+            return Err(HttpReply::method_not_allowed("POST"));
         }
         self.guarded(|guard| guard.check(&parts.headers))?;
-        let intake = route(&parts.method, &parts.uri)?;
-        if matches!(intake, Intake::Grant) && self.side.guard.is_some() && !self.settings.http_grants {
+        let road = Road::of(&parts.method, &parts.uri)?;
+        if road == Road::Polar {
+            self.guarded(|guard| guard.check_onward(&parts.headers, has_body))?;
+            return Ok(road);
+        }
+        if road == Road::Pending {
+            return Ok(road);
+        }
+        if road == Road::Grant && self.side.guard.is_some() && !self.settings.http_grants {
             let detail = "grants are not taken here, where every user of this machine may send: use the Unix socket, \
                           or allow them with --http-grants on (http_grants)";
-            return Err(HttpReply::error(404, "grants_off", detail));
+            return Err(HttpReply::error(FaultCode::GrantsOff, detail));
         }
         self.guarded(|guard| guard.check_body(&parts.headers))?;
-        self.check_headers(&parts.headers)?;
+        self.check_headers(parts)?;
         if let Some(tokens) = &self.side.tokens {
             self.side.admission.notice(tokens.look(&parts.headers));
         }
-        Ok(intake)
+        Ok(road)
+    }
+
+    /// Hands a request on that is Polar's affair, with everything that came along.
+    async fn hand_on(&self, request: Request<Streamed>) -> Result<Response<Streamed>, HttpReply> {
+        let Some(onward) = self.side.onward.as_ref().filter(|_| self.settings.forward) else {
+            let detail = "this sledge takes events only and hands nothing else on to Polar: call Polar's own address \
+                          for this path, or set --forward on (forward)";
+            return Err(HttpReply::error(FaultCode::ForwardingOff, detail));
+        };
+        match onward.answer(request, &self.drain).await {
+            Some(answered) => Ok(answered?),
+            None => {
+                let message = "sledge is stopping; send this again once it has started";
+                let fault =
+                    Fault { code: FaultCode::JournalClosed.as_str(), field: "", message: message.into() };
+                Err(HttpReply::unavailable(&fault, 1))
+            }
+        }
     }
 
     fn guarded(&self, check: impl Fn(&LoopbackGuard) -> Result<(), Suspicion>) -> Result<(), HttpReply> {
         let Some(guard) = &self.side.guard else { return Ok(()) };
         check(guard).map_err(|suspicion| {
-            self.side.admission.count_refused(self.side.listener, suspicion.code(), 1);
+            self.side.admission.count_refused(self.side.listener, suspicion.code().as_str(), 1);
             guard.tell(suspicion);
             suspicion.reply()
         })
     }
 
-    fn check_headers(&self, headers: &HeaderMap) -> Result<(), HttpReply> {
-        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    fn check_headers(&self, parts: &Parts) -> Result<(), HttpReply> {
+        if parts.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             let detail = "send the body uncompressed, without Content-Encoding";
-            return Err(HttpReply::error(415, "unsupported_content_encoding", detail));
+            return Err(HttpReply::error(FaultCode::UnsupportedContentEncoding, detail));
         }
-        match headers.get(CONTENT_TYPE) {
-            None => Ok(()),
-            Some(content_type) if is_json(content_type) => Ok(()),
-            Some(_) => {
-                self.side.admission.count_refused(self.side.listener, "body", 1);
-                Err(HttpReply::body_fault(&BodyFault::NotAnObject))
-            }
+        if is_something_else(parts) {
+            self.side.admission.count_refused(self.side.listener, "body", 1);
+            return Err(HttpReply::body_fault(&BodyFault::NotAnObject));
         }
+        Ok(())
     }
 
     /// Receives the body within the limits of size, memory and time.
@@ -166,7 +200,7 @@ impl HttpService {
             Ok(received) => received,
             Err(_) => {
                 let detail = "the body did not arrive in time; send it without pauses";
-                Err(HttpReply::error(408, "request_timeout", detail))
+                Err(HttpReply::error(FaultCode::RequestTimeout, detail))
             }
         }
     }
@@ -179,7 +213,8 @@ impl HttpService {
         let mut counted: Option<SemaphorePermit<'_>> = None;
         while let Some(frame) = stream.frame().await {
             let Ok(frame) = frame else {
-                return Err(HttpReply::error(400, "incomplete_body", "the body broke off; send it again"));
+                let detail = "the body broke off; send it again";
+                return Err(HttpReply::error(FaultCode::IncompleteBody, detail));
             };
             let Ok(chunk) = frame.into_data() else {
                 continue;
@@ -283,50 +318,17 @@ fn slice_len(texts: &[&[u8]]) -> usize {
     fitting.count()
 }
 
-/// What is taken in over HTTP.
-enum Intake {
-    Events,
-    Grant,
-}
-
-fn refuse_proxying(uri: &Uri) -> Result<(), HttpReply> {
-    if uri.scheme().is_none() && uri.authority().is_none() {
-        return Ok(());
+fn respond(reply: HttpReply) -> Response<Streamed> {
+    let mut response =
+        Response::new(Full::new(Bytes::from(reply.body)).map_err(|never| match never {}).boxed_unsync());
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(seconds) = reply.retry_after_seconds {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
-    let detail = "this is no proxy: send the path only, such as POST /v1/events/ingest";
-    Err(HttpReply::error(400, "not_a_proxy", detail))
-}
-
-fn route(method: &Method, uri: &Uri) -> Result<Intake, HttpReply> {
-    let intake = match Route::of_path(uri.path()) {
-        Route::Ingest => Intake::Events,
-        Route::Grants => Intake::Grant,
-        Route::Polar => {
-            let detail = "this sledge takes events only and hands nothing else on to Polar: call Polar's own address \
-                          for this path";
-            return Err(HttpReply::error(501, "forwarding_off", detail));
-        }
-        Route::Refused => {
-            let detail = "this spelling of the path is ambiguous: send it without dot segments, backslashes or \
-                          capital letters, such as /v1/events/ingest";
-            return Err(HttpReply::error(404, "ambiguous_path", detail));
-        }
-        Route::Elsewhere => {
-            let detail =
-                "nothing is here: events go to POST /v1/events/ingest, grants to POST /sledge/v1/grants";
-            return Err(HttpReply::error(404, "not_found", detail));
-        }
-    };
-    if *method == Method::POST { Ok(intake) } else { Err(HttpReply::method_not_allowed()) }
-}
-
-/// As Polar decides it: `application/json` or `application/…+json`, whatever its parameters.
-fn is_json(content_type: &HeaderValue) -> bool {
-    let Ok(content_type) = content_type.to_str() else {
-        return false;
-    };
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type
-        .strip_prefix("application/")
-        .is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+    if let Some(methods) = reply.allow {
+        headers.insert(ALLOW, HeaderValue::from_static(methods));
+    }
+    response
 }

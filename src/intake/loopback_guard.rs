@@ -12,7 +12,7 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIG
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
-use crate::protocol::HttpReply;
+use crate::protocol::{FaultCode, HttpReply};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -48,6 +48,12 @@ impl LoopbackGuard {
         suspicion(headers).map_or(Ok(()), Err)
     }
 
+    /// Looks at what a request for Polar says of the body it brings, if it brings one.
+    pub(super) fn check_onward(&self, headers: &HeaderMap, has_body: bool) -> Result<(), Suspicion> {
+        let says_nothing = !headers.contains_key(CONTENT_TYPE);
+        if says_nothing && !has_body { Ok(()) } else { self.check_body(headers) }
+    }
+
     /// Looks at what a request that brings events says of its body.
     pub(super) fn check_body(&self, headers: &HeaderMap) -> Result<(), Suspicion> {
         if every(headers, &CONTENT_TYPE, is_plain_json) && headers.contains_key(CONTENT_TYPE) {
@@ -60,7 +66,7 @@ impl LoopbackGuard {
     /// Tells the log, now and then.
     pub(super) fn tell(&self, suspicion: Suspicion) {
         if let Some(requests) = self.alarm.ring(1, Instant::now()) {
-            let code = suspicion.code();
+            let code = suspicion.code().as_str();
             tracing::warn!(
                 requests,
                 code,
@@ -73,27 +79,21 @@ impl LoopbackGuard {
 
 impl Suspicion {
     /// The stable code.
-    pub(super) fn code(self) -> &'static str {
+    pub(super) fn code(self) -> FaultCode {
         match self {
-            Self::Upgrade => "upgrade_refused",
-            Self::HostMissing => "host_missing",
-            Self::HostNotLoopback => "host_not_loopback",
-            Self::Origin => "origin_refused",
-            Self::CrossSite => "cross_site_refused",
-            Self::Navigation => "navigation_refused",
-            Self::NotJson => "content_type_not_json",
+            Self::Upgrade => FaultCode::UpgradeRefused,
+            Self::HostMissing => FaultCode::HostMissing,
+            Self::HostNotLoopback => FaultCode::HostNotLoopback,
+            Self::Origin => FaultCode::OriginRefused,
+            Self::CrossSite => FaultCode::CrossSiteRefused,
+            Self::Navigation => FaultCode::NavigationRefused,
+            Self::NotJson => FaultCode::ContentTypeNotJson,
         }
     }
 
     /// The answer.
     pub(super) fn reply(self) -> HttpReply {
-        let status = match self {
-            Self::Upgrade | Self::HostMissing => 400,
-            Self::Origin | Self::CrossSite | Self::Navigation => 403,
-            Self::NotJson => 415,
-            Self::HostNotLoopback => 421,
-        };
-        HttpReply::error(status, self.code(), self.advice())
+        HttpReply::error(self.code(), self.advice())
     }
 
     fn advice(self) -> &'static str {

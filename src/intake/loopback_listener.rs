@@ -16,6 +16,7 @@ use super::foreign_tokens::ForeignTokens;
 use super::http_connection;
 use super::http_service::{HttpService, HttpSide};
 use super::loopback_guard::LoopbackGuard;
+use super::onward::Onward;
 use crate::metrics::Listener;
 use crate::protocol::Fault;
 
@@ -43,6 +44,13 @@ impl LoopbackListener {
     #[must_use]
     pub fn noticing(mut self, tokens: Option<Arc<ForeignTokens>>) -> Self {
         self.side.tokens = tokens;
+        self
+    }
+
+    /// Hands requests that are Polar's affair on this way.
+    #[must_use]
+    pub fn handing(mut self, onward: Option<Onward>) -> Self {
+        self.side.onward = onward;
         self
     }
 
@@ -94,7 +102,7 @@ fn serve(
             let (side, drain) = (side.clone(), drain.clone());
             async move {
                 let settings = side.admission.settings();
-                let service = HttpService::new(side);
+                let service = HttpService::new(side, drain.clone());
                 http_connection::serve(Bytes::new(), stream, service, &settings, drain).await;
             }
         },

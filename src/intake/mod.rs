@@ -11,15 +11,19 @@ mod foreign_tokens;
 pub mod fuzzed;
 mod header_timer;
 mod http_connection;
+mod http_road;
 mod http_service;
 mod loopback_guard;
 mod loopback_listener;
 mod ndjson_acks;
 mod ndjson_connection;
+mod onward;
+mod pending_question;
 mod refusal;
 mod replayed;
 mod settings;
 mod stream_listener;
+mod taken;
 
 #[cfg(test)]
 mod tests;
@@ -28,5 +32,6 @@ pub use admission::Admission;
 pub use datagram_listener::DatagramListener;
 pub use foreign_tokens::ForeignTokens;
 pub use loopback_listener::LoopbackListener;
+pub use onward::{Onward, Streamed};
 pub use settings::Settings;
 pub use stream_listener::StreamListener;

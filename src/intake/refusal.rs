@@ -1,7 +1,7 @@
 //! Why the journal did not take events, as senders are told.
 
 use crate::journal::{AppendError, JournalError};
-use crate::protocol::Fault;
+use crate::protocol::{Fault, FaultCode};
 
 /// Seconds after which a sender may find room again when the disk is behind: it is a matter of moments.
 const RETRY_BUSY_SECONDS: u32 = 1;
@@ -22,17 +22,17 @@ pub(super) struct Refusal {
 impl From<&AppendError> for Refusal {
     fn from(error: &AppendError) -> Self {
         let (code, retry_after_seconds, is_final) = match error {
-            AppendError::Busy => ("busy", RETRY_BUSY_SECONDS, false),
-            AppendError::Full { .. } => ("journal_full", RETRY_LATER_SECONDS, false),
+            AppendError::Busy => (FaultCode::Busy, RETRY_BUSY_SECONDS, false),
+            AppendError::Full { .. } => (FaultCode::JournalFull, RETRY_LATER_SECONDS, false),
             AppendError::Journal(JournalError::Closed | JournalError::NoThread { .. }) => {
-                ("journal_closed", RETRY_BUSY_SECONDS, true)
+                (FaultCode::JournalClosed, RETRY_BUSY_SECONDS, true)
             }
             AppendError::Journal(JournalError::Poisoned { .. }) => {
-                ("journal_failed", RETRY_LATER_SECONDS, true)
+                (FaultCode::JournalFailed, RETRY_LATER_SECONDS, true)
             }
         };
         Self {
-            fault: Fault { code, field: "", message: error.to_string().into() },
+            fault: Fault { code: code.as_str(), field: "", message: error.to_string().into() },
             retry_after_seconds,
             is_final,
         }

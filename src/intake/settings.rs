@@ -13,6 +13,9 @@ pub struct Settings {
     pub http_connections_max: usize,
     /// Whether grants may come in by the loopback address, which no file's permissions guard.
     pub http_grants: bool,
+    /// Whether requests for Polar's other paths are handed on to Polar. They are by default: an application that changes
+    /// its base URL goes on working as a whole.
+    pub forward: bool,
     /// The largest datagram. A sender can make no larger one than 208 KiB unless it raises its `SO_SNDBUF`; this is as
     /// much as one event may have.
     pub datagram_bytes_max: usize,
@@ -45,6 +48,7 @@ impl Default for Settings {
             connections_max: 512,
             http_connections_max: 128,
             http_grants: false,
+            forward: true,
             datagram_bytes_max: 1 << 20,
             frame_bytes_max: 1 << 20,
             in_flight_bytes_max: 1 << 20,

@@ -14,7 +14,9 @@ use super::foreign_tokens::ForeignTokens;
 use super::http_service::{HttpService, HttpSide};
 use super::ndjson_acks::write_all;
 use super::ndjson_connection::end_writing;
+use super::onward::Onward;
 use super::{http_connection, ndjson_connection};
+use crate::journal::PendingUnits;
 use crate::metrics::Listener;
 use crate::protocol::{Acks, Fault, Frames, Speech};
 
@@ -39,6 +41,20 @@ impl StreamListener {
     #[must_use]
     pub fn noticing(mut self, tokens: Option<Arc<ForeignTokens>>) -> Self {
         self.side.tokens = tokens;
+        self
+    }
+
+    /// Tells what customers have pending, where that is counted.
+    #[must_use]
+    pub fn telling(mut self, pending: Option<PendingUnits>) -> Self {
+        self.side.pending = pending;
+        self
+    }
+
+    /// Hands requests that are Polar's affair on this way.
+    #[must_use]
+    pub fn handing(mut self, onward: Option<Onward>) -> Self {
+        self.side.onward = onward;
         self
     }
 
@@ -82,35 +98,39 @@ fn serve(stream: UnixStream, connections: &mut Connections, side: &Arc<HttpSide>
 pub(super) async fn serve_sender(stream: UnixStream, side: Arc<HttpSide>, mut drain: Drain) {
     let settings = side.admission.settings();
     let mut frames = Frames::new(settings.frame_bytes_max);
-    let first_byte = tokio::select! {
+    let speech = tokio::select! {
         biased;
-        first_byte = read_first(&stream, &mut frames) => first_byte,
+        speech = read_first(&stream, &mut frames) => speech,
         // What was written until now is still taken; the sender's next write fails, so that he knows.
         () = drain.begun() => match end_writing(&stream) {
             Ok(()) => read_first(&stream, &mut frames).await,
             Err(error) => Err(error),
         },
     };
-    let Ok(Some(first_byte)) = first_byte else {
+    let Ok(Some(speech)) = speech else {
         return;
     };
-    match Speech::of_first_byte(first_byte) {
+    match speech {
         Speech::Ndjson => {
             let admission = side.admission.clone();
             ndjson_connection::serve(stream, frames, admission, &settings, drain).await;
         }
         Speech::Http => {
             let head = Bytes::from(frames.into_unread());
-            http_connection::serve(head, stream, HttpService::new(side), &settings, drain).await;
+            http_connection::serve(head, stream, HttpService::new(side, drain.clone()), &settings, drain)
+                .await;
         }
     }
 }
 
-/// Reads until there is a first byte; `None` at the end of the stream.
-async fn read_first(stream: &UnixStream, frames: &mut Frames) -> io::Result<Option<u8>> {
+/// Reads until there is something that tells how the other end speaks; `None` at the end of the stream.
+async fn read_first(stream: &UnixStream, frames: &mut Frames) -> io::Result<Option<Speech>> {
     loop {
         match stream.try_read_buf(&mut frames.space(FIRST_READ_BYTES).limit(FIRST_READ_BYTES)) {
-            Ok(_) => return Ok(frames.first_byte()),
+            Ok(_) => {
+                let start = frames.unread();
+                return Ok((!start.is_empty()).then(|| Speech::of_start(start)));
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 frames.rest();
                 stream.readable().await?;
@@ -125,10 +145,10 @@ async fn read_first(stream: &UnixStream, frames: &mut Frames) -> io::Result<Opti
 async fn turn_away(stream: UnixStream, connections_max: usize) -> io::Result<()> {
     let fault = Fault::too_many_connections(connections_max);
     let mut frames = Frames::new(FIRST_READ_BYTES);
-    let Some(first_byte) = read_first(&stream, &mut frames).await? else {
+    let Some(speech) = read_first(&stream, &mut frames).await? else {
         return Ok(());
     };
-    match Speech::of_first_byte(first_byte) {
+    match speech {
         Speech::Ndjson => {
             let mut acks = Acks::new();
             acks.refused(&fault);

@@ -5,5 +5,6 @@ mod desk;
 mod http;
 mod limits;
 mod ndjson;
+mod onward;
 mod stamps;
 mod with_journal;

@@ -156,7 +156,8 @@ impl Appender {
                 | Command::Read { .. }
                 | Command::Restore { .. }
                 | Command::Letters(_)
-                | Command::Look(_) => {
+                | Command::Look(_)
+                | Command::Survey(_) => {
                     unreachable!("the inbox hands back what was put in")
                 }
             },

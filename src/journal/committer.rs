@@ -25,6 +25,8 @@ use super::shared::Shared;
 use super::source::Source;
 use super::space::{Disk, SpaceLimits};
 use super::store::{Store, StoreError};
+use super::survey::SurveyStep;
+use super::units_watch::UnitsWatch;
 use crate::clock::Clock;
 use crate::event::{EventBuf, IdSource, Lane, PerLane, UnixMillis};
 use crate::metrics::Metrics;
@@ -58,6 +60,8 @@ pub(super) struct Committer<S: Store> {
     pub(super) measured: Measured,
     pub(super) janitor: Janitor<S>,
     pub(super) high_water: HighWater,
+    /// Counts what customers have pending, where that is asked for.
+    pub(super) units: Option<UnitsWatch>,
 }
 
 /// When the space was last measured, and what was written since.
@@ -84,6 +88,7 @@ struct Group {
     restored: Vec<Restoring>,
     reads: Vec<Command>,
     orders: Vec<LetterOrder>,
+    survey: Vec<SurveyStep>,
     looks: Vec<LookOrder>,
 }
 
@@ -202,6 +207,9 @@ impl<S: Store> Committer<S> {
             let shared = Arc::clone(&self.shared);
             self.carry_out(order).inspect_err(|error| shared.fail(error.clone().into()))?;
         }
+        for step in group.survey {
+            self.survey(step)?;
+        }
         self.give_up_lost();
         self.tidy()?;
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
@@ -232,6 +240,7 @@ impl<S: Store> Committer<S> {
             restored: Vec::new(),
             reads: Vec::new(),
             orders: Vec::new(),
+            survey: Vec::new(),
             looks: Vec::new(),
         };
         for command in commands {
@@ -250,6 +259,7 @@ impl<S: Store> Committer<S> {
                     self.gather_restored(&mut group, Restoring { restoration, answer });
                 }
                 Command::Letters(order) => group.orders.push(order),
+                Command::Survey(step) => group.survey.push(step),
                 Command::Look(order) => group.looks.push(order),
             }
         }
@@ -337,15 +347,24 @@ impl<S: Store> Committer<S> {
     fn enter(&mut self, group: &Group) {
         for waiting in &group.appended {
             self.ledger.accepted(&waiting.append);
+            if let Some(units) = &self.units {
+                Lane::ALL.into_iter().for_each(|lane| units.added(&waiting.append.events[lane]));
+            }
         }
         for Restoring { restoration: Restoration { source, events }, .. } in &group.restored {
             for lane in Lane::ALL {
                 let bytes = events[lane].text_bytes() as u64;
                 self.ledger.restored(*source, lane, events[lane].len() as u64, bytes);
+                if let Some(units) = &self.units {
+                    units.added(&events[lane]);
+                }
             }
         }
         for settlement in &group.settled {
             self.ledger.settled(settlement);
+            if let Some(units) = &mut self.units {
+                units.settled(settlement);
+            }
             self.ledger.letters_kept(&settlement.dead);
         }
         self.ledger.letters_kept(&group.kept);
@@ -393,7 +412,8 @@ impl<S: Store> Committer<S> {
             | Command::Settle(_)
             | Command::Restore { .. }
             | Command::Letters(_)
-            | Command::Look(_) => {}
+            | Command::Look(_)
+            | Command::Survey(_) => {}
         }
         Ok(())
     }
@@ -404,6 +424,9 @@ impl<S: Store> Committer<S> {
             let lost = self.lanes[lane].take_lost();
             if lost.events > 0 {
                 self.ledger.lost(lane, lost.events, lost.text_bytes);
+                if let Some(units) = &self.units {
+                    units.lost();
+                }
                 tracing::error!(
                     lane = lane.as_str(),
                     events = lost.events,

@@ -23,7 +23,7 @@ pub struct BlockId {
 }
 
 /// A block of pending events, unpacked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     id: BlockId,
     accepted: UnixMillis,

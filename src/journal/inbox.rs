@@ -14,6 +14,7 @@ use super::look::LookOrder;
 use super::open_volume::StoredBlock;
 use super::restorer::Restoration;
 use super::settlement::Settlement;
+use super::survey::SurveyStep;
 use crate::event::Lane;
 
 /// What the writer is asked to do.
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Restore { restoration: Restoration, answer: oneshot::Sender<Result<(), AppendError>> },
     /// Look after dead letters.
     Letters(LetterOrder),
+    /// Count what was pending at the start.
+    Survey(SurveyStep),
     /// Show what lies in the volumes.
     Look(LookOrder),
 }
@@ -48,7 +51,7 @@ impl Command {
             Self::Settle(settlement) => settlement.dead.iter().map(|letter| letter.event.len()).sum(),
             Self::Letters(order) => order.bytes(),
             Self::Restore { restoration, .. } => restoration.text_bytes(),
-            Self::Read { .. } | Self::Look(_) => 0,
+            Self::Read { .. } | Self::Look(_) | Self::Survey(_) => 0,
         }
     }
 }

@@ -23,6 +23,7 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::pending_units::PendingUnits;
 use super::recall::Recall;
 use super::restorer::Restorer;
 use super::row::{Row, RowLimits};
@@ -31,7 +32,9 @@ use super::shared::Shared;
 use super::sled_store::{QUARANTINE, SledStore};
 use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
+use super::survey::{self, volumes_of};
 use super::system::give_large_buffers_back;
+use super::units_watch::UnitsWatch;
 use super::volatile::why_volatile;
 use crate::clock::Clock;
 use crate::event::{IdSource, PerLane};
@@ -46,6 +49,7 @@ const DEAD_VOLUMES: u64 = 16;
 pub struct Journal {
     pub(super) shared: Arc<Shared>,
     consumer: Option<Consumer>,
+    pending_units: Option<PendingUnits>,
     ended: oneshot::Receiver<()>,
     writer: Option<JoinHandle<()>>,
     alarms: Vec<String>,
@@ -159,6 +163,11 @@ impl Journal {
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
         ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));
+        let pending_units =
+            (settings.pending_customers_max > 0).then(|| PendingUnits::new(settings.pending_customers_max));
+        let begun = PerLane { grants: lanes.grants.next_seq(), usage: lanes.usage.next_seq() };
+        let units = pending_units.clone().map(|units| UnitsWatch::new(units, begun));
+        let found = PerLane { grants: volumes_of(&lanes.grants), usage: volumes_of(&lanes.usage) };
         let handed_out = clock.clone();
         let mut committer = Committer {
             shared: Arc::clone(&shared),
@@ -173,6 +182,7 @@ impl Journal {
             measured: super::committer::Measured::default(),
             janitor,
             high_water,
+            units,
         };
         committer.begin()?;
         let (ending, ended) = oneshot::channel();
@@ -185,8 +195,11 @@ impl Journal {
             drop(lock);
             drop(ending);
         })?;
+        if pending_units.is_some() {
+            survey::start(store, &shared, found)?;
+        }
         let consumer = Some(Consumer::new(Arc::clone(&shared)));
-        Ok(Self { shared, consumer, ended, writer: Some(writer), alarms, clock: handed_out })
+        Ok(Self { shared, consumer, pending_units, ended, writer: Some(writer), alarms, clock: handed_out })
     }
 
     /// What a person should know of how the journal was found, in sentences; empty when all was well.
@@ -210,6 +223,12 @@ impl Journal {
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(Arc::clone(&self.shared), self.clock.clone())
+    }
+
+    /// What customers have pending, where that is counted.
+    #[must_use]
+    pub fn pending_units(&self) -> Option<PendingUnits> {
+        self.pending_units.clone()
     }
 
     /// A way back into the lanes.

@@ -116,6 +116,9 @@ impl<S: Store> Committer<S> {
             let bytes = letter.events.text_bytes() as u64;
             self.measured.bytes_since += bytes;
             self.ledger.restored(Restored::Requeue, letter.lane, letter.events.len() as u64, bytes);
+            if let Some(units) = &self.units {
+                units.added(&letter.events);
+            }
         }
         self.publish();
         Ok(Ok(taken.into_iter().collect()))

@@ -16,6 +16,7 @@ mod damage_tests;
 mod dead_letter;
 mod dead_letters;
 mod dead_limit;
+mod decimal;
 mod error;
 mod explain;
 mod extract;
@@ -42,6 +43,7 @@ mod memory_store;
 #[cfg(test)]
 mod model_tests;
 mod open_volume;
+mod pending_units;
 mod recall;
 #[cfg(test)]
 mod recall_tests;
@@ -62,9 +64,11 @@ mod sled_store;
 mod source;
 mod space;
 mod store;
+mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
+mod units_watch;
 mod visit;
 mod volatile;
 mod volume_index;
@@ -84,13 +88,14 @@ pub use explain::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explanati
 pub use extract::{Extract, ExtractError, Extracted, Wanted, extract};
 pub use journal::Journal;
 pub use looker::Searched;
+pub use pending_units::{Pending, PendingEvents, PendingUnits};
 pub use recall::Recall;
 pub use replay::{ReplayProgress, Replayed, Span};
 pub use requeue::RetryRefused;
 pub use restorer::Restorer;
 pub use sample::{quarantined, sample};
 pub use settings::Settings;
-pub use settlement::{Amount, SettledBlock, Settlement};
+pub use settlement::{Amount, SettledBlock, SettledRun, Settlement};
 pub use source::Source;
 #[cfg(any(test, fuzzing))]
 pub(crate) use writer_by_hand::WriterByHand;

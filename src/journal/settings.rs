@@ -28,6 +28,9 @@ pub struct Settings {
     /// The dead letters, as they are written down (compressed they take less). Beyond it refused events are only counted; what delivery gives up is kept all the same,
     /// for it was promised, and the log and the status say so.
     pub dead_bytes_max: u64,
+    /// Customers whose pending units are counted; 0 for none, which costs nothing. A customer with one meter takes some
+    /// 500 bytes.
+    pub pending_customers_max: usize,
     /// Whether a folder whose files will not outlive the machine, the container or the pod is warned of.
     pub warns_if_volatile: bool,
 }
@@ -63,6 +66,7 @@ impl Settings {
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,
+            pending_customers_max: 0,
             warns_if_volatile: true,
         }
     }

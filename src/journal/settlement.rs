@@ -1,7 +1,10 @@
 //! What delivery found out about events, as the journal needs to hear it.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::attempts::Attempts;
-use super::consumer::BlockId;
+use super::consumer::{Block, BlockId};
 use super::dead_letter::DeadLetter;
 use crate::event::{PerLane, UnixMillis};
 
@@ -29,6 +32,17 @@ pub struct Settlement {
     pub dead: Vec<DeadLetter>,
     /// Blocks of which every event is now resolved.
     pub blocks: Vec<SettledBlock>,
+    /// Which events these are: for whoever counts what customers have pending.
+    pub runs: Vec<SettledRun>,
+}
+
+/// Neighbouring events of one block that are delivered or dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettledRun {
+    /// The block they lie in.
+    pub block: Arc<Block>,
+    /// Their positions in it.
+    pub positions: Range<u32>,
 }
 
 impl Settlement {

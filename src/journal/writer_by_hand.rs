@@ -26,7 +26,8 @@ pub(crate) struct WriterByHand {
 #[derive(Debug, Default)]
 struct Arrived {
     appends: VecDeque<HeldAppend>,
-    letters: Vec<DeadLetter>,
+    /// As they were handed over, turn by turn.
+    letters: Vec<Vec<DeadLetter>>,
 }
 
 /// An append that waits for the test's word. Dropped, it is as if the writer had died.
@@ -76,6 +77,11 @@ impl WriterByHand {
 
     /// The refused events that were handed over to be kept, at least one; waits for it.
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
+        self.letters_by_turn().await.concat()
+    }
+
+    /// As [`letters`](Self::letters), turn by turn.
+    pub(crate) async fn letters_by_turn(&self) -> Vec<Vec<DeadLetter>> {
         let take = || self.with_arrived(|arrived| std::mem::take(&mut arrived.letters));
         until_there_is("a dead letter", || Some(take()).filter(|letters| !letters.is_empty())).await
     }
@@ -100,12 +106,13 @@ impl WriterByHand {
                     Command::Append { append, room, answer } => {
                         arrived.appends.push_back(HeldAppend { append, room, answer });
                     }
-                    Command::KeepRefused(letters, _) => arrived.letters.extend(letters),
+                    Command::KeepRefused(letters, _) => arrived.letters.push(letters),
                     Command::Settle(_)
                     | Command::Read { .. }
                     | Command::Restore { .. }
                     | Command::Letters(_)
-                    | Command::Look(_) => {}
+                    | Command::Look(_)
+                    | Command::Survey(_) => {}
                 }
             }
         }

@@ -28,6 +28,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
         "sledge_foreign_token_requests_total",
         "Ingest requests with a token of Polar that is not this daemon's.",
     ),
+    (
+        "sledge_forwarded_requests_total",
+        "Requests for Polar's other paths that were handed on, or refused, by what became of them.",
+    ),
     ("sledge_events_restored_total", "Events put back into pending."),
     ("sledge_events_delivered_total", "Events Polar confirmed: inserted, or known to it already."),
     ("sledge_events_dead_lettered_total", "Accepted events that were given up."),

@@ -31,6 +31,7 @@ pub struct Metrics {
     registry: Registry,
     refused: IntCounterVec,
     foreign_tokens: IntCounter,
+    forwarded: IntCounterVec,
     delivery_lag: HistogramVec,
     polar_request: HistogramVec,
     commit_seconds: Histogram,
@@ -55,6 +56,7 @@ impl Metrics {
         let metrics = Self {
             refused: IntCounterVec::new(opts("sledge_events_refused_total"), &["listener", "reason"])?,
             foreign_tokens: IntCounter::with_opts(opts("sledge_foreign_token_requests_total"))?,
+            forwarded: IntCounterVec::new(opts("sledge_forwarded_requests_total"), &["outcome"])?,
             delivery_lag: HistogramVec::new(
                 histogram("sledge_delivery_lag_seconds", LAG_BUCKETS),
                 &["lane"],
@@ -74,6 +76,7 @@ impl Metrics {
         };
         metrics.registry.register(Box::new(metrics.refused.clone()))?;
         metrics.registry.register(Box::new(metrics.foreign_tokens.clone()))?;
+        metrics.registry.register(Box::new(metrics.forwarded.clone()))?;
         metrics.registry.register(Box::new(metrics.delivery_lag.clone()))?;
         metrics.registry.register(Box::new(metrics.polar_request.clone()))?;
         metrics.registry.register(Box::new(metrics.commit_seconds.clone()))?;
@@ -106,6 +109,18 @@ impl Metrics {
     /// One request brought a token of Polar that is not ours.
     pub fn foreign_token(&self) {
         self.foreign_tokens.inc();
+    }
+
+    /// Requests may be forwarded, and this may become of them: shown from the start, so that the first is an increase.
+    pub fn may_forward(&self, outcomes: &[&'static str]) {
+        for outcome in outcomes {
+            self.forwarded.with_label_values(&[*outcome]);
+        }
+    }
+
+    /// One request was forwarded, or was to be. `outcome` is one of a closed set.
+    pub fn forwarded(&self, outcome: &'static str) {
+        self.forwarded.with_label_values(&[outcome]).inc();
     }
 
     /// So many events were confirmed by Polar this long after their accept. `lane` is a lane's name.

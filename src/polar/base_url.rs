@@ -128,6 +128,17 @@ impl BaseUrl {
         url.set_path(&format!("{prefix}{INGEST_PATH}"));
         url
     }
+
+    /// Where a path below this address is; `None` for one that a URL spells differently, because nobody could say then
+    /// whether what was looked at is what is asked for. Nothing is joined by URL rules.
+    pub(super) fn below(&self, path: &str, query: Option<&str>) -> Option<Url> {
+        let mut url = self.url.clone();
+        let prefix = self.url.path().trim_end_matches('/');
+        let wanted = format!("{prefix}{path}");
+        url.set_path(&wanted);
+        url.set_query(query);
+        (url.path() == wanted && url.origin() == self.url.origin()).then_some(url)
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +153,26 @@ mod tests {
             ("http://127.0.0.1:9000/polar/", "http://127.0.0.1:9000/polar/v1/events/ingest"),
         ] {
             assert_eq!(BaseUrl::parse(base).unwrap().ingest().as_str(), target);
+        }
+    }
+
+    #[test]
+    fn a_path_stays_below_the_address_or_has_no_place() {
+        let base = BaseUrl::parse("http://127.0.0.1:9000/polar/").unwrap();
+        let below = |path, query| base.below(path, query).map(String::from);
+        assert_eq!(
+            below("/v1/customers/external/a%2Fb", Some("limit=1&q=//evil.example")).as_deref(),
+            Some("http://127.0.0.1:9000/polar/v1/customers/external/a%2Fb?limit=1&q=//evil.example")
+        );
+        for odd in
+            ["/v1/../../x", "/v1/%2e%2e/x", "/v1/./x", "/v1\\x", "/v1/a b", "/v1/a?b", "/v1/a#b", "/v1/\n"]
+        {
+            assert_eq!(below(odd, None), None, "{odd}");
+        }
+        let root = BaseUrl::parse("https://api.polar.sh").unwrap();
+        for path in ["//evil.example/v1/x", "@evil.example/v1", ":99/v1", ".evil.example/"] {
+            let host = root.below(path, None).map(|url| url.host_str().unwrap().to_owned());
+            assert!(host.is_none() || host.as_deref() == Some("api.polar.sh"), "{path}: {host:?}");
         }
     }
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Proxy};
+use reqwest::{Client, ClientBuilder, Proxy};
 
 use super::authorities;
 use super::error::SetupError;
@@ -20,22 +20,34 @@ const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(30);
 
 /// A client for these settings; nothing is sent.
 pub(super) fn http_client(settings: &Settings) -> Result<Client, SetupError> {
-    // A second installation fails because there is a provider already, which is all that is wanted.
-    drop(rustls::crypto::ring::default_provider().install_default());
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let version = HeaderValue::try_from(settings.polar_version.as_str())
         .map_err(|_| SetupError::PolarVersion { version: settings.polar_version.clone() })?;
     headers.insert(HeaderName::from_static("polar-version"), version);
+    built(
+        bare_client(settings)?
+            .user_agent(concat!("sledge/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .timeout(settings.request_timeout),
+    )
+}
+
+/// A client that adds nothing of its own to a request, and whose whole answers may take this long.
+pub(super) fn relaying_client(settings: &Settings, answer_timeout: Duration) -> Result<Client, SetupError> {
+    built(bare_client(settings)?.read_timeout(settings.request_timeout).timeout(answer_timeout))
+}
+
+/// What holds for every request, whoever makes it.
+fn bare_client(settings: &Settings) -> Result<ClientBuilder, SetupError> {
+    // A second installation fails because there is a provider already, which is all that is wanted.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let mut client = Client::builder()
-        .user_agent(concat!("sledge/", env!("CARGO_PKG_VERSION")))
-        .default_headers(headers)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
         .http1_only()
         .connect_timeout(settings.connect_timeout)
-        .timeout(settings.request_timeout)
         .pool_idle_timeout(IDLE_CONNECTION_MAX)
         .tcp_nodelay(true);
     if let Some(url) = &settings.proxy {
@@ -44,6 +56,10 @@ pub(super) fn http_client(settings: &Settings) -> Result<Client, SetupError> {
     if let Some(path) = &settings.ca_file {
         client = client.tls_certs_merge(authorities::read(path)?);
     }
+    Ok(client)
+}
+
+fn built(client: ClientBuilder) -> Result<Client, SetupError> {
     client.build().map_err(|error| SetupError::Tls(Box::new(error.without_url())))
 }
 

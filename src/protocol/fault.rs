@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::fault_code::FaultCode;
 use crate::event::Rejection;
 
 /// A refusal of an event, or of a whole connection, ready to be spelled out.
@@ -19,7 +20,7 @@ impl Fault<'static> {
     /// The disk is behind.
     #[must_use]
     pub fn busy(message: String) -> Self {
-        Self { code: "busy", field: "", message: message.into() }
+        Self { code: FaultCode::Busy.as_str(), field: "", message: message.into() }
     }
 
     /// As many connections as allowed are open.
@@ -37,7 +38,7 @@ impl Fault<'static> {
             "the datagram is larger than {datagram_bytes_max} bytes, and what lay beyond them is lost; send smaller \
              datagrams, or use the stream socket"
         );
-        Self { code: "datagram_too_large", field: "", message: message.into() }
+        Self { code: FaultCode::DatagramTooLarge.as_str(), field: "", message: message.into() }
     }
 }
 

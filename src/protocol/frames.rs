@@ -55,10 +55,10 @@ impl Frames {
         }
     }
 
-    /// The first byte that was not handed out yet.
+    /// Everything that was not handed out yet.
     #[must_use]
-    pub fn first_byte(&self) -> Option<u8> {
-        self.buffer.get(self.start).copied()
+    pub fn unread(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
     }
 
     /// Everything that was not handed out, for a connection that turned out not to speak in lines.

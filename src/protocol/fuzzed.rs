@@ -20,9 +20,7 @@ pub fn stream(bytes: &[u8]) {
         // Either reading is right, as long as there is one.
         drop(format!("{:?}", FirstLine::read(line)));
     }
-    if let Some(first) = bytes.first() {
-        drop(format!("{:?}", Speech::of_first_byte(*first)));
-    }
+    drop(format!("{:?}", Speech::of_start(bytes)));
     drop(format!("{:?}", Route::of_path(&String::from_utf8_lossy(bytes))));
     for text in read_ingest_body(bytes).unwrap_or_default() {
         assert!(serde_json::from_slice::<IgnoredAny>(text).is_ok(), "an event's text is one JSON value");

@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::fault::Fault;
+use super::fault_code::FaultCode;
 
 /// Whether a connection of lines is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl FirstLine {
 }
 
 fn unknown(field: &'static str, message: &'static str) -> FirstLine {
-    FirstLine::Unknown(Fault { code: "unknown_option", field, message: message.into() })
+    FirstLine::Unknown(Fault { code: FaultCode::UnknownOption.as_str(), field, message: message.into() })
 }
 
 #[cfg(test)]

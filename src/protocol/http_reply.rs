@@ -1,6 +1,7 @@
 //! The answers of the HTTP side, in Polar's shapes wherever Polar has one: its SDKs must be able to read them.
 
 use super::fault::Fault;
+use super::fault_code::FaultCode;
 use super::ingest_body::BodyFault;
 use super::json_text::{push_number, push_string};
 use crate::event::Rejection;
@@ -71,7 +72,7 @@ impl HttpReply {
     /// The journal can't take the events now, but will.
     #[must_use]
     pub fn unavailable(fault: &Fault<'_>, retry_after_seconds: u32) -> Self {
-        let reply = Self::error(503, fault.code, &fault.message);
+        let reply = Self::with_status(503, fault.code, &fault.message);
         Self { retry_after_seconds: Some(retry_after_seconds), ..reply }
     }
 
@@ -80,19 +81,29 @@ impl HttpReply {
     pub fn body_too_large(body_bytes_max: usize) -> Self {
         let detail =
             format!("the body is larger than {body_bytes_max} bytes; send fewer events in one request");
-        Self::error(413, "RequestBodyTooLarge", &detail)
+        Self::error(FaultCode::BodyTooLarge, &detail)
     }
 
-    /// The path is known, the method is not.
+    /// The path is known, the method is not; `allow` is the one it takes.
     #[must_use]
-    pub fn method_not_allowed() -> Self {
-        let reply = Self::error(405, "method_not_allowed", "this path takes POST only");
-        Self { allow: Some("POST"), ..reply }
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        let reply = Self::error(FaultCode::MethodNotAllowed, &format!("this path takes {allow} only"));
+        Self { allow: Some(allow), ..reply }
     }
 
     /// Any refusal that is not about events: Polar's `error` and `detail`, where the detail says what to do.
     #[must_use]
-    pub fn error(status: u16, code: &str, detail: &str) -> Self {
+    pub fn error(code: FaultCode, detail: &str) -> Self {
+        Self::with_status(code.status().unwrap_or(400), code.as_str(), detail)
+    }
+
+    /// A JSON body with a 200.
+    #[must_use]
+    pub fn ok(body: Vec<u8>) -> Self {
+        Self::json(200, body)
+    }
+
+    fn with_status(status: u16, code: &str, detail: &str) -> Self {
         let mut body = br#"{"error":"#.to_vec();
         push_string(&mut body, code);
         body.extend_from_slice(br#","detail":"#);

@@ -3,6 +3,7 @@
 
 mod acks;
 mod fault;
+mod fault_code;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
@@ -15,6 +16,7 @@ mod speech;
 
 pub use acks::Acks;
 pub use fault::Fault;
+pub use fault_code::FaultCode;
 pub use frames::{Frame, Frames};
 pub use hello::{AckMode, FirstLine};
 pub use http_reply::{HttpReply, Refusals};

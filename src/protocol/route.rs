@@ -7,6 +7,8 @@ pub enum Route {
     Ingest,
     /// The grants endpoint.
     Grants,
+    /// What customers have pending.
+    Pending,
     /// Something else of Polar's API.
     Polar,
     /// Nothing that is known here.
@@ -19,6 +21,7 @@ pub enum Route {
 const DECODINGS_MAX: usize = 4;
 const INGEST: [&[u8]; 3] = [b"v1", b"events", b"ingest"];
 const GRANTS: [&[u8]; 3] = [b"sledge", b"v1", b"grants"];
+const PENDING: [&[u8]; 3] = [b"sledge", b"v1", b"pending"];
 
 impl Route {
     /// The meaning of a request's path, without its query.
@@ -47,7 +50,9 @@ impl Route {
             Self::Ingest
         } else if segments == GRANTS {
             Self::Grants
-        } else if odd || same_but_for_case(&segments, &INGEST) || same_but_for_case(&segments, &GRANTS) {
+        } else if segments == PENDING {
+            Self::Pending
+        } else if odd || [INGEST, GRANTS, PENDING].iter().any(|known| same_but_for_case(&segments, known)) {
             Self::Refused
         } else if segments.first() == Some(&b"v1".as_slice()) {
             Self::Polar
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(Route::of_path("//v1/meters/"), Route::Polar);
         assert_eq!(Route::of_path("/v1/events/ingest/more"), Route::Polar);
         assert_eq!(Route::of_path("/sledge/v1/grants"), Route::Grants);
+        assert_eq!(Route::of_path("/sledge/v1/pending"), Route::Pending);
         for path in ["/", "", "/metrics", "/v2/events/ingest", "/evil/v1/events/ingest", "*"] {
             assert_eq!(Route::of_path(path), Route::Elsewhere, "{path}");
         }

@@ -1,4 +1,4 @@
-//! Telling the two ways to speak apart by the first byte of a connection.
+//! Telling the two ways to speak apart by the first bytes of a connection.
 
 /// How the other end of a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,11 +10,16 @@ pub enum Speech {
 }
 
 impl Speech {
-    /// An HTTP request begins with the letter of a method; no line that could ever hold an event does. Whatever is
-    /// neither is read as lines, where it is refused with a reason.
+    /// An HTTP request begins with a method, in capital letters, and a space; no line that could ever hold an event
+    /// does. Whatever is neither is read as lines, where it is refused with a reason and kept. Where `start` ends within
+    /// the method, the benefit of the doubt goes to HTTP, which answers and counts what is none.
     #[must_use]
-    pub fn of_first_byte(byte: u8) -> Self {
-        if byte.is_ascii_alphabetic() { Self::Http } else { Self::Ndjson }
+    pub fn of_start(start: &[u8]) -> Self {
+        let method = start.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+        match start.get(method) {
+            None | Some(b' ') if method > 0 => Self::Http,
+            None | Some(_) => Self::Ndjson,
+        }
     }
 }
 
@@ -23,12 +28,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_letter_of_a_method_means_http_and_a_brace_or_space_means_lines() {
-        for method in ["GET", "POST", "OPTIONS", "CONNECT", "get"] {
-            assert_eq!(Speech::of_first_byte(method.as_bytes()[0]), Speech::Http);
+    fn a_method_means_http_however_little_of_it_has_come() {
+        for start in ["GET / HTTP/1.1\r\n", "POST /v1", "OPTIONS * ", "CONNECT a:1", "P", "POS", "GET "] {
+            assert_eq!(Speech::of_start(start.as_bytes()), Speech::Http, "{start}");
         }
-        for byte in *b"{ \t\r\n[\"1\x16\xff" {
-            assert_eq!(Speech::of_first_byte(byte), Speech::Ndjson);
+    }
+
+    #[test]
+    fn everything_else_is_lines_even_where_it_begins_with_a_letter() {
+        for start in [
+            "{\"name\":1}",
+            " {",
+            "\t",
+            "\r\n",
+            "\n",
+            "[",
+            "\"x\"",
+            "1",
+            "true\n",
+            "null",
+            "name=api_usage\n",
+            "Usage: 5\n",
+            "NaN",
+            "GET\n",
+            "GET\t/",
+            "get / HTTP/1.1\r\n",
+            "\u{16}\u{3}\u{1}",
+            "é",
+        ] {
+            assert_eq!(Speech::of_start(start.as_bytes()), Speech::Ndjson, "{start}");
         }
+        assert_eq!(Speech::of_start(b"\xff"), Speech::Ndjson);
     }
 }

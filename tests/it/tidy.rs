@@ -19,10 +19,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("intake", &["event", "protocol", "journal", "clock", "metrics", "health"]),
     ("delivery", &["event", "journal", "polar", "clock", "metrics", "health"]),
     ("admin", &["event", "journal", "metrics", "health"]),
+    // What it refuses it says as intake does: in Polar's shape, with a stable code.
+    ("forward", &["polar", "metrics", "protocol"]),
     ("client", &["event", "protocol"]),
     ("simulator", &["polar"]),
     // One `Settings` of each room, composed.
-    ("config", &["event", "intake", "journal", "polar", "delivery", "admin", "telemetry"]),
+    ("config", &["event", "intake", "journal", "polar", "delivery", "forward", "admin", "telemetry"]),
     (
         "daemon",
         &[
@@ -35,6 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "intake",
             "journal",
             "delivery",
+            "forward",
             "polar",
             "admin",
         ],

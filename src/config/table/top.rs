@@ -106,6 +106,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         access: OneField(|config| Field::Switch(&mut config.intake.http_grants)),
     },
     Setting {
+        key: "forward",
+        variable: "SLEDGE_FORWARD",
+        flag: flag("forward", "WORD"),
+        takes: Takes::OneOf(&["on", "off"]),
+        change: Reload,
+        default: DefaultValue::Fixed,
+        meaning: "Whether requests for Polar's other paths under /v1/ are handed on to Polar, with the caller's own credentials: on or off. Holds for connections made after a change.",
+        access: OneField(|config| Field::Switch(&mut config.intake.forward)),
+    },
+    Setting {
         key: "admin",
         variable: "SLEDGE_ADMIN",
         flag: flag("admin", "HOST:PORT"),
@@ -186,6 +196,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         meaning: "What is logged: error, warn, info, debug, trace, or directives such as info,sledge::delivery=debug.",
         access: OneField(|config| Field::Text(&mut config.log.filter)),
     },
+    number(
+        "pending_customers_max",
+        "SLEDGE_PENDING_CUSTOMERS_MAX",
+        Unit::Count,
+        (0, 10_000_000),
+        Restart,
+        "Customers whose pending units are counted, for GET /sledge/v1/pending on the socket; 0 for none, which costs nothing. A customer with one meter takes some 500 bytes.",
+        |config| Field::Size(&mut config.journal.pending_customers_max),
+    ),
     number(
         "drain_deadline_seconds",
         "SLEDGE_DRAIN_DEADLINE_SECONDS",

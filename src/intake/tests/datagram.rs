@@ -121,6 +121,23 @@ async fn a_grant_and_the_largest_datagram_of_a_plain_socket_are_taken() {
 }
 
 #[tokio::test]
+async fn a_flood_of_refused_lines_is_handed_over_in_small_pieces() {
+    let desk = Mailbox::open();
+    let line = format!("{{\"name\":\"{}\"}}", "x".repeat(20 << 10));
+    for _ in 0..4 {
+        desk.send([line.as_str(); 9].join("\n")).await;
+    }
+    let mut kept = 0;
+    while kept < 36 {
+        for turn in desk.writer.letters_by_turn().await {
+            let bytes: usize = turn.iter().map(|letter| letter.event.len()).sum();
+            assert!(bytes <= (64 << 10) + line.len(), "{bytes} bytes of refused text in one turn");
+            kept += turn.len();
+        }
+    }
+}
+
+#[tokio::test]
 async fn bad_lines_are_kept_as_dead_letters_and_the_good_ones_beside_them_are_taken() {
     let desk = Mailbox::open();
     desk.send(format!("{BAD}\n{}\nnonsense", event("a"))).await;

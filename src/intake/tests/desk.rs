@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::event::Rules;
-use crate::intake::{Admission, Settings, StreamListener};
+use crate::intake::{Admission, Onward, Settings, StreamListener};
 use crate::journal::{Append, Appender, WriterByHand};
 use crate::metrics::Metrics;
 
@@ -46,7 +46,17 @@ impl Desk {
         Self::over(writer.appender(), writer, settings)
     }
 
+    /// With a way to Polar for what is not intake.
+    pub(super) fn handing(onward: Onward) -> Self {
+        let writer = WriterByHand::new(16 << 20);
+        Self::built(writer.appender(), writer, Settings::default(), Some(onward))
+    }
+
     pub(super) fn over(appender: Appender, writer: WriterByHand, settings: Settings) -> Self {
+        Self::built(appender, writer, settings, None)
+    }
+
+    fn built(appender: Appender, writer: WriterByHand, settings: Settings, onward: Option<Onward>) -> Self {
         let folder = TempDir::new().unwrap();
         let socket = folder.path().join("sledge.sock");
         let metrics = Metrics::new().unwrap();
@@ -56,7 +66,7 @@ impl Desk {
         let bound = UnixListener::bind(&socket).unwrap();
         let (drain, drained) = watch::channel(false);
         let mut listener = JoinSet::new();
-        listener.spawn(StreamListener::new(bound, admission.clone()).run(drained));
+        listener.spawn(StreamListener::new(bound, admission.clone()).handing(onward).run(drained));
         Self { writer, metrics, admission, clock, wall, socket, drain, listener, _folder: folder }
     }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use tokio::sync::watch;
 
 use super::desk::{BAD, Desk, event, ids, ingest, post, settle_down};
 use crate::clock::Clock;
 use crate::event::Rules;
+use crate::intake::drain::Drain;
 use crate::intake::http_service::{HttpService, HttpSide};
 use crate::intake::{Admission, Settings};
 use crate::journal::{AppendError, JournalError, WriterByHand};
@@ -272,7 +274,9 @@ async fn the_same_service_serves_another_listener_under_its_own_name() {
     let metrics = Metrics::new().unwrap();
     let settings = Settings::default();
     let admission = Admission::new(writer.appender(), metrics, Clock::system(), Rules::default(), &settings);
-    let service = HttpService::new(Arc::new(HttpSide::new(Listener::Tcp, admission)));
+    let (_drain, drained) = watch::channel(false);
+    let side = Arc::new(HttpSide::new(Listener::Tcp, admission));
+    let service = HttpService::new(side, Drain::new(drained));
     let body = Full::new(Bytes::from(format!("{{\"events\":[{}]}}", event("a"))));
     let request = Request::post("/v1/events/ingest").body(body).unwrap();
     let answered = tokio::join!(service.answer(request), async {

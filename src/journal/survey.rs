@@ -1,0 +1,177 @@
+//! Counting what was pending when the journal was opened, beside everything else.
+//!
+//! A thread walks through the volumes, oldest first. A closed volume lies still, so its file is scanned here, off the
+//! writer's thread, and the writer is handed one block after the other; it counts a block only while the volume is still
+//! closed, for as long none of its blocks has been handed out. Of an open volume the writer reads the next block itself,
+//! if it is still owed. Whichever state a volume is in, it may have come to the other by the next step.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::committer::Committer;
+use super::consumer::Block;
+use super::frame::{RowName, decode_block};
+use super::inbox::Command;
+use super::row::Row;
+use super::salvage::scan_file;
+use super::shared::Shared;
+use super::store::{Store, StoreError, VolumeId};
+use crate::event::{Lane, PerLane};
+
+/// One step of the survey, for the writer. Whoever asks waits for the answer before asking more.
+#[derive(Debug)]
+pub(super) enum SurveyStep {
+    /// Count this block of a closed volume.
+    Closed { number: u32, block: Box<Block>, answer: oneshot::Sender<Found> },
+    /// Count the next block of an open volume, from this seq on.
+    Open { lane: Lane, number: u32, from: u64, answer: oneshot::Sender<Found> },
+    /// Everything is counted.
+    Done,
+}
+
+/// What a step came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A block was counted; go on from this seq.
+    Counted { next: u64 },
+    /// The volume is open.
+    IsOpen,
+    /// The volume is closed.
+    IsClosed,
+    /// The volume holds nothing more.
+    Nothing,
+}
+
+/// Starts the survey of these volumes. It ends with the last of them, or with the journal.
+///
+/// # Errors
+/// When the system gives no thread.
+pub(super) fn start<S: Store>(
+    store: &Arc<S>,
+    shared: &Arc<Shared>,
+    volumes: PerLane<Vec<u32>>,
+) -> std::io::Result<()> {
+    let surveyor = Surveyor { store: Arc::clone(store), shared: Arc::clone(shared) };
+    let thread = std::thread::Builder::new().name("journal-survey".into());
+    thread.spawn(move || surveyor.survey(&volumes)).map(drop)
+}
+
+/// The volumes of a row as it was opened, oldest first.
+pub(super) fn volumes_of<S: Store>(row: &Row<S>) -> Vec<u32> {
+    let mut numbers: Vec<u32> =
+        row.closed.iter().map(|closed| closed.number).chain(row.open.keys().copied()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+struct Surveyor<S> {
+    store: Arc<S>,
+    shared: Arc<Shared>,
+}
+
+/// The journal has closed.
+struct Closed;
+
+impl<S: Store> Surveyor<S> {
+    fn survey(&self, volumes: &PerLane<Vec<u32>>) {
+        for lane in Lane::ALL {
+            for number in &volumes[lane] {
+                match self.survey_volume(lane, *number) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        let volume = VolumeId { row: RowName::from(lane), number: *number };
+                        tracing::error!(%volume, %error, "a volume could not be read: what customers have pending stays incomplete until the next start");
+                        return;
+                    }
+                    Err(Closed) => return,
+                }
+            }
+        }
+        drop(self.shared.inbox.put(Command::Survey(SurveyStep::Done)));
+    }
+
+    fn survey_volume(&self, lane: Lane, number: u32) -> Result<Result<(), StoreError>, Closed> {
+        let mut from = 0;
+        loop {
+            match self.ask(|answer| SurveyStep::Open { lane, number, from, answer })? {
+                Found::Counted { next } => from = next,
+                Found::IsOpen | Found::Nothing => return Ok(Ok(())),
+                Found::IsClosed => match self.survey_closed(lane, number)? {
+                    // Its blocks may have been joined meanwhile: what was counted of them is not counted again.
+                    Ok(Found::IsOpen) => from = 0,
+                    Ok(Found::Counted { .. } | Found::IsClosed | Found::Nothing) => return Ok(Ok(())),
+                    Err(error) => return Ok(Err(error)),
+                },
+            }
+        }
+    }
+
+    /// Has the blocks of a closed volume counted; `IsOpen` when it does not stay closed.
+    fn survey_closed(&self, lane: Lane, number: u32) -> Result<Result<Found, StoreError>, Closed> {
+        let id = VolumeId { row: RowName::from(lane), number };
+        let found = match self.store.raw(id).and_then(|file| Ok(scan_file(file)?)) {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        for (_, stored) in found.pending() {
+            // Only whole blocks were found.
+            let Ok((_, block)) = decode_block(&stored) else { continue };
+            let block = Box::new(block);
+            if self.ask(|answer| SurveyStep::Closed { number, block, answer })? == Found::IsOpen {
+                return Ok(Ok(Found::IsOpen));
+            }
+        }
+        Ok(Ok(Found::Nothing))
+    }
+
+    fn ask(&self, step: impl FnOnce(oneshot::Sender<Found>) -> SurveyStep) -> Result<Found, Closed> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.inbox.put(Command::Survey(step(answer))).map_err(|_| Closed)?;
+        answered.blocking_recv().map_err(|_| Closed)
+    }
+}
+
+impl<S: Store> Committer<S> {
+    /// Takes one step of the survey.
+    ///
+    /// # Errors
+    /// When the store fails; the journal must stop then.
+    pub(super) fn survey(&mut self, step: SurveyStep) -> Result<(), StoreError> {
+        let Some(units) = &mut self.units else { return Ok(()) };
+        match step {
+            SurveyStep::Closed { number, block, answer } => {
+                let is_closed =
+                    self.lanes[block.id().lane].closed.iter().any(|closed| closed.number == number);
+                if is_closed {
+                    units.survey(&block);
+                }
+                let next = block.id().seq + 1;
+                drop(answer.send(if is_closed { Found::Counted { next } } else { Found::IsOpen }));
+            }
+            SurveyStep::Open { lane, number, from, answer } => {
+                let row = &self.lanes[lane];
+                let found = match row.open.get(&number) {
+                    None if row.closed.iter().any(|closed| closed.number == number) => Found::IsClosed,
+                    None => Found::Nothing,
+                    Some(volume) => {
+                        match volume.first_from(from).filter(|entry| entry.seq < units.begun(lane)) {
+                            None => Found::Nothing,
+                            Some(entry) => {
+                                let stored = volume.show(entry.seq)?;
+                                // A damaged block is not delivered either; delivery reports it.
+                                if let Some(Ok((_, block))) = stored.map(|stored| decode_block(&stored)) {
+                                    units.survey(&block);
+                                }
+                                Found::Counted { next: entry.seq + 1 }
+                            }
+                        }
+                    }
+                };
+                drop(answer.send(found));
+            }
+            SurveyStep::Done => units.surveyed(),
+        }
+        Ok(())
+    }
+}
