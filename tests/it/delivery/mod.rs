@@ -89,7 +89,7 @@ async fn a_poison_that_polar_answers_500_to_is_found_among_thousands() {
     let proof = async {
         assert!(house.simulator.wait_for_events(2_999, SOON).await);
         house.wait_until_refused_alone().await;
-        house.settled_beside_a_trickle("proof", Duration::from_millis(50)).await
+        house.trickle_until_dead(1, "proof", Duration::from_millis(50)).await
     };
     let ((_, accounts), proofs) = tokio::join!(house.deliver_until_settled(SOON), proof);
     assert!(accounts.add_up(), "{accounts:?}");

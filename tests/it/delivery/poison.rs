@@ -37,7 +37,7 @@ async fn live(refused_as: RefusedAs, bad: usize) -> u64 {
     house.simulator.change(Change { also_refuse: Some(vec![rule]), ..Change::default() });
     house.append(Lane::Usage, thousand(bad)).await;
     // Alone a poison proves nothing: only that others are taken meanwhile tells it from an outage.
-    let trickle = house.settled_beside_a_trickle("trickle", Duration::from_millis(10));
+    let trickle = house.trickle_until_dead(bad as u64, "trickle", Duration::from_millis(10));
     let ((_, accounts), trickled) = tokio::join!(house.deliver_until_settled(SOON), trickle);
     assert!(accounts.add_up(), "{accounts:?}");
     assert_eq!(accounts.dead_lettered_total(), bad as u64, "{refused_as:?}");
