@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
-use sledge::simulator::{Aggregation, Change, NewCustomer, NewMeter};
+use sledge::simulator::{Aggregation, Change, NewCustomer, NewMeter, Scripted};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -360,4 +360,38 @@ async fn a_balance_is_polars_and_what_is_not_known_beside_it_is_said() {
     let json = at_home(&polar, &home, &["balance", "--customer", "user_123", "--json"]).await;
     let read: Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!((&read["customer"], &read["meters"][0]["balance"]), (&"user_123".into(), &10.0.into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_polar_has_not_got_yet_stands_beside_its_balance_and_is_not_added_to_it() {
+    let polar = FakePolar::start().await;
+    polar.simulator.create_meter(meter("API Calls", "api_usage", "units"));
+    polar.simulator.create_customer(john()).unwrap();
+    let home = Home::new();
+    let mut command = home.run_command(&polar.url());
+    command.env("SLEDGE_PENDING_CUSTOMERS_MAX", "100");
+    let sledge = SledgeProcess::start(command, home.socket()).await;
+    assert_eq!(at_home(&polar, &home, &GRANT).await.code, Some(0));
+    sledge.scrape_until(|scrape| scrape.sum("sledge_events_delivered_total") > 0.5).await;
+    // Polar still answers about balances, and takes no events.
+    polar.simulator.script([Scripted { times: u32::MAX, ..Scripted::status(503) }]);
+    let used = ["send", "api_usage", "--customer", "user_123", "--meta", "units=3", "--meta", "ms=40"];
+    assert_eq!(at_home(&polar, &home, &used).await.code, Some(0));
+    let shown = at_home(&polar, &home, &["balance", "--customer", "user_123"]).await;
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for line in [
+        "API Calls: 10 at Polar (credited 0, consumed -10)",
+        "  pending here, not in it: 3 units in 1 event of api_usage",
+        "pending here, on no meter above: 40 ms in 1 event of api_usage",
+    ] {
+        assert!(shown.out.lines().any(|said| said == line), "{line}: {shown:?}");
+    }
+    assert!(shown.out.contains("last delivered to Polar 20"), "{shown:?}");
+    let json = at_home(&polar, &home, &["balance", "--customer", "user_123", "--json"]).await;
+    let read: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(read["pending"]["pending"][0]["sums"]["units"], 3);
+    polar.simulator.clear_script();
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") < 0.5).await;
+    let settled = at_home(&polar, &home, &["balance", "--customer", "user_123"]).await;
+    assert!(settled.out.contains("API Calls: 7 at Polar") && settled.out.contains("nothing of this customer is pending"), "{settled:?}");
 }
