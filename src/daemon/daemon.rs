@@ -263,12 +263,6 @@ fn foreign_tokens(polar: &Arc<PolarClient>) -> ForeignTokens {
     ForeignTokens::new(move |hasher| polar.token_fingerprint(hasher))
 }
 
-/// Looking back at what was delivered, and at what delivery is about to do.
-fn recall_desk(journal: &Journal, delivery: DeliveryHandle) -> RecallDesk {
-    let ask_attempts: AskAttempts = Arc::new(move |block| delivery.ask_attempts(block));
-    RecallDesk::new(journal.recall()).beside_delivery(ask_attempts)
-}
-
 /// The way for whatever is not intake. Where anybody could read what goes over it there is none: an application's
 /// credentials are worth as much as ours.
 fn forwarding(

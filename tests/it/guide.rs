@@ -393,5 +393,9 @@ async fn what_polar_has_not_got_yet_stands_beside_its_balance_and_is_not_added_t
     polar.simulator.clear_script();
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") < 0.5).await;
     let settled = at_home(&polar, &home, &["balance", "--customer", "user_123"]).await;
-    assert!(settled.out.contains("API Calls: 7 at Polar") && settled.out.contains("nothing of this customer is pending"), "{settled:?}");
+    assert!(
+        settled.out.contains("API Calls: 7 at Polar")
+            && settled.out.contains("nothing of this customer is pending"),
+        "{settled:?}"
+    );
 }
