@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// Polar tells its time in whole seconds, and its answers travel: closer than this, clocks agree.
 const TOLERANCE_MILLIS: u64 = 2_000;
@@ -13,7 +15,6 @@ const DRIFT_PART: u64 = 10_000;
 #[derive(Clone, Debug)]
 pub struct Clock {
     hands: Option<Hands>,
-    begun: Instant,
     polars: Arc<Mutex<PolarsClock>>,
 }
 
@@ -57,7 +58,7 @@ impl Clock {
     /// The system's wall clock.
     #[must_use]
     pub fn system() -> Self {
-        Self { hands: None, begun: Instant::now(), polars: Arc::default() }
+        Self { hands: None, polars: Arc::default() }
     }
 
     /// A clock that shows whatever `hand` holds, for tests.
@@ -116,12 +117,16 @@ impl Clock {
         };
     }
 
-    /// Milliseconds of a clock that nobody sets. It stands still while the machine sleeps; Polar's time is late after
-    /// that, until two of its answers agree.
+    /// Milliseconds of a clock that nobody sets and that goes on while the machine sleeps.
     fn steady(&self) -> u64 {
         match &self.hands {
             Some(hands) => hands.steady.load(Ordering::Relaxed),
-            None => u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            None => {
+                let since_boot = clock_gettime(ClockId::Boottime);
+                let seconds = u64::try_from(since_boot.tv_sec).unwrap_or_default();
+                let millis = u64::try_from(since_boot.tv_nsec).unwrap_or_default() / 1_000_000;
+                seconds.saturating_mul(1_000).saturating_add(millis)
+            }
         }
     }
 }

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 const GROWTH_EVERY: Duration = Duration::from_secs(10 * 60);
 /// By this part of itself.
 const GROWTH_PART: usize = 8;
+/// A 413 never teaches less. Gateways take far more; one that refuses everything for a while must not leave behind a limit
+/// that lets a single event into a request for hours.
+const LEARNED_BYTES_MIN: usize = 64 << 10;
 /// Batches whose one half passed and whose other half is still to be heard of; older ones are forgotten.
 const HALF_PASSED_MAX: usize = 64;
 
@@ -130,7 +133,7 @@ impl SizeLimit {
 
     /// Polar, or a gateway, refused so many bytes as too many.
     pub(super) fn too_many_bytes(&mut self, bytes: usize, now: Instant) {
-        self.bytes.learn(bytes / 2, now);
+        self.bytes.learn((bytes / 2).max(LEARNED_BYTES_MIN), now);
     }
 }
 
@@ -170,14 +173,15 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_number_of_bytes_is_halved_and_never_none() {
+    fn a_refused_number_of_bytes_is_halved_and_a_gateway_that_refuses_all_does_not_leave_a_tiny_limit_behind()
+    {
         let now = Instant::now();
         let mut limit = SizeLimit::new(1_000, 4_000_000);
         limit.too_many_bytes(3_000_000, now);
         assert_eq!(limit.now(now).1, 1_500_000);
         limit.too_many_bytes(1, now);
-        assert_eq!(limit.now(now).1, 1);
+        assert_eq!(limit.now(now).1, LEARNED_BYTES_MIN);
         limit.limit_to(10, 1_000_000);
-        assert_eq!(limit.now(now), (10, 1));
+        assert_eq!(limit.now(now), (10, LEARNED_BYTES_MIN));
     }
 }

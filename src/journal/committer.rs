@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::accounts::Restored;
 use super::appender::Append;
 use super::block_builder::BlockBuilder;
 use super::dead_letter::{DeadLetter, Origin};
@@ -134,7 +135,7 @@ impl<S: Store> Committer<S> {
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
         // The first usage finds its volume ready, and a build whose syncs are not real is found out before it serves.
         self.lanes.usage.begin()?;
-        self.give_up_lost();
+        self.reconcile_with_the_disk();
         self.measure();
         self.publish();
         Ok(())
@@ -201,7 +202,7 @@ impl<S: Store> Committer<S> {
         for read in group.reads {
             self.read(read)?;
         }
-        self.give_up_lost();
+        self.reconcile_with_the_disk();
         for order in group.orders {
             // Again the failure is there before those who wait are let go.
             let shared = Arc::clone(&self.shared);
@@ -210,7 +211,7 @@ impl<S: Store> Committer<S> {
         for step in group.survey {
             self.survey(step)?;
         }
-        self.give_up_lost();
+        self.reconcile_with_the_disk();
         self.tidy()?;
         if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
             || self.measured.bytes_since >= self.measure_after_bytes()
@@ -418,9 +419,17 @@ impl<S: Store> Committer<S> {
         Ok(())
     }
 
-    /// What a row found to be lost on the disk leaves the book of what is owed, and somebody hears of it.
-    fn give_up_lost(&mut self) {
+    /// What a row found in a volume beside what its index said is owed again; what it found to be lost on the disk leaves
+    /// the book of what is owed, and somebody hears of it.
+    fn reconcile_with_the_disk(&mut self) {
         for lane in Lane::ALL {
+            let again = self.lanes[lane].take_found_again();
+            if again.events > 0 {
+                self.ledger.restored(Restored::Salvage, lane, again.events, again.text_bytes);
+                if let Some(units) = &self.units {
+                    units.lost();
+                }
+            }
             let lost = self.lanes[lane].take_lost();
             if lost.events > 0 {
                 self.ledger.lost(lane, lost.events, lost.text_bytes);
@@ -434,6 +443,10 @@ impl<S: Store> Committer<S> {
                 );
             }
         }
+        let again = self.dead.take_found_again();
+        self.ledger.dead_letters_kept(Origin::Intake, again.from_intake);
+        self.ledger.dead_letters_kept(Origin::Delivery, again.events - again.from_intake);
+        self.ledger.letter_bytes_kept(again.text_bytes);
         let lost = self.dead.take_lost();
         if lost.events > 0 {
             let of_delivery = lost.events - lost.from_intake;

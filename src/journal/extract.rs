@@ -211,7 +211,7 @@ impl Contents {
     fn show(
         mut self,
         wanted: Wanted,
-        seen: &mut BTreeSet<(RowName, u64)>,
+        seen: &mut BTreeSet<(RowName, u64, u32)>,
         extracted: &mut Extracted,
         see: &mut dyn FnMut(Extract<'_>) -> io::Result<()>,
     ) -> Result<(), ExtractError> {
@@ -226,11 +226,14 @@ impl Contents {
                     (RowName::Dead, _) | (_, Wanted::Pending) => settled.is_none(),
                     (RowName::Grants | RowName::Usage, Wanted::Delivered) => settled.is_some(),
                 };
-                if !is_wanted || !seen.insert((*row, seq)) {
+                if !is_wanted {
                     continue;
                 }
-                if let Some(block) = of_row.found.take_block(seq) {
-                    let dead = settled.map(Vec::as_slice).unwrap_or_default();
+                let dead = settled.map(Vec::as_slice).unwrap_or_default();
+                let Some(block) = of_row.found.take_block(seq) else { continue };
+                // Two images of one disk hold the same blocks, each perhaps damaged elsewhere; two journals count from
+                // the same number. Only what is the same to the letter is the same.
+                if seen.insert((*row, seq, crc32c::crc32c(block.text()))) {
                     show_block(*row, &block, dead, extracted, see)?;
                 }
             }

@@ -125,7 +125,8 @@ impl History {
             drop(self.life.journal.ended_now().await);
             self.life = Life::begin(&self.store);
         }
-        assert!(self.life.journal.accounts().read().add_up());
+        let accounts = self.life.journal.accounts().read();
+        assert!(accounts.add_up(), "{accounts:?}");
     }
 
     /// Whether the journal still serves.
@@ -249,4 +250,57 @@ async fn the_model_is_seen_to_lose_events_when_no_sync_is_done() {
     history.take(Step::Append { grants: 1, usage: 3 }).await;
     history.store.cut_power(|| false);
     assert_eq!(history.lost().await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_settlement_that_a_power_cut_took_from_a_closed_volume_is_owed_again_in_the_accounts_too() {
+    for _ in 0..60 {
+        let steps = [
+            Step::OneByOne(7),
+            Step::Append { grants: 2, usage: 37 },
+            Step::Append { grants: 2, usage: 39 },
+            Step::Append { grants: 3, usage: 21 },
+            Step::PowerCutIn(7, 5001075115644668090),
+            Step::Append { grants: 1, usage: 32 },
+            Step::Append { grants: 1, usage: 30 },
+            Step::Append { grants: 0, usage: 39 },
+            Step::Append { grants: 1, usage: 36 },
+            Step::Append { grants: 0, usage: 2 },
+            Step::Append { grants: 3, usage: 4 },
+            Step::Append { grants: 2, usage: 7 },
+            Step::OneByOne(17),
+            Step::SettleOldest(1),
+            Step::Append { grants: 1, usage: 31 },
+            Step::PowerCutIn(14, 14903079297225341724),
+            Step::Restart,
+            Step::OneByOne(6),
+            Step::SettleOldest(3),
+            Step::PowerCut(18193032931000819821),
+            Step::SettleOldest(4),
+            Step::PowerCut(14345346606660889431),
+            Step::Append { grants: 2, usage: 22 },
+            Step::OneByOne(28),
+            Step::PowerCutIn(10, 5077949706353698907),
+            Step::SettleOldest(4),
+            Step::Append { grants: 3, usage: 9 },
+            Step::FailureIn(18),
+            Step::Append { grants: 1, usage: 28 },
+            Step::SettleOldest(3),
+            Step::Append { grants: 2, usage: 7 },
+            Step::OneByOne(29),
+            Step::PowerCutIn(0, 1043564654043279057),
+            Step::Append { grants: 1, usage: 32 },
+            Step::SettleOldest(5),
+            Step::SettleOldest(4),
+            Step::SettleOldest(4),
+            Step::FailureIn(2),
+            Step::FailureIn(3),
+            Step::PowerCutIn(18, 12621824003078795355),
+        ];
+        let mut history = History::begin();
+        for step in steps {
+            history.take(step).await;
+        }
+        assert!(history.lost().await.is_empty());
+    }
 }

@@ -123,6 +123,7 @@ pub(super) struct Row<S: Store> {
     salvaged: Salvaged,
     /// What an index had promised and its volume did not hold, since it was last asked for.
     lost: Totals,
+    found_again: Totals,
 }
 
 impl<S: Store> Row<S> {
@@ -152,6 +153,7 @@ impl<S: Store> Row<S> {
             repacking: None,
             salvaged: Salvaged::default(),
             lost: Totals::default(),
+            found_again: Totals::default(),
         };
         let numbers = store.list(name)?;
         let last = numbers.last().copied();
@@ -234,14 +236,20 @@ impl<S: Store> Row<S> {
         std::mem::take(&mut self.lost)
     }
 
+    /// What was not known to be pending and turned out to be, since this was last asked.
+    pub(super) fn take_found_again(&mut self) -> Totals {
+        std::mem::take(&mut self.found_again)
+    }
+
     /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
-    /// no longer pending.
+    /// no longer pending. What is in it beside that came back with a settlement that a power cut took: it is owed again.
     pub(super) fn compare_with_index(&mut self, opened: &OpenVolume<S::Volume>) {
         let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == opened.id().number) else {
             return;
         };
         let found = Totals::of(opened.pending());
         self.lost = self.lost.plus(closed.totals.without(found));
+        self.found_again = self.found_again.plus(found.without(closed.totals));
         closed.totals = found;
     }
 

@@ -33,7 +33,8 @@ pub enum Reply {
     Invalid(ValidationReply),
     /// 401: the token is wrong, expired, or another environment's.
     Unauthorized,
-    /// 403: the token lacks `events:write`.
+    /// 403 in Polar's own words: the token lacks `events:write`. Anybody else's 403 is [`Refused`](Self::Refused): a
+    /// firewall on the way may mean one event's text, which must not hold up all others.
     Forbidden,
     /// 404: a wrong address or `Polar-Version`.
     NotFound,
@@ -140,7 +141,7 @@ impl Reply {
 
     /// Whether reading the body of an answer with this status can tell more than the status.
     pub(super) fn body_matters(status: u16) -> bool {
-        matches!(status, 200 | 422)
+        matches!(status, 200 | 403 | 422)
     }
 
     /// The reply that an answer's parts make. `body` is empty when it was not worth reading.
@@ -150,7 +151,7 @@ impl Reply {
             201..=299 => Self::Unproven { status },
             300..=399 => Self::Redirect { status },
             401 => Self::Unauthorized,
-            403 => Self::Forbidden,
+            403 if is_error_of_polars(body) => Self::Forbidden,
             404 => Self::NotFound,
             407 => Self::ProxyLogin,
             411 => Self::LengthRequired,
@@ -162,6 +163,17 @@ impl Reply {
             _ => Self::ServerError { status, retry_after },
         }
     }
+}
+
+/// Whether a body is one of Polar's errors, by its shape.
+fn is_error_of_polars(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Named<'a> {
+        #[serde(rename = "error", borrow)]
+        _error: std::borrow::Cow<'a, str>,
+    }
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object && serde_json::from_slice::<Named<'_>>(body).is_ok()
 }
 
 /// A body of Polar's. They are objects; serde by itself would take a list of the right values for one.
@@ -199,8 +211,11 @@ mod tests {
     #[test]
     fn every_label_is_listed_once_and_explained_to_whoever_reads_metrics() {
         let replies = (200..=599).map(|status| Reply::read(status, None, b""));
-        let bodies =
-            [(200, &br#"{"inserted":1}"#[..]), (422, br#"{"error":"RequestValidationError","detail":[]}"#)];
+        let bodies = [
+            (200, &br#"{"inserted":1}"#[..]),
+            (422, br#"{"error":"RequestValidationError","detail":[]}"#),
+            (403, br#"{"error":"insufficient_scope"}"#),
+        ];
         let read = bodies.map(|(status, body)| Reply::read(status, None, body));
         let unreachable = [
             Unreachable::Refused,
@@ -240,7 +255,11 @@ mod tests {
             assert_eq!(read(status), Reply::ServerError { status, retry_after: wait });
         }
         assert_eq!(read(401), Reply::Unauthorized);
-        assert_eq!(read(403), Reply::Forbidden);
+        let polars_403 = br#"{"error":"insufficient_scope","error_description":"more is needed"}"#;
+        assert_eq!(Reply::read(403, None, polars_403), Reply::Forbidden);
+        for foreign in [&b"<html>blocked</html>"[..], b"", br#"{"message":"blocked"}"#, b"[]"] {
+            assert_eq!(Reply::read(403, None, foreign), Reply::Refused { status: 403 });
+        }
         assert_eq!(read(404), Reply::NotFound);
         assert_eq!(read(407), Reply::ProxyLogin);
         assert_eq!(read(411), Reply::LengthRequired);

@@ -13,16 +13,19 @@ pub(crate) struct FakePolar {
     pub(crate) simulator: Simulator,
     address: SocketAddr,
     serving: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Never listens. As long as it is bound, the system gives the port to nobody else while Polar is away.
+    _place: TcpSocket,
 }
 
 impl FakePolar {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let place = bound("127.0.0.1:0".parse().unwrap());
+        let address = place.local_addr().unwrap();
+        let listener = bound(address).listen(1_024).unwrap();
         let mut settings = Settings::new(now);
         // Every text is looked at for doubles, however many there are.
         settings.kept_events_max = usize::MAX;
-        let mut polar = Self { simulator: Simulator::new(settings), address, serving: None };
+        let mut polar = Self { simulator: Simulator::new(settings), address, serving: None, _place: place };
         polar.serve(listener);
         polar
     }
@@ -45,10 +48,7 @@ impl FakePolar {
 
     /// Answers again, on the same port, with everything it had.
     pub(crate) fn come_back(&mut self) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind(self.address).unwrap();
-        self.serve(socket.listen(1_024).unwrap());
+        self.serve(bound(self.address).listen(1_024).unwrap());
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its Polar")]
@@ -66,6 +66,13 @@ impl FakePolar {
         let there = self.simulator.wait_for_events(events, patience).await;
         assert!(there, "{events} events were expected, but this is what came: {:?}", self.simulator.state());
     }
+}
+
+fn bound(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
 }
 
 #[expect(clippy::disallowed_methods, reason = "the simulator's clock is not the daemon's")]

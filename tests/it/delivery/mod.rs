@@ -5,6 +5,7 @@ mod hold;
 mod house;
 mod odd_polar;
 mod poison;
+mod sharing;
 
 use std::time::Duration;
 

@@ -163,7 +163,11 @@ async fn serve(listener: TcpListener, oddity: Oddity, ids: Arc<Mutex<HashSet<Str
 
 async fn be_odd(mut stream: TcpStream, oddity: Oddity, ids: &Mutex<HashSet<String>>) {
     match oddity {
-        Oddity::ResetUnread => stream.set_zero_linger().unwrap(),
+        Oddity::ResetUnread => {
+            // Something has come, so the connection is there; nothing of it is read.
+            drop(stream.peek(&mut [0; 1]).await);
+            stream.set_zero_linger().unwrap();
+        }
         Oddity::ClearTextForTls => {
             // The hello, or a part of it: what comes back is none in any case.
             drop(stream.read(&mut [0; 1_024]).await);
