@@ -1,7 +1,7 @@
 //! One process at a time: a lock on a file that says who has it. It outlives no process, however that one ends.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,8 +46,11 @@ impl LockFile {
                 Ok(()) if !is_at(&file, path) => {}
                 Ok(()) => {
                     file.set_len(0)?;
-                    file.write_all(format!("process {}\n", std::process::id()).as_bytes())?;
-                    return Ok(Self { path: path.to_owned(), _file: file });
+                    // The lock holds without a name in it, and a full disk must not keep a start from making room.
+                    match file.write_all(format!("process {}\n", std::process::id()).as_bytes()) {
+                        Err(error) if error.kind() != ErrorKind::StorageFull => return Err(error.into()),
+                        Ok(()) | Err(_) => return Ok(Self { path: path.to_owned(), _file: file }),
+                    }
                 }
                 Err(TryLockError::WouldBlock) => return Err(LockError::Held { owner: owner(path) }),
                 Err(TryLockError::Error(error)) => return Err(error.into()),
