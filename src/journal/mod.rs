@@ -43,6 +43,7 @@ mod memory_store;
 #[cfg(test)]
 mod model_tests;
 mod open_volume;
+mod opening;
 mod pending_units;
 mod recall;
 #[cfg(test)]
@@ -68,6 +69,7 @@ mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod units_watch;
 mod visit;
 mod volatile;
