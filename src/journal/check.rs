@@ -156,7 +156,8 @@ fn check_volume(
     if let Ok(bytes) = fs::read(path.with_extension("index")) {
         match VolumeIndex::decode(&bytes) {
             Some(VolumeIndex::Settled(_)) => state = "settled",
-            Some(VolumeIndex::Pending(entries)) => {
+            Some(VolumeIndex::Open(_)) => {}
+            Some(VolumeIndex::Pending { blocks: entries, .. }) => {
                 state = "pending";
                 let is_there = |seq| pending.iter().any(|(entry, _)| entry.seq == seq);
                 let lost: Vec<_> = entries.iter().filter(|entry| !is_there(entry.seq)).collect();

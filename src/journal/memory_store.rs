@@ -348,6 +348,10 @@ impl Store for MemoryStore {
         Ok(Box::new(WithBadSectors { bytes, bad }))
     }
 
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.volume(id).sync()
+    }
+
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;

@@ -11,6 +11,7 @@ mod block_builder;
 mod check;
 mod committer;
 mod consumer;
+mod continuity;
 #[cfg(test)]
 mod damage_tests;
 mod dead_letter;

@@ -13,7 +13,6 @@ use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::repacking::{self, Repacked, Repacking};
-use super::salvage::Salvaged;
 use super::settlement_record::SettlementRecord;
 use super::store::{Store, StoreError, VolumeId};
 use super::totals::Totals;
@@ -37,6 +36,8 @@ pub(super) struct RowLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Closed {
     pub(super) number: u32,
+    /// The seq it began with; 0 where that is not known.
+    begin: u64,
     /// The first seq of its first pending block, and the first after its last one.
     pub(super) seqs: Range<u64>,
     totals: Totals,
@@ -76,23 +77,18 @@ pub(super) struct Row<S: Store> {
     pub(super) next_seq: u64,
     /// The next volume, made before it is needed.
     pub(super) ahead: Option<Ahead<S::Volume>>,
+    /// The index of the tail that is being written: until that is done no other is.
+    pub(super) described: Option<Ahead<()>>,
     /// The closed volume that is being opened for the reader.
     pub(super) arriving: Option<(u32, Ahead<OpenVolume<S::Volume>>)>,
     /// The closed volume that is being rewritten.
     pub(super) repacking: Option<Repacking>,
-    /// Events of volumes that were found damaged when the row was opened: what was left of them, and what was not.
-    pub(super) salvaged: Salvaged,
     /// What an index had promised and its volume did not hold, since it was last asked for.
     pub(super) lost: Totals,
     pub(super) found_again: Totals,
 }
 
 impl<S: Store> Row<S> {
-    /// What was found damaged when the row was opened. What is left of it is pending.
-    pub(super) fn salvaged(&self) -> Salvaged {
-        self.salvaged
-    }
-
     /// What was pending and turned out to be lost, since this was last asked.
     pub(super) fn take_lost(&mut self) -> Totals {
         std::mem::take(&mut self.lost)
@@ -158,10 +154,12 @@ impl<S: Store> Row<S> {
     ) -> Result<(), StoreError> {
         let mut by_volume: BTreeMap<u32, Vec<SettlementRecord>> = BTreeMap::new();
         for record in settlements {
-            let owner = self.open.iter().rev().find(|(_, volume)| volume.owes(record.seq));
+            let owed = |(number, volume): (&u32, &OpenVolume<S::Volume>)| {
+                Some((*number, volume.owed_events(record.seq)?))
+            };
             // A block that nobody owes was settled before: nothing to do twice.
-            if let Some((number, _)) = owner {
-                by_volume.entry(*number).or_default().push(record);
+            if let Some((number, events)) = self.open.iter().rev().find_map(owed) {
+                by_volume.entry(number).or_default().push(SettlementRecord { events, ..record });
             }
         }
         let tail = if blocks.is_empty() { None } else { Some(self.tail()?) };
@@ -205,6 +203,9 @@ impl<S: Store> Row<S> {
         };
         let mut volume = OpenVolume::new(self.id(number), store);
         volume.begin(self.next_seq)?;
+        volume.note_begin(self.next_seq);
+        self.wait_for_index();
+        self.described = self.janitor.describe(self.id(number), &volume.open_index(self.next_seq));
         self.next_number = number + 1;
         self.open.insert(number, volume);
         Ok(number)
@@ -277,10 +278,7 @@ impl<S: Store> Row<S> {
                     }
                 };
                 volume.begin_reading();
-                self.compare_with_index(&volume);
-                self.store.remove_index(self.id(number))?;
-                self.closed.pop_front();
-                self.open.insert(number, volume);
+                self.open_closed(volume)?;
                 if let Some(next) = self.closed.front()
                     && !self.is_being_repacked(next.number)
                 {
@@ -409,7 +407,7 @@ impl<S: Store> Row<S> {
             self.janitor.remove(id);
             return Ok(());
         }
-        self.store.write_index(id, &VolumeIndex::Settled(now).encode())?;
+        self.write_index(id, &VolumeIndex::Settled(now))?;
         let disk_bytes = self.store.disk_bytes(id);
         self.retained.push_back(Retained { number, settled_at: now, disk_bytes });
         Ok(())
@@ -418,15 +416,43 @@ impl<S: Store> Row<S> {
     pub(super) fn close(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
         volume.sync()?;
         let id = volume.id();
-        let entries: Vec<BlockEntry> = volume.pending().copied().collect();
-        self.store.write_index(id, &VolumeIndex::Pending(entries.clone()).encode())?;
+        let blocks: Vec<BlockEntry> = volume.pending().copied().collect();
+        self.write_index(id, &volume.closed_index())?;
+        let begin = volume.begin_seq();
         self.janitor.close(volume.into_store());
-        self.close_entry(id, &entries);
+        self.close_entry(id, begin, &blocks);
         Ok(())
     }
 
+    /// A closed volume was opened, and its blocks are to be handed out or settled. Its index has told what must be in it;
+    /// another now tells what is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn open_closed(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
+        self.compare_with_index(&volume);
+        let number = volume.id().number;
+        let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return Ok(()) };
+        let Some(closed) = self.closed.remove(at) else { return Ok(()) };
+        volume.note_begin(closed.begin);
+        self.open.insert(number, volume);
+        self.describe_open(number, closed.seqs.end)
+    }
+
+    /// Writes an index, durably, after that of the tail.
+    pub(super) fn write_index(&mut self, id: VolumeId, index: &VolumeIndex) -> Result<(), StoreError> {
+        self.wait_for_index();
+        self.store.write_index(id, &index.encode())
+    }
+
+    /// The janitor may still be writing the index of a volume that was the tail until now.
+    fn wait_for_index(&mut self) {
+        // Whether it was written or not, another may be now.
+        drop(self.described.take().map(Ahead::wait));
+    }
+
     /// A volume that such an index describes lies closed.
-    pub(super) fn close_entry(&mut self, id: VolumeId, entries: &[BlockEntry]) {
+    pub(super) fn close_entry(&mut self, id: VolumeId, begin: u64, entries: &[BlockEntry]) {
         let totals = Totals::of(entries.iter());
         let first = entries.first().map_or(0, |entry| entry.seq);
         let end = entries.last().map_or(0, |entry| entry.seq + u64::from(entry.events));
@@ -434,7 +460,8 @@ impl<S: Store> Row<S> {
         let disk_bytes = self.store.disk_bytes(id);
         let at = self.closed.partition_point(|closed| closed.number < id.number);
         let blocks = entries.len() as u64;
-        let closed = Closed { number: id.number, seqs: first..end, totals, disk_bytes, blocks, tried: false };
+        let closed =
+            Closed { number: id.number, begin, seqs: first..end, totals, disk_bytes, blocks, tried: false };
         self.closed.insert(at, closed);
     }
 

@@ -175,6 +175,15 @@ impl Store for SledStore {
         }
     }
 
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError> {
+        match File::open(self.volume_folder(id).join("db")) {
+            Ok(file) => Ok(file.sync_data()?),
+            // There is nothing in it that could be relied on.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
         let folder = self.folder.join(QUARANTINE);
         make_folder(&folder)?;

@@ -96,6 +96,8 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// The file in which a volume's values lie, byte for byte, for a scan that does not trust the store's index. Only
     /// while the volume is not open.
     fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError>;
+    /// Makes durable what any earlier process wrote to that file. What a scan finds in it is then there for good.
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError>;
     /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
     /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
     fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
