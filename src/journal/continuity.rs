@@ -110,8 +110,11 @@ impl Continuity {
             Some(noted) => Some(noted.begin),
             None => first_seq.map(|first| first_found.map_or(first, |found| found.min(first))),
         };
-        let begin = begin.or(self.at).unwrap_or_default();
-        self.begin(id, begin);
+        // One that was only made ahead of time never began.
+        let follows = self.at;
+        if let Some(begin) = begin {
+            self.begin(id, begin);
+        }
         let lost = noted.into_iter().flat_map(|noted| lost_of(noted, &spans));
         self.missing.extend(lost.map(|seqs| Loss { volume: id, seqs }));
         let told_to = noted.map(|noted| noted.end).or(first_seq);
@@ -119,7 +122,7 @@ impl Continuity {
         let mut missing = Vec::new();
         self.at = walk(&spans, told_to.max(self.at), &mut missing);
         self.missing.extend(missing.into_iter().map(|seqs| Loss { volume: id, seqs }));
-        begin
+        begin.or(follows).unwrap_or_default()
     }
 
     /// What is lost, when everything before `mark` was durable.
