@@ -95,15 +95,10 @@ impl Continuity {
         }
     }
 
-    /// What a scan found in the next volume. `noted` is its inventory; `first_seq` the seq that its store remembers, up to
-    /// which nothing was missing or it was told. Says with which seq the volume begins; 0 where that is not known.
-    pub(super) fn see(
-        &mut self,
-        id: VolumeId,
-        noted: Option<&Inventory>,
-        first_seq: Option<u64>,
-        found: &Found,
-    ) -> u64 {
+    /// What was found in the next volume. `first_seq` is the seq that its store remembers, up to which nothing was missing,
+    /// or it was told. Says with which seq the volume begins; 0 where that is not known.
+    pub(super) fn see(&mut self, id: VolumeId, first_seq: Option<u64>, found: &Found) -> u64 {
+        let noted = found.noted();
         let spans = found.spans();
         let first_found = spans.first().map(|span| span.begin);
         let begin = match noted {

@@ -198,6 +198,24 @@ impl MemoryStore {
         }
     }
 
+    /// Leaves nothing of the blocks with these seqs in a volume.
+    pub(super) fn erase_blocks(&self, id: VolumeId, seqs: std::ops::Range<u64>) {
+        let is_hit = |key: &[u8]| {
+            key.strip_prefix(b"b")
+                .is_some_and(|rest| seqs.contains(&u64::from_be_bytes(rest[..8].try_into().unwrap())))
+        };
+        self.erase(id, is_hit);
+    }
+
+    /// Leaves nothing in a volume of what lies under these keys.
+    pub(super) fn erase(&self, id: VolumeId, is_hit: impl Fn(&[u8]) -> bool) {
+        let mut disk = self.lock();
+        let synced = &mut disk.volumes.get_mut(&id).unwrap().synced;
+        let before = synced.len();
+        synced.retain(|key, _| !is_hit(key));
+        assert!(synced.len() < before, "nothing lies there");
+    }
+
     /// How often a volume was opened.
     pub(super) fn opens(&self) -> usize {
         self.lock().opens
@@ -209,9 +227,9 @@ impl MemoryStore {
         self.lock().volumes.get(&id).map_or(0, |files| files.synced.keys().filter(is_block).count())
     }
 
-    /// How many volumes a row has.
+    /// How many volumes a row has, without what is being filled aside.
     pub(super) fn volumes(&self, row: RowName) -> usize {
-        self.lock().volumes.keys().filter(|id| id.row == row).count()
+        self.lock().volumes.keys().filter(|id| id.row == row && !id.is_aside()).count()
     }
 
     fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {

@@ -13,6 +13,8 @@ mod committer;
 mod consumer;
 mod continuity;
 #[cfg(test)]
+mod continuity_tests;
+#[cfg(test)]
 mod damage_tests;
 mod dead_letter;
 mod dead_letters;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::continuity::{Continuity, Loss, lost_of};
+use super::continuity::{Continuity, Loss};
 use super::frame::RowName;
 use super::janitor::Janitor;
 use super::row::{Retained, Row, RowLimits};
 use super::salvage::{Found, Salvaged, open_as_found, scan_at_rest};
 use super::store::{Store, StoreError, VolumeId};
 use super::totals::Totals;
-use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
+use super::volume_index::{BlockEntry, VolumeIndex};
 
 /// How a row was found.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl<S: Store> Opening<S> {
         self.row.next_number = number + 1;
         let id = self.row.id(number);
         let index = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
-        let noted = match index {
+        match index {
             Some(VolumeIndex::Pending { begin, blocks }) if !is_last => {
                 self.continuity.begin(id, begin);
                 self.continuity.forget();
@@ -110,35 +110,27 @@ impl<S: Store> Opening<S> {
                 self.row.retained.push_back(Retained { number, settled_at, disk_bytes });
                 return Ok(());
             }
-            Some(VolumeIndex::Open(noted)) => Some(noted),
-            Some(VolumeIndex::Pending { .. } | VolumeIndex::Settled(_)) | None => None,
-        };
+            Some(VolumeIndex::Pending { .. } | VolumeIndex::Settled(_) | VolumeIndex::Open(_)) | None => {}
+        }
         let found = scan_at_rest(self.row.store.as_ref(), id)?;
-        let noted_end = noted.as_ref().map_or(0, |noted| noted.end);
+        let noted_end = found.noted().map_or(0, |noted| noted.end);
         self.row.next_seq = self.row.next_seq.max(found.next_seq()).max(noted_end);
-        if !is_last && self.describe(id, noted.as_ref(), &found)? {
+        if !is_last && self.describe(id, &found)? {
             return Ok(());
         }
-        self.open(id, is_last, noted.as_ref(), &found)
+        self.open(id, is_last, &found)
     }
 
     /// Describes a volume without opening it, for that costs the store a segment of disk each time: its file tells as well
     /// what is pending in it. `false` where it can't be told for sure, or nothing is.
-    fn describe(
-        &mut self,
-        id: VolumeId,
-        noted: Option<&Inventory>,
-        found: &Found,
-    ) -> Result<bool, StoreError> {
+    fn describe(&mut self, id: VolumeId, found: &Found) -> Result<bool, StoreError> {
         let blocks: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
-        let is_whole =
-            found.is_whole() && noted.is_none_or(|noted| lost_of(noted, &found.spans()).is_empty());
         // Otherwise only its store knows where it began.
-        let knows_begin = noted.is_some() || self.continuity.at().is_some();
-        if !is_whole || !knows_begin || blocks.is_empty() {
+        let knows_begin = found.noted().is_some() || self.continuity.at().is_some();
+        if !found.is_whole() || !knows_begin || blocks.is_empty() {
             return Ok(false);
         }
-        let begin = self.continuity.see(id, noted, None, found);
+        let begin = self.continuity.see(id, None, found);
         // A process that did not end well may have left something unsynced: it must not be promised by a durable index
         // and then go with the power.
         self.row.store.sync_raw(id)?;
@@ -148,15 +140,9 @@ impl<S: Store> Opening<S> {
         Ok(true)
     }
 
-    fn open(
-        &mut self,
-        id: VolumeId,
-        is_last: bool,
-        noted: Option<&Inventory>,
-        found: &Found,
-    ) -> Result<(), StoreError> {
+    fn open(&mut self, id: VolumeId, is_last: bool, found: &Found) -> Result<(), StoreError> {
         let mut volume = open_as_found(&self.row.store, id, found)?;
-        volume.note_begin(self.continuity.see(id, noted, volume.first_seq(), found));
+        volume.note_begin(self.continuity.see(id, volume.first_seq(), found));
         self.salvaged_events += volume.salvaged();
         self.row.next_seq = self.row.next_seq.max(volume.next_seq());
         // Between the first volume with something owed and the tail, untouched volumes wait closed.

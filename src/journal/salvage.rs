@@ -16,11 +16,11 @@ use bytes::Bytes;
 
 use super::bad_sectors::PastBadSectors;
 use super::consumer::Block;
-use super::continuity::{Span, walk};
+use super::continuity::{Span, lost_of, walk};
 use super::frame::{self, FrameError, Kind, STORED_BYTES_MAX};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::store::{RawFile, Store, StoreError, VolumeId};
-use super::volume_index::BlockEntry;
+use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
 
 /// An open that takes longer counts as damage: an intact volume takes milliseconds.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,17 +49,18 @@ pub(super) fn open_verified<S: Store>(
     open_as_found(store, id, &found)
 }
 
-/// Scans the file of a volume that is not open.
+/// Scans the file of a volume that is not open, and reads what its index says of it.
 ///
 /// # Errors
 /// When the folder can't be reached, the disk refuses, or a newer sledge wrote it.
 pub(super) fn scan_at_rest<S: Store>(store: &S, id: VolumeId) -> Result<Found, StoreError> {
     let found = scan_volume(store.raw(id)?)?;
-    match found.newer_format {
+    if let Some(format) = found.newer_format {
         // Before the store has touched anything.
-        Some(format) => Err(StoreError::NewerFormat(id, format)),
-        None => Ok(found),
+        return Err(StoreError::NewerFormat(id, format));
     }
+    let index = store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
+    Ok(Found { noted: index.and_then(VolumeIndex::into_inventory), ..found })
 }
 
 /// Opens a volume that was just scanned, and proves that nothing of what was found is missing from it; salvages it
@@ -150,6 +151,8 @@ pub(super) struct Found {
     pub(super) unreadable_bytes: u64,
     /// A newer sledge wrote into it, in this format.
     newer_format: Option<u8>,
+    /// What must be in it, where an index tells.
+    noted: Option<Inventory>,
 }
 
 impl Found {
@@ -230,12 +233,18 @@ impl Found {
         groups.chain(settled).max().unwrap_or_default()
     }
 
-    /// How many events were durable in the file and are not whole in it, as far as it tells by itself; what lay before the
-    /// first or after the last of what was found can't be known from here.
+    /// What must be in it, where an index tells.
+    pub(super) fn noted(&self) -> Option<&Inventory> {
+        self.noted.as_ref()
+    }
+
+    /// How many events were durable in the file and are not whole in it, as far as it and its index tell; what lay before
+    /// the first or after the last of what was found can't be known from here.
     pub(super) fn lost_events(&self) -> u64 {
-        let mut missing = Vec::new();
-        walk(&self.spans(), None, &mut missing);
-        let durable_to = self.durable_to();
+        let spans = self.spans();
+        let mut missing = self.noted.as_ref().map_or_else(Vec::new, |noted| lost_of(noted, &spans));
+        walk(&spans, self.noted.as_ref().map(|noted| noted.end), &mut missing);
+        let durable_to = self.durable_to().max(self.noted.as_ref().map_or(0, |noted| noted.end));
         missing.into_iter().map(|seqs| seqs.end.min(durable_to).saturating_sub(seqs.start)).sum()
     }
 

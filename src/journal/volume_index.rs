@@ -83,6 +83,18 @@ impl VolumeIndex {
         bytes
     }
 
+    /// What it says must be in the volume; `None` where nothing must.
+    pub(super) fn into_inventory(self) -> Option<Inventory> {
+        match self {
+            Self::Pending { begin, blocks } => {
+                let end = blocks.last().map_or(begin, |last| last.seq + u64::from(last.events));
+                Some(Inventory { begin, blocks, end })
+            }
+            Self::Settled(_) => None,
+            Self::Open(inventory) => Some(inventory),
+        }
+    }
+
     /// Reads an index; `None` for anything that is not an intact one, and the volume has to be opened instead.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
