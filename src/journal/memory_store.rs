@@ -386,11 +386,13 @@ impl Store for MemoryStore {
     }
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::Within) {
-            disk.volumes.remove(&id);
+        if course.reaches(Cut::Within)
+            && let Some(files) = disk.volumes.remove(&id)
+            && let Some(filled) = disk.volumes.get_mut(&id.aside())
+        {
+            filled.index = files.index;
         }
         if course.reaches(Cut::After) {
             let filled = disk.volumes.remove(&id.aside());

@@ -18,7 +18,7 @@ use super::salvage::scan_volume;
 use super::source::Source;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
-use super::volume_index::{BlockEntry, VolumeIndex};
+use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
 
 /// A volume is rewritten if it has this many times as many blocks as it needs.
 const GAIN_MIN: u64 = 4;
@@ -105,7 +105,15 @@ pub(super) fn work<S: Store>(store: &Arc<S>, jobs: &Receiver<Job>) {
 /// # Errors
 /// When the copy could not be put into the volume's place. The journal must stop then; the next start puts it there.
 pub(super) fn repack<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Repacked, StoreError> {
-    let (begin, blocks) = match copy(store, id, stop) {
+    let ready = copy(store, id, stop).and_then(|copied| {
+        let Some((begin, blocks)) = copied else { return Ok(None) };
+        // It holds for the volume and for its copy: whichever a crash leaves in the place.
+        let end = blocks.last().map_or(begin, |last| last.seq + u64::from(last.events));
+        let either = VolumeIndex::Open(Inventory { begin, blocks: Vec::new(), end });
+        store.write_index(id, &either.encode())?;
+        Ok(Some((begin, blocks)))
+    });
+    let (begin, blocks) = match ready {
         Ok(Some(copied)) => copied,
         Ok(None) => return Ok(left(store, id)),
         Err(error) => {

@@ -74,9 +74,8 @@ impl SledStore {
         self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number))
     }
 
-    /// Moves a volume out of its place, durably. Its index no longer describes what will be there.
+    /// Moves a volume out of its place, durably.
     fn make_way(&self, id: VolumeId, place: &Path) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         fs::rename(self.volume_folder(id), place)?;
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
@@ -191,6 +190,8 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
+        // It no longer describes what will be there.
+        self.remove_index(id)?;
         self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
         self.take_over(id)?;

@@ -101,8 +101,8 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
     /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
     fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
-    /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume, with its index. Cut
-    /// short, it is finished at the next start. Neither may be open.
+    /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume; its index stays, and must
+    /// hold for either. Cut short, it is finished at the next start. Neither may be open.
     fn swap(&self, id: VolumeId) -> Result<(), StoreError>;
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;
