@@ -120,9 +120,14 @@ impl Continuity {
         begin.or(follows).unwrap_or_default()
     }
 
-    /// What is lost, when everything before `mark` was durable.
+    /// What is lost, when everything before `mark` was durable, and before whatever else proves it.
     pub(super) fn losses(self, mark: u64) -> Vec<Loss> {
         let durable_to = self.durable_to.max(mark);
+        self.losses_before(durable_to)
+    }
+
+    /// What is lost, when everything before `durable_to` was durable, and no more is known.
+    pub(super) fn losses_before(self, durable_to: u64) -> Vec<Loss> {
         let durable = |loss: Loss| Loss { seqs: loss.seqs.start..loss.seqs.end.min(durable_to), ..loss };
         self.missing.into_iter().map(durable).filter(|loss| !loss.seqs.is_empty()).collect()
     }

@@ -7,7 +7,7 @@ use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::salvage::scan_file;
 use super::store::{Store, VolumeId};
-use super::tests::{delivered, keep, letter, numbered, over, read_all, settings};
+use super::tests::{delivered, keep, letter, numbered, on_disk, over, read_all, settings};
 use super::*;
 use crate::event::{EventBuf, Lane, PerLane};
 use crate::metrics::Listener;
@@ -345,4 +345,38 @@ async fn what_a_block_lost_while_its_volume_was_open_is_told_by_the_next_start()
     drop(journal.ended_now().await);
     let words = "lost 10 accepted events of usage/volume-00000001, with seqs from 20 to 29";
     assert_lost(&store, &settings(), 10, 40, words).await;
+}
+
+#[tokio::test]
+async fn a_check_misses_what_vanished_until_a_start_has_told_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    keep_blocks(&journal, 5).await;
+    let place = folder.path().join("journal");
+    assert_eq!(check(&place).unwrap().findings, [] as [String; 0], "while it runs");
+    journal.close().await.unwrap();
+    assert_eq!(check(&place).unwrap().findings, [] as [String; 0]);
+    let file = place.join("usage/volume-00000001/db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    for at in 0..bytes.len() - 60 {
+        if bytes[at..].starts_with(b"SLJF\x02\x01") && bytes[at + 8..at + 16] == 20_u64.to_le_bytes() {
+            bytes[at..at + 60].fill(0);
+        }
+    }
+    std::fs::write(&file, bytes).unwrap();
+    let findings = check(&place).unwrap().findings;
+    assert!(
+        findings.len() == 1 && findings[0].contains("10 events of usage/volume-00000001"),
+        "{findings:?}"
+    );
+    let salvaged = extract(&place, Wanted::Pending, &mut |_| Ok(())).unwrap();
+    assert_eq!((salvaged.events, salvaged.lost_events), (40, 10));
+    let journal = on_disk(folder.path(), |_| ());
+    assert_eq!((journal.alarms().len(), journal.accounts().read().lost()), (1, 10));
+    journal.close().await.unwrap();
+    let findings = check(&place).unwrap().findings;
+    assert!(findings.len() == 1 && findings[0].contains("quarantine"), "{findings:?}");
+    let journal = on_disk(folder.path(), |_| ());
+    assert_eq!((journal.alarms(), journal.accounts().read().lost()), (&[] as &[String], 0));
+    journal.close().await.unwrap();
 }

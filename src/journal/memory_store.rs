@@ -342,12 +342,7 @@ impl Store for MemoryStore {
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::Within)
-            && let Some(files) = disk.volumes.get_mut(&id)
-        {
-            files.index = None;
-        }
-        if course.reaches(Cut::After) {
+        if course.reaches(Cut::Within) {
             disk.volumes.remove(&id);
         }
         course.answer()

@@ -14,6 +14,7 @@ mod consumer;
 mod continuity;
 #[cfg(test)]
 mod continuity_tests;
+mod copies;
 #[cfg(test)]
 mod damage_tests;
 mod dead_letter;

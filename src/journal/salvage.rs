@@ -183,6 +183,14 @@ impl Found {
         frame::decode_block(&stored).ok().map(|(_, block)| block)
     }
 
+    /// The blocks of which something was found, by seq and checksum: the same in every copy.
+    pub(super) fn block_names(&self) -> BTreeSet<(u64, u32)> {
+        let checksum = |parts: &BTreeMap<u16, Vec<u8>>| {
+            parts.values().fold(0, |checksum, frame| crc32c::crc32c_append(checksum, frame))
+        };
+        self.blocks.iter().map(|(seq, parts)| (*seq, checksum(parts))).collect()
+    }
+
     /// The seqs of all blocks of which something was found.
     pub(super) fn block_seqs(&self) -> Vec<u64> {
         self.blocks.keys().copied().collect()
@@ -231,6 +239,11 @@ impl Found {
         let groups = self.blocks.iter().filter(|(_, parts)| begins_a_group(parts)).map(|(seq, _)| *seq);
         let settled = self.settled.iter().map(|(seq, events)| seq.saturating_add(*events));
         groups.chain(settled).max().unwrap_or_default()
+    }
+
+    /// Found where this must be.
+    pub(super) fn noting(self, noted: Inventory) -> Self {
+        Self { noted: Some(noted), ..self }
     }
 
     /// What must be in it, where an index tells.

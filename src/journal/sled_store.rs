@@ -45,13 +45,13 @@ impl SledStore {
         for row in RowName::ALL {
             let row_folder = folder.join(row.as_str());
             make_folder(&row_folder)?;
-            for entry in fs::read_dir(&row_folder)? {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(DELETING) {
-                    fs::remove_dir_all(entry.path())?;
-                } else if let Some(number) = name.strip_prefix("salvaging-") {
-                    end_salvage(&entry.path(), &row_folder.join(format!("volume-{number}")))?;
+            for (filled, place) in folders_named(&row_folder, "salvaging-")? {
+                end_salvage(&filled, &place)?;
+            }
+            for (doomed, place) in folders_named(&row_folder, DELETING)? {
+                fs::remove_dir_all(doomed)?;
+                if !place.exists() {
+                    remove_file(&place.with_extension("index"))?;
                 }
             }
         }
@@ -156,9 +156,10 @@ impl Store for SledStore {
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         let doomed = self.doomed_folder(id);
-        fs::rename(self.volume_folder(id), &doomed)?;
+        self.make_way(id, &doomed)?;
+        // As long as the volume was in its place its index told what must be in it.
+        self.remove_index(id)?;
         fs::remove_dir_all(doomed)?;
         Ok(())
     }
@@ -261,12 +262,32 @@ impl Store for SledStore {
     }
 
     fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
-        match fs::remove_file(self.index_file(id)) {
-            Ok(()) => Ok(File::open(self.row_folder(id.row))?.sync_all()?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
+        if remove_file(&self.index_file(id))? {
+            File::open(self.row_folder(id.row))?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file, if it is there: `false` otherwise.
+fn remove_file(path: &Path) -> std::io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folders of a row with such names, and the place of the volume that each is named after.
+fn folders_named(row_folder: &Path, prefix: &str) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut named = Vec::new();
+    for entry in fs::read_dir(row_folder)? {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_string_lossy().strip_prefix(prefix) {
+            named.push((entry.path(), row_folder.join(format!("volume-{number}"))));
         }
     }
+    Ok(named)
 }
 
 /// Names the volume inside itself; sorts before every block and settlement.
