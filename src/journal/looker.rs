@@ -19,7 +19,7 @@ use super::look::{
 };
 use super::pace::Pace;
 use super::settlement_record::SettlementRecord;
-use super::store::{RawFile, VolumeId};
+use super::store::VolumeId;
 use super::volume_file::VolumeFile;
 use crate::event::UnixMillis;
 
@@ -136,7 +136,7 @@ impl Looker {
     fn walk_volume(&self, id: VolumeId, walk: &mut Walk<'_>) -> Result<bool, JournalError> {
         let (mut from, mut is_second_look) = (0, false);
         loop {
-            let Some((file, content)) = self.find(id)? else {
+            let Shown::File { file, content } = self.find(id)? else {
                 // What was left of it was settled, and has been given back.
                 walk.is_after_a_gap = true;
                 walk.searched.volumes += u64::from(from > 0);
@@ -167,17 +167,16 @@ impl Looker {
         }
     }
 
-    /// The file of a volume, and what should lie in it; `None` when the volume is gone.
-    fn find(&self, id: VolumeId) -> Result<Option<(Box<dyn RawFile>, Content)>, JournalError> {
+    /// Looks for a volume until it has its file, or is gone.
+    fn find(&self, id: VolumeId) -> Result<Shown, JournalError> {
         for _ in 0..AWAY_LOOKS_MAX {
             match self.order(move |answer| LookOrder::Show { id, answer })? {
-                Shown::File { file, content } => return Ok(Some((file, content))),
-                Shown::Gone => return Ok(None),
                 Shown::Away => std::thread::sleep(AWAY_PAUSE),
+                found @ (Shown::File { .. } | Shown::Gone) => return Ok(found),
             }
         }
         tracing::error!(volume = %id, "a volume has no file; the next start finds out what became of it");
-        Ok(Some((Box::new(std::io::empty()), Content::Closed { pending_events: 0 })))
+        Ok(Shown::File { file: Box::new(std::io::empty()), content: Content::Closed { pending_events: 0 } })
     }
 
     /// Shows blocks of an open volume.

@@ -158,7 +158,7 @@ async fn whoever_needs_a_volume_does_not_wait_for_the_rewriting_of_another() {
         std::thread::sleep(Duration::from_millis(1));
     }
     // The first can't end for as long as the disk syncs. Another thread waits, so that this one can give up.
-    let (given_up, is_given_up) = std::sync::mpsc::channel();
+    let (given_up, is_given_up) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || given_up.send(second.give_up()));
     assert_eq!(is_given_up.recv_timeout(PATIENCE).unwrap(), Ok(Repacked::Left));
     assert_eq!(first.poll(), None);
