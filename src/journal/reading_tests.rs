@@ -135,7 +135,8 @@ fn a_rewritten_volume_is_at_no_moment_missing_from_its_place() {
     fs::create_dir(&one).unwrap();
     fs::create_dir(&other).unwrap();
     if let Err(error) = exchange(&one, &other) {
-        println!("this file system can't exchange two folders: {error}");
+        // There are file systems on which there is nothing to be seen; but none of them is CI's.
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "two folders can't be exchanged: {error}");
         return;
     }
     let file = folder.path().join("usage/volume-00000001/db");
