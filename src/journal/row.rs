@@ -48,6 +48,11 @@ pub(super) struct Closed {
 }
 
 impl Closed {
+    /// How many events in it are owed.
+    pub(super) fn pending_events(&self) -> u64 {
+        self.totals.events
+    }
+
     fn wants_repacking(&self) -> bool {
         !self.tried && repacking::is_worthwhile(self.blocks, self.totals.events, self.totals.text_bytes)
     }
@@ -77,8 +82,8 @@ pub(super) struct Row<S: Store> {
     pub(super) next_seq: u64,
     /// The next volume, made before it is needed.
     pub(super) ahead: Option<Ahead<S::Volume>>,
-    /// The index of the tail that is being written: until that is done no other is.
-    pub(super) described: Option<Ahead<()>>,
+    /// The tail whose first index is being written: until that is done it gets no other.
+    pub(super) described: Option<(u32, Ahead<()>)>,
     /// The closed volume that is being opened for the reader.
     pub(super) arriving: Option<(u32, Ahead<OpenVolume<S::Volume>>)>,
     /// The closed volume that is being rewritten.
@@ -133,6 +138,11 @@ impl<S: Store> Row<S> {
     pub(super) fn disk_bytes(&self) -> u64 {
         let open = self.open.keys().map(|number| self.store.disk_bytes(self.id(*number))).sum::<u64>();
         open + self.closed.iter().map(|closed| closed.disk_bytes).sum::<u64>() + self.retained_bytes()
+    }
+
+    /// The numbers of the settled volumes that are still kept, oldest first.
+    pub(super) fn retained(&self) -> impl Iterator<Item = u32> {
+        self.retained.iter().map(|retained| retained.number)
     }
 
     fn retained_bytes(&self) -> u64 {
@@ -204,8 +214,9 @@ impl<S: Store> Row<S> {
         let mut volume = OpenVolume::new(self.id(number), store);
         volume.begin(self.next_seq)?;
         volume.note_begin(self.next_seq);
-        self.wait_for_index();
-        self.described = self.janitor.describe(self.id(number), &volume.open_index(self.next_seq));
+        self.wait_for_index_of(number - 1);
+        let described = self.janitor.describe(self.id(number), &volume.open_index(self.next_seq));
+        self.described = described.map(|described| (number, described));
         self.next_number = number + 1;
         self.open.insert(number, volume);
         Ok(number)
@@ -439,16 +450,18 @@ impl<S: Store> Row<S> {
         self.describe_open(number, closed.seqs.end)
     }
 
-    /// Writes an index, durably, after that of the tail.
+    /// Writes an index, durably.
     pub(super) fn write_index(&mut self, id: VolumeId, index: &VolumeIndex) -> Result<(), StoreError> {
-        self.wait_for_index();
+        self.wait_for_index_of(id.number);
         self.store.write_index(id, &index.encode())
     }
 
-    /// The janitor may still be writing the index of a volume that was the tail until now.
-    fn wait_for_index(&mut self) {
-        // Whether it was written or not, another may be now.
-        drop(self.described.take().map(Ahead::wait));
+    /// The janitor may still be writing the first index of a volume that was the tail until now.
+    fn wait_for_index_of(&mut self, number: u32) {
+        if let Some((_, described)) = self.described.take_if(|(tail, _)| *tail == number) {
+            // Whether it was written or not, another may be now.
+            drop(described.wait());
+        }
     }
 
     /// A volume that such an index describes lies closed.
