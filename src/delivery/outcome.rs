@@ -203,7 +203,7 @@ impl Sign {
     #[must_use]
     pub fn of(reply: &Reply) -> Self {
         match reply {
-            Reply::Accepted(_) | Reply::TooLarge => Self::Alive,
+            Reply::Accepted(_) => Self::Alive,
             // A 422 that means no event may well be the answer to every request.
             Reply::Invalid(reply) if reply.detail.iter().all(|fault| fault.event_index().is_none()) => {
                 Self::Down { retry_after: None }
@@ -219,9 +219,11 @@ impl Sign {
             Reply::ProxyLogin => Self::Barred(HoldReason::ProxyLogin),
             Reply::RateLimited { retry_after } => Self::Limited { retry_after: *retry_after },
             Reply::ServerError { retry_after, .. } => Self::Down { retry_after: *retry_after },
-            Reply::LengthRequired | Reply::Refused { .. } | Reply::Unreachable(_) => {
-                Self::Down { retry_after: None }
-            }
+            // A gateway may well say this of everything, too.
+            Reply::TooLarge
+            | Reply::LengthRequired
+            | Reply::Refused { .. }
+            | Reply::Unreachable(_) => Self::Down { retry_after: None },
         }
     }
 
@@ -380,7 +382,7 @@ mod tests {
             (Reply::RateLimited { retry_after: wait }, (Retry(others), Sign::Limited { retry_after: wait })),
             (Reply::ProxyLogin, barred(HoldReason::ProxyLogin)),
             (Reply::LengthRequired, (Retry(suspected), down)),
-            (Reply::TooLarge, (Split, Sign::Alive)),
+            (Reply::TooLarge, (Split, down)),
             (Reply::Refused { status: 400 }, (Retry(blamed), down)),
             (Reply::Refused { status: 422 }, (Retry(blamed), down)),
             (error(500), (Retry(blamed), down)),
