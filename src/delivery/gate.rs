@@ -11,6 +11,10 @@ use super::witness::Witness;
 /// Polar counts the first request of a token it has not seen for 300 s in a much smaller zone: a burst would be refused.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(240);
 
+/// An answer that may mean only the events that got it holds delivery when so many requests in a row got it: a few batches
+/// with such events may well come together.
+const HELD_FROM: u32 = 4;
+
 /// The way to Polar, as the last answers showed it.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -33,7 +37,7 @@ enum Way {
     /// Requests fail: one at a time, and not before `next`.
     Failing { failures: u32, since_request: Instant, next: Instant, fault: String, witness: Witness },
     /// A person must mend something: one at a time and rarely.
-    Held { reason: HoldReason, next: Instant, witness: Witness },
+    Held { reason: HoldReason, failures: u32, next: Instant, witness: Witness },
 }
 
 /// A request that failed.
@@ -120,14 +124,17 @@ impl Gate {
     /// A request failed. Requests that were in flight together fail for one reason and count once. While delivery is
     /// held it stays held: the fault may well be there still.
     pub(super) fn failed(&mut self, failure: Failure, now: Instant, rng: &mut fastrand::Rng) {
-        let (failures, witness) = match &mut self.way {
-            Way::Held { next, witness, .. } => {
-                *next = now + self.slow_probe;
-                *witness = witness.and(failure.witness);
+        let (failures, witness) = match &self.way {
+            Way::Held { reason, failures, witness, .. } => {
+                let (reason, failures, witness) =
+                    (*reason, failures.saturating_add(1), witness.and(failure.witness));
+                self.hold_for(reason, failures, witness, now);
                 return;
             }
-            Way::Failing { since_request, witness, .. } if failure.sent < *since_request => {
-                *witness = witness.and(failure.witness);
+            Way::Failing { since_request, .. } if failure.sent < *since_request => {
+                if let Way::Failing { witness, .. } = &mut self.way {
+                    *witness = witness.and(failure.witness);
+                }
                 return;
             }
             Way::Failing { failures, witness, .. } => {
@@ -139,8 +146,8 @@ impl Gate {
         self.way = Way::Failing { failures, since_request: now, next, fault: failure.fault, witness };
     }
 
-    /// A request met what either bars every request or means only the events in it. The next one tells: delivery is held
-    /// when that fails too. Returns whether it is held now, and that is news.
+    /// A request met what either bars every request or means only the events in it. The next ones tell: delivery is held
+    /// when they meet it too. Returns whether it is held now, and that is news.
     pub(super) fn perhaps_hold(
         &mut self,
         reason: HoldReason,
@@ -148,19 +155,16 @@ impl Gate {
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> bool {
-        let before = match &self.way {
-            Way::Held { witness, .. } => Some(*witness),
-            Way::Failing { since_request, witness, .. } if failure.sent >= *since_request => Some(*witness),
-            Way::Failing { .. } | Way::Unproven | Way::Proven => None,
-        };
-        match before {
-            Some(before) if failure.witness != Witness::Suspect => {
-                self.hold_for(reason, before.and(failure.witness), now)
+        let of_others = failure.witness != Witness::Suspect;
+        self.failed(failure, now, rng);
+        match &self.way {
+            Way::Held { failures, witness, .. } | Way::Failing { failures, witness, .. }
+                if of_others && *failures >= HELD_FROM =>
+            {
+                let (failures, witness) = (*failures, *witness);
+                self.hold_for(reason, failures, witness, now)
             }
-            Some(_) | None => {
-                self.failed(failure, now, rng);
-                false
-            }
+            Way::Held { .. } | Way::Failing { .. } | Way::Unproven | Way::Proven => false,
         }
     }
 
@@ -175,12 +179,15 @@ impl Gate {
 
     /// A person must mend something. Returns whether that is news.
     pub(super) fn hold(&mut self, reason: HoldReason, now: Instant) -> bool {
-        self.hold_for(reason, Witness::Sound, now)
+        self.hold_for(reason, u32::MAX, Witness::Sound, now)
     }
 
-    fn hold_for(&mut self, reason: HoldReason, witness: Witness, now: Instant) -> bool {
+    /// The probes of a hold are slow; those of one that may be about some events become so.
+    fn hold_for(&mut self, reason: HoldReason, failures: u32, witness: Witness, now: Instant) -> bool {
         let news = self.held() != Some(reason);
-        self.way = Way::Held { reason, next: now + self.slow_probe, witness };
+        let pace = RetryPolicy { interval_max: self.slow_probe, ..self.policy };
+        let next = now + pace.interval_after(failures).min(self.slow_probe);
+        self.way = Way::Held { reason, failures, next, witness };
         news
     }
 
@@ -277,12 +284,16 @@ mod tests {
             let (mut gate, mut rng, now) = gate();
             let mut meet = |gate: &mut Gate, at: Instant, witness| match is_500 {
                 true => gate.failed(failure(at, "x", witness), at, &mut rng),
-                false => drop(gate.perhaps_hold(HoldReason::NotFound, failure(at, "x", witness), at, &mut rng)),
+                false => {
+                    gate.perhaps_hold(HoldReason::NotFound, failure(at, "x", witness), at, &mut rng);
+                }
             };
             gate.proven(now, now);
-            meet(&mut gate, now, one);
-            assert_eq!(gate.held(), None, "it may be about this batch");
             let later = now + SLOW;
+            for _ in 1..HELD_FROM {
+                meet(&mut gate, later, one);
+                assert_eq!(gate.held(), None, "it may be about this batch");
+            }
             meet(&mut gate, later, one);
             assert_eq!(gate.held().is_none(), is_500, "nothing else was heard since");
             meet(&mut gate, later, Witness::Suspect);
@@ -290,8 +301,9 @@ mod tests {
             meet(&mut gate, later, other);
             assert!(matches!(gate.opening(later, true), Opening::At(_)));
             assert!(gate.proven(later, later).is_some());
-            meet(&mut gate, later, Witness::Suspect);
-            meet(&mut gate, later + SLOW, Witness::Suspect);
+            for _ in 0..2 * HELD_FROM {
+                meet(&mut gate, later, Witness::Suspect);
+            }
             assert!(gate.held().is_none() && gate.failing().is_some(), "a suspect holds up nobody");
         }
     }

@@ -220,10 +220,9 @@ impl Sign {
             Reply::RateLimited { retry_after } => Self::Limited { retry_after: *retry_after },
             Reply::ServerError { retry_after, .. } => Self::Down { retry_after: *retry_after },
             // A gateway may well say this of everything, too.
-            Reply::TooLarge
-            | Reply::LengthRequired
-            | Reply::Refused { .. }
-            | Reply::Unreachable(_) => Self::Down { retry_after: None },
+            Reply::TooLarge | Reply::LengthRequired | Reply::Refused { .. } | Reply::Unreachable(_) => {
+                Self::Down { retry_after: None }
+            }
         }
     }
 

@@ -41,7 +41,10 @@ mod tests {
         assert_eq!(Witness::Suspect.and(Witness::Suspect), Witness::Suspect);
         for witness in [one, Witness::Sound] {
             assert_eq!((witness.and(Witness::Suspect), Witness::Suspect.and(witness)), (witness, witness));
-            assert_eq!((witness.and(Witness::Sound), Witness::Sound.and(witness)), (Witness::Sound, Witness::Sound));
+            assert_eq!(
+                (witness.and(Witness::Sound), Witness::Sound.and(witness)),
+                (Witness::Sound, Witness::Sound)
+            );
         }
         assert!(!Witness::Suspect.is_sound() && !one.is_sound());
     }

@@ -329,7 +329,10 @@ mod tests {
         }
         let foreign = PolarSeen { is_forbidden_by_polar: false, ..seen(Reply::Forbidden) };
         assert_eq!(codes(&foreign), [Code::ProxyInTheWay]);
-        let elsewhere = PolarSeen { good_at: Some(BaseUrl::SANDBOX.to_owned()), ..seen(Reply::Unauthorized { in_polars_words: true }) };
+        let elsewhere = PolarSeen {
+            good_at: Some(BaseUrl::SANDBOX.to_owned()),
+            ..seen(Reply::Unauthorized { in_polars_words: true })
+        };
         assert_eq!(codes(&elsewhere), [Code::TokenOfOtherEnvironment]);
         let accepted = Some(Reply::Accepted(IngestReply { inserted: 0, duplicates: 0 }));
         let versioned = PolarSeen { with_own_version: accepted, ..seen(Reply::NotFound) };

@@ -70,7 +70,8 @@ async fn one_event_that_a_gateway_answers_in_polars_place_holds_up_no_others() {
         assert_eq!(dead[0].code, reply.status().unwrap().to_string());
         let all = house.journal.with(|books| books.next_seq.usage);
         assert_eq!(house.inserted().len() as u64, all - 1);
-        let with_it = house.polar.seen().iter().filter(|seen| seen.names.iter().any(|n| n == "u1234")).count();
+        let with_it =
+            house.polar.seen().iter().filter(|seen| seen.names.iter().any(|n| n == "u1234")).count();
         assert!(with_it <= 60, "{reply:?}: {with_it} requests for one event in a thousand");
         println!("{reply:?} slowest {slowest:?} with it {with_it} took {:?}", house.begun.elapsed());
     }
@@ -98,7 +99,8 @@ async fn one_event_that_a_gateway_answers_holds_up_no_others_of_a_quiet_service(
             .await;
         assert!(slowest < 2 * SECOND, "{reply:?}: others waited {slowest:?}");
         assert!(house.inserted().len() >= 4, "{reply:?}: {} deliveries were proof", house.inserted().len());
-        let per_hour = house.polar.seen().len() as u128 * HOUR.as_millis() / house.begun.elapsed().as_millis();
+        let per_hour =
+            house.polar.seen().len() as u128 * HOUR.as_millis() / house.begun.elapsed().as_millis();
         assert!(per_hour < 600, "{reply:?}: {per_hour} requests an hour");
         println!("{reply:?} slowest {slowest:?} inserted {} per hour {per_hour}", house.inserted().len());
     }
