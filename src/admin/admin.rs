@@ -23,6 +23,7 @@ use super::letter_verbs;
 use super::recall_desk::RecallDesk;
 use super::recall_verbs;
 use super::settings::Settings;
+use super::token_desk::{self, TokenDesk};
 use super::view::View;
 
 /// After a failed accept (no descriptors left, mostly) the next try waits this long.
@@ -49,6 +50,8 @@ pub struct Desks {
     pub recall: RecallDesk,
     /// Taking in what another journal held.
     pub import: ImportDesk,
+    /// Telling the daemon's token from others.
+    pub token: TokenDesk,
 }
 
 impl Admin {
@@ -115,6 +118,7 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
                 (Some(desks), recall_verbs::EXPLAIN | recall_verbs::REPLAY) => {
                     recall_verbs::answer(request, &desks.recall).await
                 }
+                (Some(desks), token_desk::PATH) => desks.token.answer(request.method()),
                 (Some(desks), import_desk::PATH) => import_desk::answer(request, &desks.import).await,
                 _ => answer(&request, view, &settings.hosts),
             })

@@ -17,6 +17,8 @@ fn view(health: &Health) -> View {
         metrics: Metrics::new().unwrap(),
         health: health.clone(),
         listeners: vec![ListenerStatus::unix(Path::new("/run/sledge/sledge.sock"))],
+        data_dir: "/var/lib/sledge".to_owned(),
+        trial: false,
         polar: "https://sandbox-api.polar.sh".to_owned(),
         started: Instant::now(),
         now: Arc::new(|| 1_700_000_000_000),

@@ -16,6 +16,7 @@ mod recall_verbs;
 mod scrape;
 mod settings;
 mod status;
+mod token_desk;
 mod view;
 
 pub use admin::{Admin, Desks};
@@ -31,4 +32,5 @@ pub use status::{
     AccountsStatus, DeadLettersStatus, FULL_NOTICED_PERCENT, JournalStatus, LAG_NOTICED_SECONDS, LaneStatus,
     ListenerStatus, PartState, PartStatus, PendingStatus, Status,
 };
+pub use token_desk::{TokenDesk, TokenTold};
 pub use view::{Now, View};

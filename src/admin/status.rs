@@ -44,6 +44,12 @@ pub struct Status {
     pub parts: Vec<PartStatus>,
     /// Where events are taken.
     pub listeners: Vec<ListenerStatus>,
+    /// The data folder.
+    #[serde(default)]
+    pub data_dir: String,
+    /// Whether this is `sledge dev`, in which nothing need stay.
+    #[serde(default)]
+    pub trial: bool,
 }
 
 /// What is owed to Polar.
@@ -193,6 +199,8 @@ impl Status {
             ready: !parts.iter().any(|part| part.state == PartState::NotReady),
             parts,
             listeners: view.listeners.clone(),
+            data_dir: view.data_dir.clone(),
+            trial: view.trial,
         }
     }
 }

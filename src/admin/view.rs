@@ -25,6 +25,10 @@ pub struct View {
     pub health: Health,
     /// Where events are taken.
     pub listeners: Vec<ListenerStatus>,
+    /// The data folder.
+    pub data_dir: String,
+    /// Whether this is `sledge dev`, in which nothing need stay.
+    pub trial: bool,
     /// The address of Polar that events go to.
     pub polar: String,
     /// What the looks so far tell of the time to come.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::sync::oneshot;
 
+use super::descriptors;
 use super::dev_feed;
 use super::exit::Exit;
 use super::failure::Failure;
@@ -19,7 +20,7 @@ use super::run::what_is_left;
 use super::signals::Signals;
 use super::simulate;
 use super::voice::{Tone, Voice};
-use crate::config::{Config, SOCKET_PATH_BYTES_MAX};
+use crate::config::{Config, SOCKET_PATH_BYTES_MAX, loopback_address};
 use crate::daemon::Daemon;
 use crate::simulator::{NewCustomer, NewMeter, Simulator};
 use crate::{admin, polar};
@@ -41,11 +42,17 @@ const LEFTOVERS_MAX: u32 = 1000;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge dev
-  sledge dev --data-dir ./data       keeps what is pending from one run to the next")]
+  sledge dev --http 127.0.0.1:9465   for SDKs that can't use a Unix socket
+  sledge dev --data-dir ./data       keeps what is pending from one run to the next
+
+The line that begins with export makes every command in another terminal mean this sledge and its Polar.")]
 pub(super) struct DevArgs {
     /// The Unix socket events come in by
-    #[arg(long, value_name = "PATH", default_value = SOCKET)]
+    #[arg(long, value_name = "PATH", env = "SLEDGE_SOCKET", hide_env_values = true, default_value = SOCKET)]
     socket: OsString,
+    /// A loopback address for the HTTP side, for SDKs that cannot use a Unix socket; port 0 takes any free one
+    #[arg(long, value_name = "HOST:PORT", value_parser = loopback_address)]
+    http: Option<SocketAddr>,
     /// Where events are kept [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -58,7 +65,8 @@ pub(super) struct DevArgs {
 
 pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     args.log.start(no_color, "warn")?;
-    let socket = PathBuf::from(args.socket);
+    descriptors::take_enough();
+    let socket = absolute(Path::new(&args.socket))?;
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         let message =
             format!("a Unix socket's path may have {SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket");
@@ -74,14 +82,21 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
         admin::Settings::at(args.admin.to_string()),
         polar_settings(&polar_address)?,
     );
+    config.http = args.http;
     // Whatever token an app has been given, here it stands for none.
     config.notice_foreign_tokens = false;
     // What is tried out here need not stay.
     config.journal.warns_if_volatile = false;
     let signals = Signals::new()?;
     let daemon = Daemon::build(config).await?;
-    let admin = daemon.admin_address()?.to_string();
-    for line in welcome(&socket, &polar_address, &admin, voice) {
+    let place = Place {
+        socket: socket.display().to_string(),
+        data_dir: folder.path.display().to_string(),
+        admin: daemon.admin_address()?.to_string(),
+        polar: polar_address,
+        http: daemon.http_address(),
+    };
+    for line in place.welcome(voice) {
         voice.say(&line)?;
     }
     let work = |stopped: oneshot::Receiver<()>| async {
@@ -131,7 +146,7 @@ struct DataFolder {
 impl DataFolder {
     fn new(named: Option<PathBuf>) -> Result<Self, Failure> {
         if let Some(path) = named {
-            return Ok(Self { path, is_temporary: false });
+            return Ok(Self { path: absolute(&path)?, is_temporary: false });
         }
         let own = format!("sledge-dev-{}", std::process::id());
         let mut names = (0..LEFTOVERS_MAX).map(|number| std::env::temp_dir().join(format!("{own}-{number}")));
@@ -165,36 +180,71 @@ impl Drop for DataFolder {
     }
 }
 
-/// What to copy into another terminal.
-fn welcome(socket: &Path, polar: &str, admin: &str, voice: &Voice) -> Vec<String> {
-    let socket = socket.to_string_lossy();
-    let quiet = |text: &str| voice.toned(Tone::Quiet, text);
-    let grant = ["sledge", "grant", "10", "--customer", CUSTOMER, "--event", EVENT, "--property", PROPERTY];
-    let send = ["sledge", "send", EVENT, "--customer", CUSTOMER, "--meta", "units=3"];
-    let to_socket = ["--socket", socket.as_ref()];
-    let curl = [
-        "curl",
-        "--unix-socket",
-        socket.as_ref(),
-        "http://localhost/v1/events/ingest",
-        "-H",
-        "content-type: application/json",
-        "-d",
-        r#"{"events":[{"name":"api_usage","external_customer_id":"user_123","metadata":{"units":8}}]}"#,
-    ];
-    let event = r#"{"name":"api_usage","external_customer_id":"user_123","metadata":{"units":1}}"#;
-    vec![
-        format!("sledge listens at {socket} and delivers to Polar in memory at {polar}"),
-        String::new(),
-        quiet("# grant 10 credits, then use some; each line works in another terminal"),
-        command_line(grant.into_iter().chain(to_socket)),
-        command_line(send.into_iter().chain(to_socket)),
-        command_line(curl),
-        format!("{} | {}", command_line(["echo", event]), command_line(["nc", "-NU", socket.as_ref()])),
-        command_line(["sledge", "status", "--admin", admin]),
-        String::new(),
-        quiet("# what arrives at Polar:"),
-    ]
+/// The same from whatever folder it is read.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path)
+        .map_err(|_| Failure::new(Exit::Usage, "a path is empty; name a file or a folder"))
+}
+
+/// Where everything of this session is.
+struct Place {
+    socket: String,
+    data_dir: String,
+    admin: String,
+    polar: String,
+    http: Option<SocketAddr>,
+}
+
+impl Place {
+    /// What to copy into another terminal.
+    fn welcome(&self, voice: &Voice) -> Vec<String> {
+        let Self { socket, polar, .. } = self;
+        let quiet = |text: &str| voice.toned(Tone::Quiet, text);
+        let http = self.http.map(|address| format!(" and at http://{address}")).unwrap_or_default();
+        let grant =
+            ["sledge", "grant", "10", "--customer", CUSTOMER, "--event", EVENT, "--property", PROPERTY];
+        let send = ["sledge", "send", EVENT, "--customer", CUSTOMER, "--meta", "units=3"];
+        let to_socket = ["--socket", socket.as_str()];
+        let curl = [
+            "curl",
+            "--unix-socket",
+            socket.as_str(),
+            "http://localhost/v1/events/ingest",
+            "-H",
+            "content-type: application/json",
+            "-d",
+            r#"{"events":[{"name":"api_usage","external_customer_id":"user_123","metadata":{"units":8}}]}"#,
+        ];
+        let event = r#"{"name":"api_usage","external_customer_id":"user_123","metadata":{"units":1}}"#;
+        vec![
+            format!("sledge listens at {socket}{http} and delivers to Polar in memory at {polar}"),
+            String::new(),
+            quiet("# in another terminal: every command then means this sledge and its Polar"),
+            self.export(),
+            String::new(),
+            quiet("# grant 10 credits, then use some; each line works by itself, too"),
+            command_line(grant.into_iter().chain(to_socket).chain(["--polar-url", polar])),
+            command_line(send.into_iter().chain(to_socket)),
+            command_line(curl),
+            format!("{} | {}", command_line(["echo", event]), command_line(["nc", "-NU", socket.as_str()])),
+            command_line(["sledge", "status", "--admin", &self.admin]),
+            String::new(),
+            quiet("# what arrives at Polar:"),
+        ]
+    }
+
+    /// A token is among the variables so that the reader's own goes nowhere.
+    fn export(&self) -> String {
+        let variables = [
+            ("SLEDGE_SOCKET", self.socket.as_str()),
+            ("SLEDGE_DATA_DIR", &self.data_dir),
+            ("SLEDGE_ADMIN", &self.admin),
+            ("SLEDGE_POLAR_URL", &self.polar),
+            ("POLAR_ACCESS_TOKEN", TOKEN),
+        ];
+        let set = variables.map(|(name, value)| format!("{name}={value}"));
+        command_line(["export"].into_iter().chain(set.iter().map(String::as_str)))
+    }
 }
 
 #[cfg(test)]
@@ -216,10 +266,22 @@ mod tests {
 
     #[test]
     fn the_lines_to_copy_name_the_socket() {
-        let lines = welcome(Path::new(SOCKET), "http://127.0.0.1:1", "127.0.0.1:2", &Voice::new(true));
+        let place = Place {
+            socket: SOCKET.to_owned(),
+            data_dir: "/tmp/sledge dev".to_owned(),
+            admin: "127.0.0.1:2".to_owned(),
+            polar: "http://127.0.0.1:1".to_owned(),
+            http: None,
+        };
+        let lines = place.welcome(&Voice::new(true));
         let commands: Vec<_> = lines.iter().filter(|line| line.contains("user_123")).collect();
         assert_eq!(commands.len(), 4);
         assert!(commands.iter().all(|line| line.contains(SOCKET)), "{commands:?}");
+        assert_eq!(
+            place.export(),
+            "export SLEDGE_SOCKET=/tmp/sledge-dev.sock 'SLEDGE_DATA_DIR=/tmp/sledge dev' SLEDGE_ADMIN=127.0.0.1:2 \
+             SLEDGE_POLAR_URL=http://127.0.0.1:1 POLAR_ACCESS_TOKEN=polar_oat_dev"
+        );
     }
 
     #[test]

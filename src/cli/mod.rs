@@ -17,6 +17,7 @@ mod dead_letters_change;
 mod dead_letters_filter;
 mod dead_letters_look;
 mod dead_letters_transfer;
+mod descriptors;
 mod dev;
 mod dev_feed;
 mod doctor;

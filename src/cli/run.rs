@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::config_args::ConfigArgs;
 use super::core_dumps;
+use super::descriptors;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::figures;
@@ -40,6 +41,7 @@ pub(super) async fn run(args: RunArgs, no_color: bool, voice: &mut Voice) -> Res
     let hang_ups = HangUps::new()?;
     // And before the token is read.
     let without_core = core_dumps::turn_off();
+    descriptors::take_enough();
     let sources = args.config.sources;
     let config = sources.read()?;
     let filter = log::start(&config.log, no_color)?;

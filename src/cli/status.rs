@@ -188,6 +188,8 @@ mod tests {
             ready: true,
             parts: vec![PartStatus { part: "journal".to_owned(), state: PartState::Ready, reason: None }],
             listeners: Vec::new(),
+            data_dir: "/var/lib/sledge".to_owned(),
+            trial: false,
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::fault::Fault;
-use super::origin::Given;
+use super::origin::{Given, Origin};
 use super::paths;
 
 /// The datagram socket's path: one of its own, under the same rules as the stream socket's.
@@ -19,6 +19,16 @@ pub(super) fn datagram_socket(
         return Err(Fault::new(KEY, &origin, &problem, "name another, such as /run/sledge/sledge.dgram"));
     }
     paths::a_socket_path(KEY, "--datagram-socket", path, &origin).map(Some)
+}
+
+/// The loopback address of the HTTP side, for a command that has no configuration.
+///
+/// # Errors
+/// Why it can't be one, and what to write.
+pub fn loopback_address(text: &str) -> Result<SocketAddr, String> {
+    let given = Given { value: text.to_owned(), origin: Origin::Flag };
+    let address = http(Some(given)).map_err(|fault| fault.message)?;
+    address.ok_or_else(|| "write HOST:PORT, such as 127.0.0.1:8787".to_owned())
 }
 
 /// The loopback address of the HTTP side. `localhost` stands for 127.0.0.1: what a resolver says of it may change.

@@ -30,6 +30,7 @@ mod documents;
 pub use config::{Config, LogSettings};
 pub use config_file::{ANNOTATED_DEFAULTS, CONFIG_FILE};
 pub use fault::{Fault, Faults};
+pub use listeners::loopback_address;
 pub use origin::{Given, Origin, Origins, Place};
 pub use paths::{ADMIN, ADMIN_SOCKET, DATA_DIR, SOCKET, SOCKET_PATH_BYTES_MAX, data_dir, sockets_to_try};
 pub use raw_config::{RawConfig, RawValue};

@@ -9,13 +9,13 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::error::{RunError, StartError};
-use super::listeners::{Addresses, BoundSockets, Listeners};
+use super::listeners::{Addresses, BoundSockets, Listeners, wherever_it_is_read};
 use super::reloader::{Changes, Reloader};
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{
-    self, Admin, AskAttempts, Desks, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, View,
+    self, Admin, AskAttempts, Desks, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, TokenDesk, View,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -112,6 +112,7 @@ impl Daemon {
             &config.intake,
         );
         let tokens = config.notice_foreign_tokens.then(|| Arc::new(foreign_tokens(&polar)));
+        let token = token_desk(&polar);
         let delivery = Delivery::new(
             config.delivery.clone(),
             consumer,
@@ -123,7 +124,7 @@ impl Daemon {
         let onward = forwarding(&config, &metrics, delivery.handle())?;
         let (listeners, addresses) = sockets.listeners(&admission, tokens, onward, journal.pending_units());
         let (set_drain_deadline, drain_deadline) = watch::channel(config.drain_deadline);
-        let desks = desks(&journal, letter_rules, delivery.handle(), &clock);
+        let desks = desks(&journal, letter_rules, delivery.handle(), &clock, token);
         let changes = Changes {
             admission,
             delivery: delivery.handle(),
@@ -136,6 +137,8 @@ impl Daemon {
             metrics,
             health,
             listeners: addresses.status(),
+            data_dir: wherever_it_is_read(&config.data_dir),
+            trial: !config.journal.warns_if_volatile,
             polar: config.polar.base_url.as_str().to_owned(),
             outlook: Outlook::default(),
             started,
@@ -165,6 +168,12 @@ impl Daemon {
     /// When the system does not say.
     pub fn admin_address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.admin_listener.local_addr()
+    }
+
+    /// Where the loopback listener takes events, if there is one.
+    #[must_use]
+    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+        self.addresses.http()
     }
 
     /// What changes settings while the daemon runs; taken once.
@@ -247,14 +256,26 @@ async fn open_journal(
 }
 
 /// What the owner can do at the admin socket.
-fn desks(journal: &Journal, rules: watch::Receiver<Rules>, delivery: DeliveryHandle, clock: &Clock) -> Desks {
+fn desks(
+    journal: &Journal,
+    rules: watch::Receiver<Rules>,
+    delivery: DeliveryHandle,
+    clock: &Clock,
+    token: TokenDesk,
+) -> Desks {
     let clock = clock.clone();
     let ask_attempts: AskAttempts = Arc::new(move |block| delivery.ask_attempts(block));
     Desks {
         import: ImportDesk::new(journal.restorer(), rules.clone(), Arc::new(move || clock.now())),
         letters: LetterDesk::new(journal.dead_letters(), rules),
         recall: RecallDesk::new(journal.recall()).beside_delivery(ask_attempts),
+        token,
     }
+}
+
+fn token_desk(polar: &Arc<PolarClient>) -> TokenDesk {
+    let polar = Arc::clone(polar);
+    TokenDesk::new(move || polar.token_mark())
 }
 
 /// Asks the client for its token each time, since that may change.

@@ -38,10 +38,15 @@ impl Addresses {
     /// For whoever looks in.
     pub(super) fn status(&self) -> Vec<ListenerStatus> {
         let at = |name: &str, address: String| ListenerStatus { name: name.to_owned(), address };
-        let datagram = self.datagram.as_ref().map(|file| at("datagram", file.path().display().to_string()));
+        let datagram = self.datagram.as_ref().map(|file| at("datagram", wherever_it_is_read(file.path())));
         let http = self.http.map(|address| at("http", address.to_string()));
-        let stream = at("socket", self.stream.path().display().to_string());
+        let stream = at("socket", wherever_it_is_read(self.stream.path()));
         [Some(stream), datagram, http].into_iter().flatten().collect()
+    }
+
+    /// Where the loopback listener is, if there is one.
+    pub(super) fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// For the log.
@@ -50,6 +55,11 @@ impl Addresses {
         let http = self.http.map(|address| address.to_string());
         tracing::info!(socket = %self.stream.path().display(), datagram_socket, http, admin, admin_socket = %admin_socket.display(), "ready");
     }
+}
+
+/// A path as it is told to those who may be in another folder.
+pub(super) fn wherever_it_is_read(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// The listeners, not yet at work.

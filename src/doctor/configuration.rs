@@ -1,7 +1,43 @@
 //! The configuration: what `sledge run` would say of it.
 
+use std::path::Path;
+
 use super::finding::{Code, Finding};
-use crate::config::{Faults, Origin};
+use super::owners::{is_same_file, listens_at};
+use crate::admin::Status;
+use crate::config::{Config, Faults, Origin, Sources};
+
+/// The configuration, and as much of it as there is without a token, beside every other fault. Whether a token is missing
+/// is judged later: a daemon may have been given one that this process does not see.
+pub(super) fn read(sources: &Sources) -> (Option<Config>, Faults) {
+    let faults = match sources.read() {
+        Ok(config) => return (Some(config), Faults(Vec::new())),
+        Err(faults) => Faults(faults.0.into_iter().filter(|fault| !fault.is_no_token()).collect()),
+    };
+    (Sources { without_token: true, ..sources.clone() }.read().ok(), faults)
+}
+
+/// The same sources with what nobody named as the daemon with this status has it: whoever only asks need not repeat its
+/// flags. `None` where something was named that is not that daemon's.
+pub(super) fn as_daemon_has_it(sources: &Sources, config: &Config, status: &Status) -> Option<Sources> {
+    let is_named = |key| *config.origins.of(key) != Origin::Default;
+    let socket =
+        status.listeners.iter().map(|it| it.address.as_str()).find(|address| address.starts_with('/'))?;
+    let is_another = (is_named("socket") && !listens_at(status, &config.socket))
+        || (is_named("data_dir") && !is_same_file(Path::new(&status.data_dir), &config.data_dir));
+    if is_another || status.data_dir.is_empty() {
+        return None;
+    }
+    let mut told = vec![("socket", socket), ("data_dir", status.data_dir.as_str())];
+    if !is_named("environment") {
+        told.push(("polar_url", &status.polar));
+    }
+    let mut sources = sources.clone();
+    sources
+        .flags
+        .extend(told.into_iter().filter(|(key, _)| !is_named(key)).map(|(key, value)| (key, value.into())));
+    Some(sources)
+}
 
 /// A finding for each setting that can't be used.
 pub(super) fn judge(faults: &Faults) -> Vec<Finding> {
@@ -27,7 +63,7 @@ pub(super) fn judge(faults: &Faults) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, RawConfig, Surroundings};
+    use crate::config::{RawConfig, Surroundings};
 
     #[test]
     fn every_fault_is_a_finding_with_its_place_and_its_fix() {

@@ -9,17 +9,20 @@ use super::disk::DiskSeen;
 use super::finding::{Code, Finding};
 use super::journal::JournalSeen;
 use super::meters::Sent;
+use super::owners::Owners;
 use super::reach::{Organizations, PolarSeen, within_patience};
-use super::running::{Owners, Running};
+use super::running::Running;
 use super::socket::{Answers, SocketSeen};
 use super::socket_rights::User;
 use super::token::TokenSeen;
-use super::{configuration, disk, journal, meters, reach, running, socket, token};
+use super::{configuration, disk, journal, meters, owners, reach, running, socket, token};
 use crate::config::{CREDENTIAL_FILE, Config, Sources};
 use crate::polar::{Api, BaseUrl, Meters, Settings, TokenSource};
 
 /// Reading a journal of gigabytes takes seconds; one that takes longer has a command of its own.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(20);
+
+const NOT_SEEN: &str = "the daemon's token is not to be seen from here: run it as root or as the user sledge runs as, or give it with --token-file";
 
 /// What the caller wants looked at beside the set-up itself.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +80,41 @@ impl Report {
     }
 }
 
+/// Whether a daemon runs, and what it tells.
+#[derive(Clone, Copy, Debug)]
+enum Asked<'a> {
+    /// None does.
+    RunsNot,
+    /// One may; `None` where it can't be asked.
+    Runs(Option<&'a Running>),
+}
+
+impl<'a> Asked<'a> {
+    fn told(self) -> Option<&'a Running> {
+        match self {
+            Self::RunsNot => None,
+            Self::Runs(told) => told,
+        }
+    }
+
+    /// Whether it has, or may have, a token that its caller was not given.
+    fn has_unseen_token(self) -> bool {
+        match self {
+            Self::RunsNot => false,
+            Self::Runs(told) => told.is_none_or(|it| !it.lacks_token()),
+        }
+    }
+
+    /// Whether this is the daemon's token as far as can be told. A file is named by its configuration; the variable of
+    /// whoever asks may hold a token of their own.
+    fn may_have(self, token: &TokenSource) -> bool {
+        match (self, token) {
+            (Self::RunsNot, _) | (Self::Runs(_), TokenSource::None | TokenSource::File(_)) => true,
+            (Self::Runs(told), TokenSource::Fixed(token)) => told.is_some_and(|it| it.has_token(token)),
+        }
+    }
+}
+
 /// Examines one set-up.
 #[derive(Clone, Debug)]
 pub struct Doctor {
@@ -97,10 +135,17 @@ impl Doctor {
     pub async fn examine(&self) -> Report {
         let mut report = Report::default();
         let Some(config) = self.configuration(&mut report) else { return report };
-        let running = Running::look(&config).await;
         let at_admin_address = Running::at_admin_address(&config).await;
-        let owners = Owners::look(&config, at_admin_address.as_ref());
-        report.made("one daemon", running::judge_owners(&owners, &config));
+        let config = self.as_daemon_has_it(config, at_admin_address.as_ref());
+        let owners = Owners::look(&config, at_admin_address.as_ref().map(|it| &it.status));
+        report.made("one daemon", owners::judge(&owners, &config));
+        let at_admin_address = at_admin_address.filter(|_| owners.elsewhere.is_none());
+        // Who may not open the admin socket can still ask at the address.
+        let running = match (Running::look(&config).await, at_admin_address) {
+            (Ok(Some(running)), _) | (Ok(None) | Err(_), Some(running)) => Ok(Some(running)),
+            (Ok(None), None) => Ok(None),
+            (Err(why), None) => Err(why),
+        };
         self.socket(&config, owners.socket.is_some(), &mut report);
         // One that can't be asked may run: its journal is not read as if nobody wrote to it.
         let may_run = !matches!(running, Ok(None)) || owners.journal.is_some();
@@ -118,27 +163,28 @@ impl Doctor {
                 None
             }
         };
-        disks(&config, &mut report).await;
+        disks(&config, running.as_ref().is_some_and(|it| it.status.trial), &mut report).await;
         let sent = kept(&config, may_run, &mut report).await;
-        self.polar(&config, running.as_ref(), sent, &mut report).await;
+        let asked = if may_run { Asked::Runs(running.as_ref()) } else { Asked::RunsNot };
+        self.polar(&config, asked, sent, &mut report).await;
         report
     }
 
-    /// The configuration, and as much of it as there is without a token. Whether one is missing is judged later: a
-    /// daemon may have been given one that this process does not see.
     fn configuration(&self, report: &mut Report) -> Option<Config> {
-        let read = self.sources.read().or_else(|mut faults| {
-            faults.0.retain(|fault| !fault.is_no_token());
-            report.findings.extend(configuration::judge(&faults));
-            Sources { without_token: true, ..self.sources.clone() }.read()
-        });
-        report.made("configuration", Vec::new());
-        let mut config =
-            read.map_err(|_| report.not_made("everything else", "the configuration can't be used")).ok()?;
-        if config.polar.token == TokenSource::None && File::open(CREDENTIAL_FILE).is_ok() {
-            config.polar.token = TokenSource::File(CREDENTIAL_FILE.into());
+        let (config, faults) = configuration::read(&self.sources);
+        report.made("configuration", configuration::judge(&faults));
+        if config.is_none() {
+            report.not_made("everything else", "the configuration can't be used");
         }
-        Some(config)
+        config.map(with_credential)
+    }
+
+    /// The configuration with what nobody named as the daemon at the admin address has it.
+    fn as_daemon_has_it(&self, config: Config, at_admin_address: Option<&Running>) -> Config {
+        let told = at_admin_address.map(|it| &it.status);
+        let sources = told.and_then(|status| configuration::as_daemon_has_it(&self.sources, &config, status));
+        let read = sources.and_then(|sources| configuration::read(&sources).0);
+        read.map_or(config, with_credential)
     }
 
     fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {
@@ -155,22 +201,20 @@ impl Doctor {
         }
     }
 
-    async fn polar(
-        &self,
-        config: &Config,
-        running: Option<&Running>,
-        mut sent: Vec<Sent>,
-        report: &mut Report,
-    ) {
+    async fn polar(&self, config: &Config, daemon: Asked<'_>, mut sent: Vec<Sent>, report: &mut Report) {
         if report.has(Code::TokenMissing) {
             return report.not_made("Polar", "there is no token");
         }
         let token = TokenSeen::look(&config.polar, &config.data_dir);
-        if token.is_for_others() || (!token.is_there() && running.is_some_and(|it| !it.lacks_token())) {
-            let why = "the daemon's token is not to be seen from here: run it as root or as the user sledge runs as, or give it with --token-file";
-            return report.not_made("token, and Polar", why);
+        if token.is_for_others() || (!token.is_there() && daemon.has_unseen_token()) {
+            return report.not_made("token, and Polar", NOT_SEEN);
         }
-        report.made("token", token::judge(&token));
+        let is_daemons = daemon.may_have(&config.polar.token);
+        if is_daemons {
+            report.made("token", token::judge(&token));
+        } else {
+            report.not_made("token", NOT_SEEN);
+        }
         if !token.is_usable() {
             return report.not_made("Polar", "there is no token");
         }
@@ -178,14 +222,20 @@ impl Doctor {
             Ok(seen) => seen,
             Err(why) => return report.made("Polar", vec![reach::nothing_can_be_sent(&why)]),
         };
-        report.made("Polar", reach::judge(&seen));
+        let mut findings = reach::judge(&seen);
+        // What the caller's own token lacks is no fault of the set-up.
+        findings.retain(|finding| is_daemons || !finding.code.is_about_the_token());
+        report.made("Polar", findings);
         let limit = config.delivery.requests_per_minute;
-        report.made("budget", running::judge_budget(&seen.reply, running, limit));
+        report.made("budget", running::judge_budget(&seen.reply, daemon.told(), limit));
         if !seen.is_reached() {
             return report.not_made("meters", "Polar does not answer to the token");
         }
-        if self.wishes.organization.is_some() || !self.is_callers_the_daemons(&config.polar) {
+        let is_compared = self.wishes.organization.is_some() || !self.is_callers_the_daemons(&config.polar);
+        if is_compared && is_daemons {
             self.organizations(&config.polar, report).await;
+        } else if is_compared {
+            report.not_made("organization", NOT_SEEN);
         }
         sent.extend(self.wishes.grant.iter().map(|(event, property)| Sent::grant(event, property)));
         let meters = self.meters(&config.polar).await;
@@ -231,7 +281,16 @@ impl Doctor {
     }
 }
 
-async fn disks(config: &Config, report: &mut Report) {
+/// The credential of the unit that comes with sledge, where no other token is to be seen.
+fn with_credential(mut config: Config) -> Config {
+    if config.polar.token == TokenSource::None && File::open(CREDENTIAL_FILE).is_ok() {
+        config.polar.token = TokenSource::File(CREDENTIAL_FILE.into());
+    }
+    config
+}
+
+/// In a trial nothing need stay.
+async fn disks(config: &Config, is_trial: bool, report: &mut Report) {
     let (folder, settings) = (config.data_dir.clone(), config.journal.clone());
     let look = tokio::task::spawn_blocking(move || DiskSeen::look(&folder, &settings));
     let seen = tokio::time::timeout(JOURNAL_PATIENCE, look).await;
@@ -240,7 +299,9 @@ async fn disks(config: &Config, report: &mut Report) {
         Ok(Ok(Err(why))) => return report.not_made("disk", why),
         Ok(Err(_)) | Err(_) => return report.not_made("disk", "it did not answer in time"),
     };
-    report.made("disk", disk::judge(&seen));
+    let mut findings = disk::judge(&seen);
+    findings.retain(|finding| !(is_trial && finding.code.is_about_what_stays()));
+    report.made("disk", findings);
     if let Err(why) = seen.sync {
         report.not_made("sync", why);
     }

@@ -129,6 +129,18 @@ codes! {
         "they are revenue until somebody decides about them";
 }
 
+impl Code {
+    /// Whether it is about the token that Polar was asked with.
+    pub(super) fn is_about_the_token(self) -> bool {
+        matches!(self, Self::TokenUnknown | Self::TokenOfOtherEnvironment | Self::ScopeMissing)
+    }
+
+    /// Whether it is that the journal does not outlive something.
+    pub(super) fn is_about_what_stays(self) -> bool {
+        matches!(self, Self::JournalInMemory | Self::JournalInEmptyDir | Self::JournalInContainer)
+    }
+}
+
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())

@@ -11,6 +11,7 @@ mod finding;
 mod journal;
 mod meters;
 mod mounts;
+mod owners;
 mod reach;
 mod running;
 mod socket;

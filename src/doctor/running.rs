@@ -1,8 +1,6 @@
 //! The daemon that runs, as it tells of itself.
 
-use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,14 +8,15 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::finding::{Code, Finding};
-use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status};
+use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status, TokenTold};
 use crate::client::exchange;
 use crate::config::Config;
-use crate::polar::Reply;
+use crate::polar::{Reply, Token};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -33,6 +32,8 @@ pub(super) struct Running {
     foreign_tokens: f64,
     /// Its requests to Polar, in all.
     requests: f64,
+    /// What it tells of its token, where that can be asked.
+    token: Option<TokenTold>,
 }
 
 impl Running {
@@ -51,46 +52,58 @@ impl Running {
             }
             Err(error) => return Err(unanswered(error.to_string())),
         }
-        let status = on_socket(socket, "/status").await;
-        let status = status.and_then(|status| serde_json::from_slice(&status).ok());
-        let status = status.ok_or_else(|| unanswered("no status came from there".to_owned()))?;
-        let metrics = on_socket(socket, "/metrics").await.unwrap_or_default();
-        let metrics = String::from_utf8_lossy(&metrics).into_owned();
-        Ok(Some(Self {
-            status,
-            foreign_tokens: sum(&metrics, "sledge_foreign_token_requests_total"),
-            requests: sum(&metrics, "sledge_polar_request_seconds_count"),
-        }))
-    }
-
-    /// Whether it says itself that it has no token, or one that is not good.
-    pub(super) fn lacks_token(&self) -> bool {
-        self.status.held.iter().any(|reason| matches!(reason.as_str(), "no_token" | "unauthorized"))
+        let told = Self::told(async |path| on_socket(socket, path).await).await;
+        let told = told.ok_or_else(|| unanswered("no status came from there".to_owned()))?;
+        let token = on_socket(socket, "/token").await.and_then(|told| serde_json::from_slice(&told).ok());
+        Ok(Some(Self { token, ..told }))
     }
 
     /// What the daemon at the admin address tells; `None` where nobody answers, or the port was left to the system.
-    pub(super) async fn at_admin_address(config: &Config) -> Option<Status> {
+    pub(super) async fn at_admin_address(config: &Config) -> Option<Self> {
         let address = config.admin.address.as_str();
         if address.ends_with(":0") {
             return None;
         }
-        let ask = async {
-            let stream = TcpStream::connect(address).await.ok()?;
-            let request = Request::get("/status").header(HOST, address).body(Full::default()).ok()?;
-            exchange(stream, request, ANSWER_BYTES_MAX).await.ok()
-        };
-        let (status, body) = timeout(PATIENCE, ask).await.ok()??;
-        if status == StatusCode::OK { serde_json::from_slice(&body).ok() } else { None }
+        Self::told(async |path| at_address(address, path).await).await
+    }
+
+    /// What any door of a daemon tells.
+    async fn told(ask: impl AsyncFn(&'static str) -> Option<Bytes>) -> Option<Self> {
+        let status = serde_json::from_slice(&ask("/status").await?).ok()?;
+        let metrics = ask("/metrics").await.unwrap_or_default();
+        let metrics = String::from_utf8_lossy(&metrics).into_owned();
+        Some(Self {
+            status,
+            foreign_tokens: sum(&metrics, "sledge_foreign_token_requests_total"),
+            requests: sum(&metrics, "sledge_polar_request_seconds_count"),
+            token: None,
+        })
+    }
+
+    /// Whether it says itself that it has no token.
+    pub(super) fn lacks_token(&self) -> bool {
+        self.status.held.iter().any(|reason| reason == "no_token")
+    }
+
+    /// Whether this is the token it has. One that can't be held against it is not taken for it.
+    pub(super) fn has_token(&self, token: &Token) -> bool {
+        self.token.and_then(|told| told.mark) == Some(token.mark())
     }
 }
 
 async fn on_socket(socket: &Path, path: &str) -> Option<Bytes> {
-    let ask = async {
-        let stream = UnixStream::connect(socket).await.ok()?;
-        let request = Request::get(path).header(HOST, "localhost").body(Full::default()).ok()?;
-        exchange(stream, request, ANSWER_BYTES_MAX).await.ok()
-    };
-    let (status, body) = timeout(PATIENCE, ask).await.ok()??;
+    let connect = async { UnixStream::connect(socket).await.ok() };
+    timeout(PATIENCE, async { body_of(connect.await?, "localhost", path).await }).await.ok()?
+}
+
+async fn at_address(address: &str, path: &str) -> Option<Bytes> {
+    let connect = async { TcpStream::connect(address).await.ok() };
+    timeout(PATIENCE, async { body_of(connect.await?, address, path).await }).await.ok()?
+}
+
+async fn body_of(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, path: &str) -> Option<Bytes> {
+    let request = Request::get(path).header(HOST, host).body(Full::default()).ok()?;
+    let (status, body) = exchange(stream, request, ANSWER_BYTES_MAX).await.ok()?;
     (status == StatusCode::OK).then_some(body)
 }
 
@@ -173,73 +186,6 @@ pub(super) fn judge_budget(
     vec![Finding::new(Code::BudgetUsedByOthers, format!("Polar answers 429, and {sends}"), fix)]
 }
 
-/// Who has the socket, the journal and the admin address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Owners {
-    /// The process that has the socket.
-    pub(super) socket: Option<u32>,
-    /// The process that has the journal.
-    pub(super) journal: Option<u32>,
-    /// Where the daemon at the admin address takes events.
-    pub(super) admin_listens_at: Option<Vec<String>>,
-}
-
-impl Owners {
-    pub(super) fn look(config: &Config, at_admin_address: Option<&Status>) -> Self {
-        let mut socket_lock = config.socket.clone().into_os_string();
-        socket_lock.push(".lock");
-        let listens = |status: &Status| status.listeners.iter().map(|it| it.address.clone()).collect();
-        Self {
-            socket: owner(Path::new(&socket_lock)),
-            journal: owner(&config.journal.folder.join("lock")),
-            admin_listens_at: at_admin_address.map(listens),
-        }
-    }
-}
-
-/// The process that holds a lock file. Who died without letting go of one left its name there, and another process may
-/// have its number by now: the kernel's list of locks tells.
-fn owner(lock: &Path) -> Option<u32> {
-    let text = fs::read_to_string(lock).ok()?;
-    let number: u32 = text.trim().strip_prefix("process ")?.parse().ok()?;
-    let inode = fs::metadata(lock).ok()?.ino();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    is_held(&locks, number, inode).then_some(number)
-}
-
-/// Whether the text of `/proc/locks` says so: `1: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF`.
-fn is_held(locks: &str, process: u32, inode: u64) -> bool {
-    locks.lines().any(|line| {
-        let mut fields = line.split_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
-        let is_its = fields.next() == Some(process.to_string().as_str());
-        is_its && fields.next().and_then(|file| file.rsplit(':').next()) == Some(inode.to_string().as_str())
-    })
-}
-
-pub(super) fn judge_owners(owners: &Owners, config: &Config) -> Vec<Finding> {
-    let (socket, folder) = (config.socket.display(), config.data_dir.display());
-    let fix = "give each sledge a socket, a data folder and an admin address of its own, and name those of one of them here";
-    match (owners.socket, owners.journal) {
-        (Some(at_socket), Some(at_journal)) if at_socket != at_journal => {
-            let seen = format!(
-                "the socket {socket} is served by process {at_socket}, and the data folder {folder} by process {at_journal}"
-            );
-            return vec![Finding::new(Code::TwoDaemons, seen, fix)];
-        }
-        _ => {}
-    }
-    let ours = config.socket.display().to_string();
-    match &owners.admin_listens_at {
-        Some(listens_at) if owners.socket.is_some() && !listens_at.contains(&ours) => {
-            let at = listens_at.first().map_or("elsewhere", String::as_str);
-            let seen =
-                format!("the daemon at {} takes events at {at}, not at {socket}", config.admin.address);
-            vec![Finding::new(Code::TwoDaemons, seen, fix)]
-        }
-        _ => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,7 +214,12 @@ mod tests {
             "journal": {"bytes": 10, "limit_bytes": 100},
             "parts": [{"part": "journal", "state": "ready"}, {"part": "delivery", "state": "ready"}],
         });
-        Running { status: serde_json::from_value(status).unwrap(), foreign_tokens: 0.0, requests: 5.0 }
+        Running {
+            status: serde_json::from_value(status).unwrap(),
+            foreign_tokens: 0.0,
+            requests: 5.0,
+            token: None,
+        }
     }
 
     #[test]
@@ -289,13 +240,6 @@ mod tests {
             let findings = judge(&running);
             assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [code]);
         }
-    }
-
-    #[test]
-    fn a_lock_is_held_by_the_process_that_the_kernel_names_and_no_other() {
-        let locks = "1: POSIX  ADVISORY  WRITE 812 fe:00:131 0 EOF\n2: FLOCK  ADVISORY  WRITE 4711 fe:00:131 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 9 fe:00:131 0 EOF\n";
-        assert!(is_held(locks, 4711, 131));
-        assert!(!is_held(locks, 812, 131) && !is_held(locks, 4711, 13) && !is_held("", 4711, 131));
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::time::Duration;
 /// What senders may take of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Connections open at once; the next one is told so and closed. Half of the 1,024 descriptors a process
-    /// usually gets, so that the journal and Polar always find one.
+    /// Connections open at once; the next one is told so and closed. With as many at the loopback address it is a quarter of
+    /// the descriptors that sledge takes where it may, so that the journal and Polar always find one.
     pub connections_max: usize,
     /// Connections open at once on the loopback address, counted apart: who cannot use the socket must not be able to
-    /// take its places. With those above it stays well below the usual 1,024 descriptors.
+    /// take its places. Node's fetch opens one for every call that is not answered yet.
     pub http_connections_max: usize,
     /// Whether grants may come in by the loopback address, which no file's permissions guard.
     pub http_grants: bool,
@@ -46,7 +46,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections_max: 512,
-            http_connections_max: 128,
+            http_connections_max: 512,
             http_grants: false,
             forward: true,
             datagram_bytes_max: 1 << 20,

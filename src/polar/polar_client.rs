@@ -57,6 +57,12 @@ impl PolarClient {
         self.credentials.token().map(|token| token.fingerprint(hasher))
     }
 
+    /// The mark of the token in use, to hold another against it; `None` where there is none.
+    #[must_use]
+    pub fn token_mark(&self) -> Option<u64> {
+        self.credentials.token().map(|token| token.mark())
+    }
+
     async fn exchange(&self, body: Bytes) -> (Reply, Option<u64>) {
         let mut request = self.http.post(self.ingest_url.clone()).body(body);
         if let Some(token) = self.credentials.token() {

@@ -1,7 +1,7 @@
 //! The token, kept from every log.
 
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::error::TokenError;
 
@@ -40,6 +40,13 @@ impl Token {
     #[must_use]
     pub fn fingerprint(&self, hasher: &impl BuildHasher) -> u64 {
         hasher.hash_one(self.0.as_str())
+    }
+
+    /// What the same token has in every process of this version, and next to no other token: only for whoever may see the
+    /// token itself.
+    #[must_use]
+    pub fn mark(&self) -> u64 {
+        self.fingerprint(&BuildHasherDefault::<DefaultHasher>::default())
     }
 
     /// The token itself, for the one header it belongs in.

@@ -1,12 +1,15 @@
 //! Polar, as its simulator, on a port that stays the same while it goes away and comes back.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sledge::simulator::{Settings, Simulator};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::sledge_process::PATIENCE;
 
 /// A simulated Polar that is reachable, or not.
 pub(crate) struct FakePolar {
@@ -19,9 +22,9 @@ pub(crate) struct FakePolar {
 
 impl FakePolar {
     pub(crate) async fn start() -> Self {
-        let place = bound("127.0.0.1:0".parse().unwrap());
+        let place = bound("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = place.local_addr().unwrap();
-        let listener = bound(address).listen(1_024).unwrap();
+        let listener = listening(address);
         let mut settings = Settings::new(now);
         // Every text is looked at for doubles, however many there are.
         settings.kept_events_max = usize::MAX;
@@ -48,7 +51,7 @@ impl FakePolar {
 
     /// Answers again, on the same port, with everything it had.
     pub(crate) fn come_back(&mut self) {
-        self.serve(bound(self.address).listen(1_024).unwrap());
+        self.serve(listening(self.address));
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test owns its Polar")]
@@ -68,11 +71,26 @@ impl FakePolar {
     }
 }
 
-fn bound(address: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.bind(address).unwrap();
-    socket
+/// A child that another test is starting just then has a copy of the listener that was closed, until it is another
+/// program: so long the port is taken.
+fn listening(address: SocketAddr) -> TcpListener {
+    let begun = Instant::now();
+    loop {
+        match bound(address).and_then(|socket| socket.listen(1_024)) {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {
+                std::thread::yield_now();
+            }
+            Err(error) => panic!("{address}: {error}"),
+        }
+    }
+}
+
+fn bound(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the simulator's clock is not the daemon's")]

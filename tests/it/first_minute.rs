@@ -1,13 +1,17 @@
 //! What somebody who tries sledge sees in the first minute: `sledge dev`, and every way to send it an event.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::dev_process::DevProcess;
 use crate::one_command::{Ended, run, run_sledge};
+use crate::sledge_process::PATIENCE;
 use crate::tool;
 
 /// What is wanted of a quick thing on a machine of its own. One of three tries must do: another process may take the
@@ -126,7 +130,7 @@ async fn the_lines_that_dev_tells_to_copy_work() {
     let dev = DevProcess::start().await;
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
     let is_command =
-        |line: &&String| ["sledge ", "curl ", "echo "].iter().any(|start| line.starts_with(start));
+        |line: &&String| ["export ", "sledge ", "curl ", "echo "].iter().any(|start| line.starts_with(start));
     let lines: Vec<String> = dev
         .said
         .iter()
@@ -134,8 +138,9 @@ async fn the_lines_that_dev_tells_to_copy_work() {
         .filter(|line| !line.starts_with("sledge listens"))
         .cloned()
         .collect();
-    assert_eq!(lines.len(), 5, "{lines:?}");
-    for (sent, line) in (0..).zip(&lines) {
+    assert_eq!(lines.len(), 6, "{lines:?}");
+    assert!(lines[0].starts_with("export SLEDGE_SOCKET="), "{lines:?}");
+    for (sent, line) in (0..).zip(&lines[1..]) {
         let mut shell = Command::new("sh");
         let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
         shell.args(["-c", line]).env("PATH", path);
@@ -145,6 +150,62 @@ async fn the_lines_that_dev_tells_to_copy_work() {
             dev.has_events(sent + 1).await;
         }
     }
+}
+
+/// Whoever has a token of their own set, and pastes the line that begins with export, reaches nobody but this dev.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_pasted_line_every_command_means_this_dev_and_its_polar() {
+    let mut dev = DevProcess::spawn(|command| {
+        command.args(["--http", "127.0.0.1:0"]);
+    });
+    dev.says("what arrives at Polar").await;
+    let export = dev.said.iter().find(|line| line.starts_with("export ")).unwrap().clone();
+    let http = dev.word_after(" and at http://");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
+    let typed = |line: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", &format!("{export}\n{line}")]).env_clear();
+        shell.env("PATH", format!("{}:/usr/bin:/bin", binary.display()));
+        shell.env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_reader");
+        run(shell, "")
+    };
+    for (line, shown) in [
+        ("sledge polar meter list", "API Calls"),
+        ("sledge grant 10 --customer user_123 --event api_usage --property units", "accepted: 10 credits"),
+        ("sledge send api_usage --customer user_123 --meta units=1 --id pasted-1", "accepted pasted-1"),
+        ("sledge status", "pending "),
+        ("sledge explain pasted-1", "accepted "),
+        ("sledge polar customer show --customer user_123", "John Doe"),
+    ] {
+        let ended = typed(line).await;
+        assert_eq!(ended.code, Some(0), "{line}: {ended:?}");
+        assert!(ended.out.contains(shown), "{line}: {ended:?}");
+        assert!(!ended.err.contains("not checked"), "{line}: {ended:?}");
+    }
+    dev.has_events(2).await;
+    let shown = typed("sledge balance --customer user_123").await;
+    assert!(shown.out.contains("API Calls: 9 at Polar"), "{shown:?}");
+    let doctor = typed("sledge doctor").await;
+    assert_eq!((doctor.code, doctor.out.starts_with("nothing found; ")), (Some(0), true), "{doctor:?}");
+    let listening = TcpStream::connect(&http).await;
+    assert!(listening.is_ok(), "dev listens at {http}, too");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dev_listens_where_the_variable_says_and_only_on_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = crate::one_command::sledge(&["dev", "--http", "0.0.0.0:0"]);
+    command.env("SLEDGE_SOCKET", folder.path().join("named.sock"));
+    let refused = run(command, "").await;
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+    assert!(refused.err.contains("is not loopback"), "{refused:?}");
+    let mut command = crate::one_command::sledge(&["dev"]);
+    command.env("SLEDGE_SOCKET", folder.path().join("named.sock")).env("TMPDIR", folder.path());
+    command.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut dev = command.spawn().unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let first = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(first.contains(folder.path().join("named.sock").to_str().unwrap()), "{first}");
 }
 
 /// The credits that the simulator's API says are left.
@@ -210,7 +271,7 @@ async fn dev_never_uses_or_shows_a_token_of_the_user() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(crate::sledge_process::PATIENCE, held).await.expect("dev's own token to be refused");
+    tokio::time::timeout(PATIENCE, held).await.expect("dev's own token to be refused");
     let (status, said, log, _) = dev.end_by(Signal::INT).await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(said.last().unwrap().starts_with("delivered 0, left 1"), "{said:?}");

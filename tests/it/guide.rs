@@ -87,11 +87,11 @@ async fn the_guide_as_it_stands_leaves_10_then_7_then_minus_1() {
         if kind != "sh" {
             continue;
         }
-        let block = block
-            .replace("http://127.0.0.1:8899", &url)
-            .replace("$PWD/sledge.sock", home.socket().to_str().unwrap());
+        let block =
+            block.replace("http://127.0.0.1:8899", &url).replace("$PWD", home.path().to_str().unwrap());
         if block.starts_with("export ") {
-            exports = format!("{block}\n");
+            // Its own sledge listens where the system put it, not at the usual address.
+            exports = format!("{block} SLEDGE_ADMIN={}\n", sledge.admin());
             continue;
         }
         let mut shell = Command::new("sh");

@@ -77,7 +77,6 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
     let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let socket = dev.socket().to_str().unwrap().to_owned();
-    let admin = dev.word_after("sledge status --admin ");
     let mut exports = String::new();
     let mut ran = 0;
     let text = readme();
@@ -88,10 +87,15 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
                 dev.said.iter().map(String::as_str).filter(|line| line.starts_with("  ")).collect();
             assert_as_shown(&shown, &block, "sledge dev");
         }
+        if kind == "text export" {
+            let exported: Vec<&String> = dev.said.iter().filter(|line| line.starts_with("export ")).collect();
+            let [export] = exported[..] else { panic!("dev prints one line to paste: {exported:?}") };
+            assert_as_shown(&[export], &block.replace(SOCKET, &socket), "sledge dev");
+            exports.push_str(&format!("{export}\n"));
+        }
         if kind != "sh" || block.starts_with("cargo ") {
             continue;
         }
-        let block = block.replace(SOCKET, &socket);
         // Of commands that are typed one by one, each has arrived before the next: dev shows all events of one batch
         // with the balance after the last.
         let are_typed = block.lines().all(|line| line.starts_with("export ") || line.starts_with("sledge "));
@@ -100,10 +104,9 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
         for step in steps {
             let mut shell = Command::new("sh");
             shell.args(["-ec", &format!("exec 2>&1\n{exports}{step}")]).current_dir(folder.path());
-            shell.env("PATH", &path).env("SLEDGE_ADMIN", &admin);
-            for variable in ["POLAR_ACCESS_TOKEN", "SLEDGE_SOCKET"] {
-                shell.env_remove(variable);
-            }
+            // Whatever the tester has set; what is pasted outweighs it.
+            shell.env("PATH", &path).env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_reader");
+            shell.env("SLEDGE_SOCKET", "/nowhere/sledge.sock").env("SLEDGE_POLAR_URL", "http://127.0.0.1:1");
             let ended = run(shell, "").await;
             assert_eq!(ended.code, Some(0), "{step}\n{ended:?}");
             said.push_str(&ended.out);
@@ -129,9 +132,9 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
 fn what_the_readme_does_not_run_here_is_there_all_the_same() {
     let text = readme();
     let blocks = blocks(&text);
-    let cargo: Vec<&str> =
-        blocks.iter().filter(|(kind, _)| kind == "sh").map(|(_, block)| block.as_str()).take(2).collect();
-    assert_eq!(cargo, ["cargo run --release -- dev", "cargo test"], "the two commands come first");
+    let shell = blocks.iter().filter(|(kind, _)| kind == "sh").map(|(_, block)| block.as_str());
+    let cargo: Vec<&str> = shell.filter(|block| block.starts_with("cargo ")).collect();
+    assert_eq!(cargo, ["cargo run --release -- dev", "cargo test"]);
     sledge::cli::check(["sledge", "dev"].map(Into::into)).unwrap();
     for (_, block) in blocks.iter().filter(|(kind, _)| kind == "bash") {
         for line in block.lines() {
@@ -153,6 +156,14 @@ fn what_the_readme_does_not_run_here_is_there_all_the_same() {
         }
     }
     for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(link.starts_with("https://") || root().join(link).is_file(), "nothing is at {link}");
+        let (file, heading) = link.split_once('#').map_or((link, None), |(file, name)| (file, Some(name)));
+        assert!(link.starts_with("https://") || root().join(file).is_file(), "nothing is at {link}");
+        let is_there = |heading: &str| {
+            let page = fs::read_to_string(root().join(file)).unwrap();
+            let headings = page.lines().filter(|line| line.starts_with('#'));
+            let anchor = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+            headings.map(anchor).any(|anchor| anchor == heading)
+        };
+        assert!(heading.is_none_or(is_there), "nothing is at {link}");
     }
 }

@@ -10,7 +10,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Unit::Count,
         (1, 100_000),
         Reload,
-        "Connections open at once; the next one is told so and closed. Half of the 1,024 descriptors a process usually gets, so that the journal and Polar always find one.",
+        "Connections open at once; the next one is told so and closed. With as many at the address `http` a quarter of the 4,096 descriptors that sledge takes where it may, so that the journal and Polar always find one.",
         |config| Field::Size(&mut config.intake.connections_max),
     ),
     number(
@@ -19,7 +19,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Unit::Count,
         (1, 100_000),
         Reload,
-        "Connections open at once at the address `http`, counted apart: who cannot use the socket must not be able to take its places.",
+        "Connections open at once at the address `http`, counted apart: who cannot use the socket must not be able to take its places. Node's fetch opens one for every call that is not answered yet.",
         |config| Field::Size(&mut config.intake.http_connections_max),
     ),
     number(
