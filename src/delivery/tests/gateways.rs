@@ -73,7 +73,6 @@ async fn one_event_that_a_gateway_answers_in_polars_place_holds_up_no_others() {
         let with_it =
             house.polar.seen().iter().filter(|seen| seen.names.iter().any(|n| n == "u1234")).count();
         assert!(with_it <= 60, "{reply:?}: {with_it} requests for one event in a thousand");
-        println!("{reply:?} slowest {slowest:?} with it {with_it} took {:?}", house.begun.elapsed());
     }
 }
 
@@ -102,7 +101,6 @@ async fn one_event_that_a_gateway_answers_holds_up_no_others_of_a_quiet_service(
         let per_hour =
             house.polar.seen().len() as u128 * HOUR.as_millis() / house.begun.elapsed().as_millis();
         assert!(per_hour < 600, "{reply:?}: {per_hour} requests an hour");
-        println!("{reply:?} slowest {slowest:?} inserted {} per hour {per_hour}", house.inserted().len());
     }
 }
 
@@ -142,7 +140,7 @@ async fn a_gateway_that_comes_and_goes_parks_nothing() {
         let house = House::with(FakePolar::living(World { latency: SECOND, ..World::default() }));
         house
             .run(async {
-                for minute in 0..600 {
+                for minute in 0..240 {
                     if minute % 3 == 0 {
                         let away = (Instant::now() + MINUTE, Turn::Say(reply.clone()));
                         house.polar.with(|world| world.until = Some(away));
@@ -156,6 +154,6 @@ async fn a_gateway_that_comes_and_goes_parks_nothing() {
                 MINUTE
             })
             .await;
-        assert_eq!((house.inserted().len(), house.journal.with(|books| books.dead.len())), (25_200, 0));
+        assert_eq!((house.inserted().len(), house.journal.with(|books| books.dead.len())), (10_080, 0));
     }
 }
