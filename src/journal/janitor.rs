@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::ballast::Ballast;
 use super::high_water::HighWater;
 use super::open_volume::OpenVolume;
 use super::repacking::{self, Job, Repacking};
@@ -41,6 +42,7 @@ enum Errand<S: Store> {
     Remove(VolumeId),
     Repack(Job),
     Mark(HighWater),
+    KeepBallast(Ballast),
 }
 
 /// Hands errands to the thread. Clones share it; it ends when the last is dropped.
@@ -116,6 +118,11 @@ impl<S: Store> Janitor<S> {
         self.errands.try_send(Errand::Mark(mark)).is_ok()
     }
 
+    /// Has the ballast set aside again; if there is too much to do already, somebody asks once more.
+    pub(super) fn keep_ballast(&self, ballast: &Ballast) {
+        drop(self.errands.try_send(Errand::KeepBallast(ballast.clone())));
+    }
+
     /// Has a closed volume rewritten, on yet another thread, once it is really closed. `None` when there is too much to do
     /// already.
     pub(super) fn repack(&self, id: VolumeId) -> Option<Repacking> {
@@ -152,6 +159,7 @@ fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>, jobs: &SyncSender
                     tracing::warn!(%error, "the high-water mark could not be written; a lost tail may go unnoticed");
                 }
             }
+            Errand::KeepBallast(ballast) => ballast.keep(),
             Errand::Remove(id) => {
                 if let Err(error) = store.remove(id) {
                     tracing::warn!(volume = %id, %error, "a settled volume could not be removed; it is tried again at the next start");

@@ -34,6 +34,10 @@ struct Disk {
     mark: Vec<u8>,
     quarantined: u64,
     refuses_copies: bool,
+    /// A volume whose file is not in its place the next so many times it is looked for.
+    away: Option<(VolumeId, usize)>,
+    /// Whether files show only what was synced.
+    is_lagging: bool,
     opens: usize,
     /// Counts power cuts: a store or volume of an earlier life is dead.
     epoch: u64,
@@ -188,6 +192,16 @@ impl MemoryStore {
         self.lock().refuses_copies = refuses;
     }
 
+    /// The next so many times, a volume has no file.
+    pub(super) fn take_away(&self, id: VolumeId, times: usize) {
+        self.lock().away = Some((id, times));
+    }
+
+    /// From now on files show only what was synced.
+    pub(super) fn lag(&self) {
+        self.lock().is_lagging = true;
+    }
+
     /// Lets a volume's store know nothing of the blocks in its file.
     pub(super) fn forget_blocks(&self, id: VolumeId) {
         let mut disk = self.lock();
@@ -335,17 +349,19 @@ impl Store for MemoryStore {
         course.answer()
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
-        let disk = self.lock();
-        let files = disk.volumes.get(&id);
+    fn find_raw(&self, id: VolumeId) -> Result<Option<Box<dyn RawFile>>, StoreError> {
+        let mut disk = self.lock();
+        if let Some((_, times)) = disk.away.as_mut().filter(|(away, times)| *away == id && *times > 0) {
+            *times -= 1;
+            return Ok(None);
+        }
+        let Some(files) = disk.volumes.get(&id) else { return Ok(None) };
         // A file shows what was written to it, synced or not, to whoever reads it before the power goes.
-        let bytes = |files: &Files| -> Vec<u8> {
-            let unsynced = files.unsynced.iter().flatten().flat_map(|(_, value)| value);
-            files.synced.values().flatten().chain(unsynced).chain(&files.debris).copied().collect()
-        };
-        let bad = files.and_then(|files| files.bad_sectors.clone()).unwrap_or_default();
-        let bytes = std::io::Cursor::new(files.map(bytes).unwrap_or_default());
-        Ok(Box::new(WithBadSectors { bytes, bad }))
+        let shows_all = !disk.is_lagging;
+        let unsynced = files.unsynced.iter().flatten().filter(|_| shows_all).flat_map(|(_, value)| value);
+        let bytes = files.synced.values().flatten().chain(unsynced).chain(&files.debris).copied().collect();
+        let bad = files.bad_sectors.clone().unwrap_or_default();
+        Ok(Some(Box::new(WithBadSectors { bytes: std::io::Cursor::new(bytes), bad })))
     }
 
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {

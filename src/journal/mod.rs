@@ -7,6 +7,7 @@ mod accounts;
 mod appender;
 mod attempts;
 mod bad_sectors;
+mod ballast;
 mod block_builder;
 mod check;
 mod committer;
@@ -17,6 +18,7 @@ mod dead_letter;
 mod dead_letters;
 mod dead_limit;
 mod decimal;
+mod deputy;
 mod error;
 mod explain;
 mod extract;
@@ -43,7 +45,10 @@ mod memory_store;
 #[cfg(test)]
 mod model_tests;
 mod open_volume;
+mod pace;
 mod pending_units;
+#[cfg(test)]
+mod reading_tests;
 mod recall;
 #[cfg(test)]
 mod recall_tests;
@@ -71,6 +76,7 @@ mod tests;
 mod units_watch;
 mod visit;
 mod volatile;
+mod volume_file;
 mod volume_index;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]

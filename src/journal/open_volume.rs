@@ -282,11 +282,9 @@ impl<V: Volume> OpenVolume<V> {
         self.get_block(seq, self.pending.get(&seq).map_or(0, |block| block.parts))
     }
 
-    /// The first block at or after `from`, settled ones too.
-    pub(super) fn block_from(&self, from: u64) -> Option<u64> {
-        let pending = self.pending.range(from..).next().map(|(seq, _)| *seq);
-        let settled = self.settled.range(from..).next().copied();
-        pending.into_iter().chain(settled).min()
+    /// The seqs of its settled blocks, ascending.
+    pub(super) fn settled(&self) -> impl Iterator<Item = u64> {
+        self.settled.iter().copied()
     }
 
     /// A part of a block, settled or not, where it is there.

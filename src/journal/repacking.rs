@@ -39,11 +39,19 @@ pub(super) enum Repacked {
     Left,
 }
 
+/// What the thread that rewrites and the one who waits for it tell each other.
+#[derive(Debug, Default)]
+struct Signs {
+    stop: AtomicBool,
+    /// The volume is being rewritten, no other one.
+    begun: AtomicBool,
+}
+
 /// A volume to rewrite.
 #[derive(Debug)]
 pub(super) struct Job {
     id: VolumeId,
-    stop: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     ended: SyncSender<Result<Repacked, StoreError>>,
 }
 
@@ -51,16 +59,16 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Repacking {
     number: u32,
-    stop: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     end: Receiver<Result<Repacked, StoreError>>,
 }
 
 impl Repacking {
     /// A volume that will be rewritten, and the job for the thread that does it.
     pub(super) fn of(id: VolumeId) -> (Self, Job) {
-        let stop = Arc::new(AtomicBool::new(false));
+        let signs = Arc::<Signs>::default();
         let (ended, end) = std::sync::mpsc::sync_channel(1);
-        (Self { number: id.number, stop: Arc::clone(&stop), end }, Job { id, stop, ended })
+        (Self { number: id.number, signs: Arc::clone(&signs), end }, Job { id, signs, ended })
     }
 
     /// Which volume of its row.
@@ -77,23 +85,33 @@ impl Repacking {
         }
     }
 
-    /// Wants the volume back: gives the rewriting up, or waits for the last moment of it.
+    /// Wants the volume back: gives the rewriting up, or waits for the last moment of it. One that has not begun, because
+    /// another volume has its turn, is not waited for.
     pub(super) fn give_up(self) -> Result<Repacked, StoreError> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::SeqCst);
+        if !self.signs.begun.load(Ordering::SeqCst) {
+            // Whenever its turn comes, it sees the sign first.
+            return Ok(Repacked::Left);
+        }
         self.end.recv().unwrap_or(Ok(Repacked::Left))
     }
 }
 
 impl Drop for Repacking {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::SeqCst);
     }
 }
 
 /// Rewrites one volume after the other.
 pub(super) fn work<S: Store>(store: &Arc<S>, jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
-        let result = repack(store.as_ref(), job.id, &job.stop);
+        job.signs.begun.store(true, Ordering::SeqCst);
+        if job.signs.stop.load(Ordering::SeqCst) {
+            // The volume may be in use.
+            continue;
+        }
+        let result = repack(store.as_ref(), job.id, &job.signs.stop);
         trim_memory();
         // Whoever closes the journal meanwhile no longer wants to know.
         drop(job.ended.send(result));

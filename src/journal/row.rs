@@ -46,6 +46,11 @@ pub(super) struct Closed {
 }
 
 impl Closed {
+    /// How many events in it are owed.
+    pub(super) fn pending_events(&self) -> u64 {
+        self.totals.events
+    }
+
     fn wants_repacking(&self) -> bool {
         !self.tried && repacking::is_worthwhile(self.blocks, self.totals.events, self.totals.text_bytes)
     }
@@ -290,6 +295,11 @@ impl<S: Store> Row<S> {
     pub(super) fn disk_bytes(&self) -> u64 {
         let open = self.open.keys().map(|number| self.store.disk_bytes(self.id(*number))).sum::<u64>();
         open + self.closed.iter().map(|closed| closed.disk_bytes).sum::<u64>() + self.retained_bytes()
+    }
+
+    /// The numbers of the settled volumes that are still kept, oldest first.
+    pub(super) fn retained(&self) -> impl Iterator<Item = u32> {
+        self.retained.iter().map(|retained| retained.number)
     }
 
     fn retained_bytes(&self) -> u64 {

@@ -24,7 +24,7 @@ use super::volume_index::BlockEntry;
 /// An open that takes longer counts as damage: an intact volume takes milliseconds.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of the file at a time; frames are far smaller.
-const WINDOW_BYTES: usize = 1 << 20;
+const WINDOW_BYTES: usize = 256 << 10;
 
 /// What became of a damaged volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -298,22 +298,35 @@ pub(super) fn scan_file(file: impl Read) -> io::Result<Found> {
 /// # Errors
 /// When the file can't be read.
 pub(super) fn scan_frames(
-    mut file: impl Read,
+    file: impl Read,
     see: &mut dyn FnMut(&frame::Header, &[u8]),
 ) -> io::Result<Option<u8>> {
-    let mut newer_format = None;
-    let mut window = Vec::with_capacity(WINDOW_BYTES + STORED_BYTES_MAX);
+    scan_places(file, &mut Vec::new(), &mut |_, header, frame| see(header, frame))
+}
+
+/// The same, and says of each frame where in the file it begins. Whoever scans many files gives the same window each time.
+///
+/// # Errors
+/// When the file can't be read.
+pub(super) fn scan_places(
+    mut file: impl Read,
+    window: &mut Vec<u8>,
+    see: &mut dyn FnMut(u64, &frame::Header, &[u8]),
+) -> io::Result<Option<u8>> {
+    let (mut newer_format, mut window_at) = (None, 0_u64);
+    window.clear();
+    window.reserve(WINDOW_BYTES + STORED_BYTES_MAX);
     loop {
-        let is_last = fill(&mut file, &mut window)?;
+        let is_last = fill(&mut file, window)?;
         // A frame that begins here may end in the next window.
         let safe = if is_last { window.len() } else { window.len().saturating_sub(STORED_BYTES_MAX) };
         let mut at = 0;
-        while let Some(start) = frame::find_magic(&window, at).filter(|start| *start < safe) {
+        while let Some(start) = frame::find_magic(window, at).filter(|start| *start < safe) {
             let candidate = window.get(start..).unwrap_or_default();
             at = match frame::decode_frame(candidate) {
                 Ok((header, body)) => {
                     let end = frame::HEADER_BYTES + body.len();
-                    see(&header, candidate.get(..end).unwrap_or_default());
+                    see(window_at + start as u64, &header, candidate.get(..end).unwrap_or_default());
                     // Past its end: a text may hold the picture of a frame.
                     start + end
                 }
@@ -327,7 +340,9 @@ pub(super) fn scan_frames(
         if is_last {
             return Ok(newer_format);
         }
-        window.drain(..safe.max(at).min(window.len()));
+        let done = safe.max(at).min(window.len());
+        window_at += done as u64;
+        window.drain(..done);
     }
 }
 
