@@ -39,7 +39,7 @@ struct Supervised {
 impl Supervised {
     fn command(&self) -> tokio::process::Command {
         let mut command = self.home.run_command(&self.polar.url());
-        command.env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
+        command.env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0").env_remove("SLEDGE_JOURNAL_LOW_WATER_BYTES");
         command
     }
 
