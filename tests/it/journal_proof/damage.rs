@@ -300,7 +300,7 @@ async fn damage_does_not_keep_the_real_binary_from_delivering_the_rest() {
         let sledge = damaged.home.start(&polar.url()).await;
         tally.begin_round(&original, &damaged, begun.elapsed());
         let scrape = sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
-        let told = scrape.sum("sledge_events_dead_lettered_total{reason=\"lost\"}");
+        let told = scrape.sum("sledge_events_dead_lettered_total{reason=\"lost\"}").to_string();
         let (status, _, log) = sledge.stop().await;
         let at_polar = polar.simulator.external_ids(0, usize::MAX);
         let at_polar = at_polar.into_iter().map(|record| record.external_id).collect();
@@ -310,7 +310,7 @@ async fn damage_does_not_keep_the_real_binary_from_delivering_the_rest() {
             Err(format!("{status}: {log}"))
         };
         let is_silent = !log.contains("\"level\":\"ERROR\"");
-        tally.end_round(&damaged, lost, told as u64, is_silent);
+        tally.end_round(&damaged, lost, told.parse().unwrap(), is_silent);
     }
     tally.report("the real binary started on", &original);
 }
