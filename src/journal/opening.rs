@@ -90,17 +90,13 @@ struct Opening<S: Store> {
 
 impl<S: Store> Opening<S> {
     fn find(&mut self, number: u32, is_last: bool) -> Result<(), StoreError> {
-        if number != self.row.next_number {
-            // What was between was settled, and given back to the disk.
-            self.continuity.forget();
-        }
-        self.row.next_number = number + 1;
         let id = self.row.id(number);
+        self.continuity.come_to(id);
+        self.row.next_number = number + 1;
         let index = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
         match index {
             Some(VolumeIndex::Pending { begin, blocks }) if !is_last => {
-                self.continuity.begin(id, begin);
-                self.continuity.forget();
+                self.continuity.pass(id, begin);
                 self.row.close_entry(id, begin, &blocks);
                 return Ok(());
             }

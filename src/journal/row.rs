@@ -106,14 +106,18 @@ impl<S: Store> Row<S> {
 
     /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
     /// no longer pending. What is in it beside that came back with a settlement that a power cut took: it is owed again.
-    pub(super) fn compare_with_index(&mut self, opened: &OpenVolume<S::Volume>) {
+    /// Says whether there was anything of either.
+    pub(super) fn compare_with_index(&mut self, opened: &mut OpenVolume<S::Volume>) -> bool {
         let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == opened.id().number) else {
-            return;
+            return false;
         };
+        opened.note_begin(closed.begin);
         let found = Totals::of(opened.pending());
-        self.lost = self.lost.plus(closed.totals.without(found));
-        self.found_again = self.found_again.plus(found.without(closed.totals));
+        let (lost, found_again) = (closed.totals.without(found), found.without(closed.totals));
+        self.lost = self.lost.plus(lost);
+        self.found_again = self.found_again.plus(found_again);
         closed.totals = found;
+        lost.events > 0 || found_again.events > 0
     }
 
     /// What is pending, over the whole row.
@@ -441,11 +445,10 @@ impl<S: Store> Row<S> {
     /// # Errors
     /// When the store fails.
     pub(super) fn open_closed(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
-        self.compare_with_index(&volume);
+        self.compare_with_index(&mut volume);
         let number = volume.id().number;
         let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return Ok(()) };
         let Some(closed) = self.closed.remove(at) else { return Ok(()) };
-        volume.note_begin(closed.begin);
         self.open.insert(number, volume);
         self.describe_open(number, closed.seqs.end)
     }
