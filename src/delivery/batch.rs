@@ -79,8 +79,8 @@ pub struct History {
     pub confirmed_before: Option<u64>,
     /// How many it had confirmed at the last trial.
     confirmed_at_trial: Option<u64>,
-    /// Whether its size or its events are suspected already: it was cut from a batch that kept failing, or it is larger
-    /// than what is known to pass.
+    /// Whether its size or its events are suspected already: it was cut from a batch that kept failing, it is larger than
+    /// what is known to pass, or it is an event alone that failed while others passed.
     pub is_piece: bool,
     /// The cut it comes from, while it is as that left it.
     pub cut_from: Option<CutFrom>,
@@ -107,6 +107,11 @@ impl History {
     /// Whether a failure now counts as a trial.
     pub(super) fn is_trial(&self, confirmed: u64) -> bool {
         self.confirmed_at_trial.is_none_or(|before| confirmed > before)
+    }
+
+    /// Whether Polar has confirmed other events since this batch first failed, or was cut from one that had.
+    pub(super) fn others_confirmed(&self, confirmed: u64) -> bool {
+        self.confirmed_before.is_some_and(|before| confirmed > before)
     }
 
     /// The history of a piece of this batch, or of a batch that is suspected from the start.
@@ -231,9 +236,9 @@ impl Batch {
 
     /// Two halves, each to be proven by itself. `confirmed` is how many events Polar has confirmed so far.
     #[must_use]
-    pub fn split(self, confirmed: u64, cut_from: CutFrom) -> (Self, Self) {
+    pub fn split(self, confirmed: u64, cut_from: Option<CutFrom>) -> (Self, Self) {
         let half = self.events.div_ceil(2);
-        let history = self.history.of_a_piece(confirmed, Some(cut_from));
+        let history = self.history.of_a_piece(confirmed, cut_from);
         let (mut first, mut second, mut room) = (Vec::new(), Vec::new(), half);
         for run in self.runs {
             let taken = run.len().min(room);
@@ -316,7 +321,7 @@ mod tests {
                 let piece = pieces.remove(at);
                 let length = piece.len();
                 let (left, right) = if mask & 1 == 0 {
-                    let (left, right) = piece.split(0, SizeLimit::new(1, 1).cut(length));
+                    let (left, right) = piece.split(0, Some(SizeLimit::new(1, 1).cut(length)));
                     prop_assert!(left.len().abs_diff(right.len()) <= 1);
                     (left, right)
                 } else {

@@ -9,9 +9,12 @@ use super::clock_skew::{due_again, seconds_ahead};
 use super::consume::Consume;
 use super::delivery::{Answered, Delivery};
 use super::findings::Findings;
+use super::gate::Failure;
+use super::hold::HoldReason;
 use super::outcome::{Cause, Facts, Outcome, Patience, Retry, Sign};
 use super::set_aside::Early;
 use super::unsettled::Fate;
+use super::witness::Witness;
 use crate::event::UnixMillis;
 use crate::journal::{DeadLetter, DeadReason, JournalError, Origin, Settlement};
 use crate::polar::{Ingest, Reply};
@@ -36,28 +39,31 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
         }
         self.unsettled.answered(&batch, reply.status().unwrap_or(0), self.clock.now());
-        if matches!(reply, Reply::Unauthorized | Reply::Forbidden) && self.has_newer_token(sent) {
+        if matches!(reply, Reply::Unauthorized { .. } | Reply::Forbidden) && self.has_newer_token(sent) {
             self.resend.push_first(batch);
             return Ok(());
         }
         let facts = self.facts(&batch);
-        let is_failed_piece = facts.is_piece && matches!(reply, Reply::ServerError { status: 500, .. });
+        let (outcome, sign) = (Outcome::of(&reply, &facts), Sign::of(&reply));
+        let is_failed_piece = facts.is_piece && sign.is_of_the_batch(&reply);
         self.failed_pieces = if is_failed_piece { self.failed_pieces.saturating_add(1) } else { 0 };
         // What is suspected already may well be at fault itself: that is no reason to slow down the others. Only when
-        // nothing else was heard for some requests is it asked whether Polar is there at all.
-        if !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX {
-            self.heed(&reply, sent, now);
+        // nothing else was heard for some requests, or none are on their way, is it asked whether Polar is there at all.
+        if !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX || !self.gate.is_proven() {
+            let witness = if outcome.may_be_the_events_fault() { witness(&batch) } else { Witness::Sound };
+            self.heed(&reply, sign, sent, witness, now);
         }
         if reply == Reply::TooLarge {
             self.size.too_many_bytes(batch.body_bytes(), now);
         }
-        match Outcome::of(&reply, &facts) {
+        match outcome {
             Outcome::Delivered { inserted, duplicates } => {
                 return self.settle_delivered(&batch, inserted, duplicates, now).await;
             }
             Outcome::Retry(retry) => self.retry(batch, retry, now),
             Outcome::Split => {
-                let cut = self.size.cut(batch.len());
+                // That nothing passed while it was whole, and its halves do later, says nothing of its size.
+                let cut = facts.others_confirmed.then(|| self.size.cut(batch.len()));
                 let (first, second) = batch.split(self.tally.confirmed, cut);
                 self.resend.push_first(second);
                 self.resend.push_first(first);
@@ -80,7 +86,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             blamed: history.blamed,
             is_trial: history.is_trial(self.tally.confirmed),
             patience: Patience::in_weather(&self.weather),
-            others_confirmed: history.confirmed_before.is_some_and(|before| self.tally.confirmed > before),
+            others_confirmed: history.others_confirmed(self.tally.confirmed),
             is_piece: history.is_piece,
             mismatches: history.mismatches,
             may_split_blindly: self.batcher.is_empty() && self.resend.may_split_blindly(batch),
@@ -93,8 +99,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// Draws what concerns every request from an answer.
-    fn heed(&mut self, reply: &Reply, sent: Instant, now: Instant) {
-        match Sign::of(reply) {
+    fn heed(&mut self, reply: &Reply, sign: Sign, sent: Instant, witness: Witness, now: Instant) {
+        match sign {
             Sign::Alive => {
                 self.fresh_probes = 0;
                 self.token_worked = true;
@@ -103,11 +109,16 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 }
             }
             Sign::Down { retry_after } => {
-                let fault = describe(reply);
-                if !self.is_unavailable() {
-                    tracing::warn!("Polar does not take events now: {fault}; they are kept and sent again");
+                // Who asks for a wait is not asked again before, by anybody.
+                let witness = if retry_after.is_some() { Witness::Sound } else { witness };
+                let failure = Failure { sent, retry_after, fault: self.tell_fault(reply), witness };
+                self.gate.failed(failure, now, &mut self.rng);
+            }
+            Sign::PerhapsBarred(reason) => {
+                let failure = Failure { sent, retry_after: None, fault: self.tell_fault(reply), witness };
+                if self.gate.perhaps_hold(reason, failure, now, &mut self.rng) {
+                    self.tell_hold(reason);
                 }
-                self.gate.failed(sent, now, retry_after, fault, &mut self.rng);
             }
             Sign::Limited { retry_after } => {
                 self.budget.refused(now, retry_after);
@@ -119,10 +130,23 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             Sign::Barred(reason) => {
                 if self.gate.hold(reason, now) {
-                    tracing::error!("delivery is held, events are kept: {}", self.explain(reason));
+                    self.tell_hold(reason);
                 }
             }
         }
+    }
+
+    /// What went wrong with a request, told when that is news.
+    fn tell_fault(&self, reply: &Reply) -> String {
+        let fault = describe(reply);
+        if !self.is_unavailable() {
+            tracing::warn!("Polar does not take events now: {fault}; they are kept and sent again");
+        }
+        fault
+    }
+
+    fn tell_hold(&self, reason: HoldReason) {
+        tracing::error!("delivery is held, events are kept: {}", self.explain(reason));
     }
 
     fn retry(&mut self, mut batch: Batch, retry: Retry, now: Instant) {
@@ -138,6 +162,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Retry::WithTheOthers => self.resend.push(batch),
             Retry::Suspected { blamed } => {
                 let is_trial = batch.history.is_trial(self.tally.confirmed);
+                // Alone while others pass: there is nothing left to cut, and nobody else it could be.
+                batch.history.is_piece |=
+                    batch.len() == 1 && batch.history.others_confirmed(self.tally.confirmed);
                 batch.history.failed(self.tally.confirmed, blamed);
                 // Alone, it is tried for what that proves: nothing, until others were delivered in between.
                 let failures = match (batch.len(), is_trial) {
@@ -312,6 +339,16 @@ fn dead_letters(batch: &Batch, causes: Vec<Cause>, at: UnixMillis) -> Vec<DeadLe
         .collect()
 }
 
+/// Who met what came of a request that may be its events' own fault. Sent for the first time they are suspected of nothing
+/// yet, whatever their number.
+fn witness(batch: &Batch) -> Witness {
+    if batch.history.is_piece && batch.history.requests > 1 {
+        return Witness::Suspect;
+    }
+    let first = batch.runs().first().map(|run| (run.block.id().lane, batch.oldest_seq()));
+    first.map_or(Witness::Suspect, |(lane, seq)| Witness::One(lane, seq))
+}
+
 /// What went wrong with a request, for people.
 fn describe(reply: &Reply) -> String {
     match reply {
@@ -324,7 +361,7 @@ fn describe(reply: &Reply) -> String {
         Reply::Invalid(_) => "it answered 422 without naming an event".to_owned(),
         Reply::Accepted(_)
         | Reply::Unproven { .. }
-        | Reply::Unauthorized
+        | Reply::Unauthorized { .. }
         | Reply::Forbidden
         | Reply::NotFound
         | Reply::Redirect { .. }

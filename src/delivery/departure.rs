@@ -44,6 +44,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Opening::Probe if in_flight == 0 => true,
             Opening::Probe => return Departure::AfterAnAnswer,
             Opening::At(instant) => return Departure::At(instant),
+            Opening::AtUnlessFresh(instant) => {
+                return self.second_opinion(now, in_flight).unwrap_or(Departure::At(instant));
+            }
         };
         if in_flight >= self.settings.requests_in_flight_max {
             return Departure::AfterAnAnswer;
@@ -59,6 +62,18 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let may_cut = fresh.is_some_and(|fresh| fresh <= now);
         let batch = if probing { self.probe(now) } else { self.next_in_turn(now, may_cut) };
         batch.map_or(Departure::Nothing, Departure::Leave)
+    }
+
+    /// Fresh events to ask with, at once, whether what one batch met is met by others too.
+    fn second_opinion(&mut self, now: Instant, in_flight: usize) -> Option<Departure> {
+        if in_flight > 0 || self.batcher.is_empty() {
+            return None;
+        }
+        let opens = self.budget.opens_at(now);
+        if opens > now {
+            return Some(Departure::At(opens));
+        }
+        self.fresh_probe(now).map(Departure::Leave)
     }
 
     /// When what is gathered may leave.

@@ -6,9 +6,14 @@ use tokio::time::Instant;
 
 use super::hold::HoldReason;
 use super::retry_policy::RetryPolicy;
+use super::witness::Witness;
 
 /// Polar counts the first request of a token it has not seen for 300 s in a much smaller zone: a burst would be refused.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(240);
+
+/// An answer that may mean only the events that got it holds delivery when so many requests in a row got it: a few batches
+/// with such events may well come together.
+const HELD_FROM: u32 = 4;
 
 /// The way to Polar, as the last answers showed it.
 #[derive(Debug)]
@@ -30,9 +35,22 @@ enum Way {
     /// The last request was answered as it should be.
     Proven,
     /// Requests fail: one at a time, and not before `next`.
-    Failing { failures: u32, since_request: Instant, next: Instant, fault: String },
+    Failing { failures: u32, since_request: Instant, next: Instant, fault: String, witness: Witness },
     /// A person must mend something: one at a time and rarely.
-    Held { reason: HoldReason, next: Instant },
+    Held { reason: HoldReason, failures: u32, next: Instant, witness: Witness },
+}
+
+/// A request that failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// When it left.
+    pub(super) sent: Instant,
+    /// The least to wait, when the answer says.
+    pub(super) retry_after: Option<Duration>,
+    /// What went wrong, for people.
+    pub(super) fault: String,
+    /// Who met it.
+    pub(super) witness: Witness,
 }
 
 /// What the gate says to the next request.
@@ -44,6 +62,9 @@ pub(super) enum Opening {
     Probe,
     /// Not before this instant.
     At(Instant),
+    /// Not before this instant, unless with events that were never sent: what is wrong may be wrong with the batch alone
+    /// that met it.
+    AtUnlessFresh(Instant),
 }
 
 impl Gate {
@@ -80,7 +101,9 @@ impl Gate {
         match &self.way {
             Way::Proven => Opening::Open,
             Way::Unproven => Opening::Probe,
-            Way::Failing { next, .. } | Way::Held { next, .. } if now < *next => Opening::At(*next),
+            Way::Failing { next, witness, .. } | Way::Held { next, witness, .. } if now < *next => {
+                if witness.is_sound() { Opening::At(*next) } else { Opening::AtUnlessFresh(*next) }
+            }
             Way::Failing { .. } | Way::Held { .. } => Opening::Probe,
         }
     }
@@ -98,27 +121,51 @@ impl Gate {
         }
     }
 
-    /// A request that left at `sent` failed. Requests that were in flight together fail for one reason and count once.
-    /// While delivery is held it stays held: the fault may well be there still.
-    pub(super) fn failed(
-        &mut self,
-        sent: Instant,
-        now: Instant,
-        retry_after: Option<Duration>,
-        fault: String,
-        rng: &mut fastrand::Rng,
-    ) {
-        let failures = match &mut self.way {
-            Way::Held { next, .. } => {
-                *next = now + self.slow_probe;
+    /// A request failed. Requests that were in flight together fail for one reason and count once. While delivery is
+    /// held it stays held: the fault may well be there still.
+    pub(super) fn failed(&mut self, failure: Failure, now: Instant, rng: &mut fastrand::Rng) {
+        let (failures, witness) = match &self.way {
+            Way::Held { reason, failures, witness, .. } => {
+                let (reason, failures, witness) =
+                    (*reason, failures.saturating_add(1), witness.and(failure.witness));
+                self.hold_for(reason, failures, witness, now);
                 return;
             }
-            Way::Failing { since_request, .. } if sent < *since_request => return,
-            Way::Failing { failures, .. } => failures.saturating_add(1),
-            Way::Unproven | Way::Proven => 1,
+            Way::Failing { since_request, .. } if failure.sent < *since_request => {
+                if let Way::Failing { witness, .. } = &mut self.way {
+                    *witness = witness.and(failure.witness);
+                }
+                return;
+            }
+            Way::Failing { failures, witness, .. } => {
+                (failures.saturating_add(1), witness.and(failure.witness))
+            }
+            Way::Unproven | Way::Proven => (1, failure.witness),
         };
-        let next = now + self.policy.wait(failures, retry_after, rng);
-        self.way = Way::Failing { failures, since_request: now, next, fault };
+        let next = now + self.policy.wait(failures, failure.retry_after, rng);
+        self.way = Way::Failing { failures, since_request: now, next, fault: failure.fault, witness };
+    }
+
+    /// A request met what either bars every request or means only the events in it. The next ones tell: delivery is held
+    /// when they meet it too. Returns whether it is held now, and that is news.
+    pub(super) fn perhaps_hold(
+        &mut self,
+        reason: HoldReason,
+        failure: Failure,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> bool {
+        let of_others = failure.witness != Witness::Suspect;
+        self.failed(failure, now, rng);
+        match &self.way {
+            Way::Held { failures, witness, .. } | Way::Failing { failures, witness, .. }
+                if of_others && *failures >= HELD_FROM =>
+            {
+                let (failures, witness) = (*failures, *witness);
+                self.hold_for(reason, failures, witness, now)
+            }
+            Way::Held { .. } | Way::Failing { .. } | Way::Unproven | Way::Proven => false,
+        }
     }
 
     /// Polar refused a request for their number.
@@ -132,8 +179,15 @@ impl Gate {
 
     /// A person must mend something. Returns whether that is news.
     pub(super) fn hold(&mut self, reason: HoldReason, now: Instant) -> bool {
+        self.hold_for(reason, u32::MAX, Witness::Sound, now)
+    }
+
+    /// The probes of a hold are slow; those of one that may be about some events become so.
+    fn hold_for(&mut self, reason: HoldReason, failures: u32, witness: Witness, now: Instant) -> bool {
         let news = self.held() != Some(reason);
-        self.way = Way::Held { reason, next: now + self.slow_probe };
+        let pace = RetryPolicy { interval_max: self.slow_probe, ..self.policy };
+        let next = now + pace.interval_after(failures).min(self.slow_probe);
+        self.way = Way::Held { reason, failures, next, witness };
         news
     }
 
@@ -151,6 +205,11 @@ impl Gate {
             Way::Failing { next, .. } | Way::Held { next, .. } => *next = now,
             Way::Unproven | Way::Proven => {}
         }
+    }
+
+    /// Whether the last request was answered as it should be.
+    pub(super) fn is_proven(&self) -> bool {
+        self.way == Way::Proven
     }
 
     /// Why delivery is held, when it is.
@@ -173,8 +232,13 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Lane;
 
     const SLOW: Duration = Duration::from_secs(30);
+
+    fn failure(sent: Instant, fault: &str, witness: Witness) -> Failure {
+        Failure { sent, retry_after: None, fault: fault.to_owned(), witness }
+    }
 
     fn gate() -> (Gate, fastrand::Rng, Instant) {
         let policy = RetryPolicy { interval: Duration::from_millis(500), interval_max: SLOW };
@@ -204,13 +268,44 @@ mod tests {
         gate.proven(now, now);
         let later = now + Duration::from_secs(1);
         for _ in 0..8 {
-            gate.failed(now, later, None, "x".to_owned(), &mut rng);
+            gate.failed(failure(now, "x", Witness::Sound), later, &mut rng);
         }
         assert_eq!(gate.failing(), Some(("x", 1)));
-        gate.failed(later, later, None, "y".to_owned(), &mut rng);
+        gate.failed(failure(later, "y", Witness::Sound), later, &mut rng);
         assert_eq!(gate.failing(), Some(("y", 2)));
         assert_eq!(gate.proven(later, later).as_deref(), Some("y"));
         assert_eq!(gate.failing(), None);
+    }
+
+    #[test]
+    fn what_one_batch_alone_meets_keeps_no_fresh_events_back_until_another_one_meets_it() {
+        let (one, other) = (Witness::One(Lane::Usage, 1), Witness::One(Lane::Usage, 2));
+        for is_500 in [true, false] {
+            let (mut gate, mut rng, now) = gate();
+            let mut meet = |gate: &mut Gate, at: Instant, witness| match is_500 {
+                true => gate.failed(failure(at, "x", witness), at, &mut rng),
+                false => {
+                    gate.perhaps_hold(HoldReason::NotFound, failure(at, "x", witness), at, &mut rng);
+                }
+            };
+            gate.proven(now, now);
+            let later = now + SLOW;
+            for _ in 1..HELD_FROM {
+                meet(&mut gate, later, one);
+                assert_eq!(gate.held(), None, "it may be about this batch");
+            }
+            meet(&mut gate, later, one);
+            assert_eq!(gate.held().is_none(), is_500, "nothing else was heard since");
+            meet(&mut gate, later, Witness::Suspect);
+            assert!(matches!(gate.opening(later, true), Opening::AtUnlessFresh(_)));
+            meet(&mut gate, later, other);
+            assert!(matches!(gate.opening(later, true), Opening::At(_)));
+            assert!(gate.proven(later, later).is_some());
+            for _ in 0..2 * HELD_FROM {
+                meet(&mut gate, later, Witness::Suspect);
+            }
+            assert!(gate.held().is_none() && gate.failing().is_some(), "a suspect holds up nobody");
+        }
     }
 
     #[test]
@@ -230,7 +325,7 @@ mod tests {
         assert!(gate.hold(HoldReason::Unauthorized, now));
         assert!(!gate.hold(HoldReason::Unauthorized, now), "told once");
         assert_eq!(gate.opening(now, true), Opening::At(now + SLOW));
-        gate.failed(now, now, None, "x".to_owned(), &mut rng);
+        gate.failed(failure(now, "x", Witness::Sound), now, &mut rng);
         assert_eq!(gate.held(), Some(HoldReason::Unauthorized));
         gate.probe_now(now);
         assert_eq!(gate.opening(now, true), Opening::Probe);

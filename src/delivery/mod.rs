@@ -27,6 +27,7 @@ mod settings;
 mod size_limit;
 mod unsettled;
 mod weather;
+mod witness;
 
 #[cfg(test)]
 mod tests;

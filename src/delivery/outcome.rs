@@ -131,6 +131,8 @@ pub enum Sign {
     },
     /// No request can succeed before a person has mended something.
     Barred(HoldReason),
+    /// Either that, or something on the way means only the events of this request. The next one tells.
+    PerhapsBarred(HoldReason),
 }
 
 impl Outcome {
@@ -147,15 +149,12 @@ impl Outcome {
                     Self::Hold(HoldReason::AnswerMismatch)
                 }
             }
-            Reply::Unproven { .. } => Self::Hold(HoldReason::AnswerMismatch),
             Reply::Invalid(reply) => match Findings::read(reply, facts.sent) {
                 Some(findings) => Self::Isolate(findings),
                 None => refused_without_a_name(reply, facts),
             },
-            Reply::Unauthorized => Self::Hold(HoldReason::Unauthorized),
+            Reply::Unauthorized { in_polars_words: true } => Self::Hold(HoldReason::Unauthorized),
             Reply::Forbidden => Self::Hold(HoldReason::Forbidden),
-            Reply::NotFound => Self::Hold(HoldReason::NotFound),
-            Reply::Redirect { .. } => Self::Hold(HoldReason::Redirected),
             Reply::RateLimited { .. } => Self::Retry(Retry::WithTheOthers),
             Reply::TooLarge if facts.sent > 1 => Self::Split,
             Reply::TooLarge => tried_alone(facts, true, || Cause {
@@ -167,8 +166,11 @@ impl Outcome {
                         .to_owned(),
             }),
             Reply::ProxyLogin => Self::Hold(HoldReason::ProxyLogin),
-            // Every request has its length when it leaves, so none of its events is to blame.
-            Reply::LengthRequired => Self::Retry(Retry::WithTheOthers),
+            Reply::Unauthorized { in_polars_words: false } => failed(401, false, facts),
+            Reply::NotFound => failed(404, false, facts),
+            Reply::Unproven { status } | Reply::Redirect { status } => failed(*status, false, facts),
+            // Every request has its length when it leaves. What takes it off may do so with some of them.
+            Reply::LengthRequired => failed(411, false, facts),
             Reply::Refused { status } => failed(*status, true, facts),
             Reply::ServerError { status, .. } => failed(*status, !is_of_a_gateway(*status), facts),
             Reply::Unreachable(
@@ -183,6 +185,17 @@ impl Outcome {
             ) => failed(0, false, facts),
         }
     }
+
+    /// Whether the answer may be the fault of the events that got it, so that others may get another one.
+    pub(super) fn may_be_the_events_fault(&self) -> bool {
+        match self {
+            Self::Retry(Retry::Suspected { .. }) | Self::Split | Self::DeadLetter(_) => true,
+            Self::Delivered { .. }
+            | Self::Retry(Retry::AtOnce | Retry::WithTheOthers)
+            | Self::Isolate(_)
+            | Self::Hold(_) => false,
+        }
+    }
 }
 
 impl Sign {
@@ -190,23 +203,37 @@ impl Sign {
     #[must_use]
     pub fn of(reply: &Reply) -> Self {
         match reply {
-            Reply::Accepted(_) | Reply::TooLarge => Self::Alive,
+            Reply::Accepted(_) => Self::Alive,
             // A 422 that means no event may well be the answer to every request.
             Reply::Invalid(reply) if reply.detail.iter().all(|fault| fault.event_index().is_none()) => {
                 Self::Down { retry_after: None }
             }
             Reply::Invalid(_) => Self::Alive,
-            Reply::Unproven { .. } => Self::Barred(HoldReason::AnswerMismatch),
-            Reply::Unauthorized => Self::Barred(HoldReason::Unauthorized),
+            Reply::Unauthorized { in_polars_words: true } => Self::Barred(HoldReason::Unauthorized),
             Reply::Forbidden => Self::Barred(HoldReason::Forbidden),
-            Reply::NotFound => Self::Barred(HoldReason::NotFound),
-            Reply::Redirect { .. } => Self::Barred(HoldReason::Redirected),
+            // Polar itself answers these whatever the events are. What stands before it may not.
+            Reply::Unauthorized { in_polars_words: false } => Self::PerhapsBarred(HoldReason::Unauthorized),
+            Reply::NotFound => Self::PerhapsBarred(HoldReason::NotFound),
+            Reply::Redirect { .. } => Self::PerhapsBarred(HoldReason::Redirected),
+            Reply::Unproven { .. } => Self::PerhapsBarred(HoldReason::AnswerMismatch),
             Reply::ProxyLogin => Self::Barred(HoldReason::ProxyLogin),
             Reply::RateLimited { retry_after } => Self::Limited { retry_after: *retry_after },
             Reply::ServerError { retry_after, .. } => Self::Down { retry_after: *retry_after },
-            Reply::LengthRequired | Reply::Refused { .. } | Reply::Unreachable(_) => {
+            // A gateway may well say this of everything, too.
+            Reply::TooLarge | Reply::LengthRequired | Reply::Refused { .. } | Reply::Unreachable(_) => {
                 Self::Down { retry_after: None }
             }
+        }
+    }
+
+    /// Whether the answer to a batch that is suspected already says nothing of the way to Polar. A gateway's own failures
+    /// and no answer at all do.
+    pub(super) fn is_of_the_batch(self, reply: &Reply) -> bool {
+        match self {
+            Self::Down { .. } | Self::PerhapsBarred(_) => {
+                reply.status().is_some_and(|status| !is_of_a_gateway(status))
+            }
+            Self::Alive | Self::Limited { .. } | Self::Barred(_) => false,
         }
     }
 }
@@ -233,12 +260,16 @@ fn failed(status: u16, blamed: bool, facts: &Facts) -> Outcome {
             _ => (status.to_string(), format!("answered {status}")),
         };
         let failures = facts.failures.saturating_add(1);
+        let hint = match status {
+            200..=499 => "; something on the way to it, such as a firewall, may refuse what the event says",
+            _ => "",
+        };
         Cause {
             reason: DeadReason::Poison,
             code,
             field: None,
             message: format!(
-                "Polar {what} to the last of the {failures} requests with this event alone, all of which failed, and took other events between them"
+                "Polar {what} to the last of the {failures} requests with this event alone, all of which failed, and took other events between them{hint}"
             ),
         }
     })
@@ -330,25 +361,27 @@ mod tests {
             early: vec![],
         };
         let barred = |reason| (Hold(reason), Sign::Barred(reason));
+        let perhaps = |reason| (Retry(suspected), Sign::PerhapsBarred(reason));
         let unreachable = |why| Reply::Unreachable(why);
         for (reply, (outcome, sign)) in [
             (accepted(10, 0), (Delivered { inserted: 10, duplicates: 0 }, Sign::Alive)),
             (accepted(3, 7), (Delivered { inserted: 3, duplicates: 7 }, Sign::Alive)),
             (accepted(3, 6), (Retry(super::Retry::AtOnce), Sign::Alive)),
             (accepted(u64::MAX, 11), (Retry(super::Retry::AtOnce), Sign::Alive)),
-            (Reply::Unproven { status: 200 }, barred(HoldReason::AnswerMismatch)),
-            (Reply::Unproven { status: 204 }, barred(HoldReason::AnswerMismatch)),
+            (Reply::Unproven { status: 200 }, perhaps(HoldReason::AnswerMismatch)),
+            (Reply::Unproven { status: 204 }, perhaps(HoldReason::AnswerMismatch)),
             (invalid(Some(9)), (Isolate(named), Sign::Alive)),
             (invalid(Some(10)), (Split, Sign::Alive)),
             (invalid(None), (Split, down)),
-            (Reply::Unauthorized, barred(HoldReason::Unauthorized)),
+            (Reply::Unauthorized { in_polars_words: true }, barred(HoldReason::Unauthorized)),
+            (Reply::Unauthorized { in_polars_words: false }, perhaps(HoldReason::Unauthorized)),
             (Reply::Forbidden, barred(HoldReason::Forbidden)),
-            (Reply::NotFound, barred(HoldReason::NotFound)),
-            (Reply::Redirect { status: 307 }, barred(HoldReason::Redirected)),
+            (Reply::NotFound, perhaps(HoldReason::NotFound)),
+            (Reply::Redirect { status: 307 }, perhaps(HoldReason::Redirected)),
             (Reply::RateLimited { retry_after: wait }, (Retry(others), Sign::Limited { retry_after: wait })),
             (Reply::ProxyLogin, barred(HoldReason::ProxyLogin)),
-            (Reply::LengthRequired, (Retry(others), down)),
-            (Reply::TooLarge, (Split, Sign::Alive)),
+            (Reply::LengthRequired, (Retry(suspected), down)),
+            (Reply::TooLarge, (Split, down)),
             (Reply::Refused { status: 400 }, (Retry(blamed), down)),
             (Reply::Refused { status: 422 }, (Retry(blamed), down)),
             (error(500), (Retry(blamed), down)),
@@ -425,6 +458,17 @@ mod tests {
         assert_eq!(reason(Reply::TooLarge, alone(4, 4)), Some(DeadReason::TooLarge));
         assert_eq!(reason(invalid(None), alone(3, 3)), None);
         assert_eq!(reason(invalid(None), alone(4, 4)), Some(DeadReason::RefusedByPolar));
-        assert_eq!(reason(Reply::Unauthorized, alone(99, 99)), None);
+        assert_eq!(reason(Reply::Unauthorized { in_polars_words: true }, alone(99, 99)), None);
+        for of_a_gateway in [
+            Reply::NotFound,
+            Reply::Redirect { status: 302 },
+            Reply::Unproven { status: 200 },
+            Reply::Unauthorized { in_polars_words: false },
+            Reply::LengthRequired,
+        ] {
+            assert_eq!(reason(of_a_gateway.clone(), alone(10, 0)), None);
+            assert_eq!(reason(of_a_gateway.clone(), Facts { is_trial: false, ..alone(99, 99) }), None);
+            assert_eq!(reason(of_a_gateway, alone(11, 0)), Some(DeadReason::Poison));
+        }
     }
 }

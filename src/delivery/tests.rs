@@ -4,6 +4,7 @@ mod clock_jumps;
 mod drains;
 mod fake_polar;
 pub(super) mod fixture;
+mod gateways;
 mod holds;
 mod house;
 mod memory_journal;

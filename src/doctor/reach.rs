@@ -55,7 +55,7 @@ impl PolarSeen {
         };
         let is_forbidden_by_polar = answer.reply == Reply::Forbidden && forbids(&settings).await;
         let good_at = match answer.reply {
-            Reply::Unauthorized => where_else(&settings, other).await,
+            Reply::Unauthorized { .. } => where_else(&settings, other).await,
             _ => None,
         };
         Ok(Self {
@@ -170,7 +170,7 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
     };
     match &seen.reply {
         Reply::Accepted(_) | Reply::RateLimited { .. } => {}
-        Reply::Unauthorized => match &seen.good_at {
+        Reply::Unauthorized { .. } => match &seen.good_at {
             Some(other) => found(
                 Code::TokenOfOtherEnvironment,
                 format!("the token is not known at {address} ({environment}), and is good at {other}"),
@@ -314,7 +314,7 @@ mod tests {
     fn each_answer_leads_to_its_finding_and_polars_own_to_none() {
         assert!(codes(&well()).is_empty());
         for (reply, code) in [
-            (Reply::Unauthorized, Code::TokenUnknown),
+            (Reply::Unauthorized { in_polars_words: true }, Code::TokenUnknown),
             (Reply::Forbidden, Code::ScopeMissing),
             (Reply::NotFound, Code::PolarAddressWrong),
             (Reply::Redirect { status: 302 }, Code::ProxyInTheWay),
@@ -329,7 +329,10 @@ mod tests {
         }
         let foreign = PolarSeen { is_forbidden_by_polar: false, ..seen(Reply::Forbidden) };
         assert_eq!(codes(&foreign), [Code::ProxyInTheWay]);
-        let elsewhere = PolarSeen { good_at: Some(BaseUrl::SANDBOX.to_owned()), ..seen(Reply::Unauthorized) };
+        let elsewhere = PolarSeen {
+            good_at: Some(BaseUrl::SANDBOX.to_owned()),
+            ..seen(Reply::Unauthorized { in_polars_words: true })
+        };
         assert_eq!(codes(&elsewhere), [Code::TokenOfOtherEnvironment]);
         let accepted = Some(Reply::Accepted(IngestReply { inserted: 0, duplicates: 0 }));
         let versioned = PolarSeen { with_own_version: accepted, ..seen(Reply::NotFound) };

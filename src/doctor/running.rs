@@ -246,7 +246,7 @@ mod tests {
     fn a_429_is_only_others_doing_when_this_daemon_is_quiet() {
         let limited = Reply::RateLimited { retry_after: None };
         assert_eq!(judge_budget(&limited, None, Some(500))[0].code, Code::BudgetUsedByOthers);
-        assert!(judge_budget(&Reply::Unauthorized, None, Some(500)).is_empty());
+        assert!(judge_budget(&Reply::Unauthorized { in_polars_words: true }, None, Some(500)).is_empty());
         let quiet = well();
         assert_eq!(judge_budget(&limited, Some(&quiet), Some(500)).len(), 1);
         let busy = Running { requests: 4_000.0, ..well() };

@@ -11,12 +11,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::client_stream::ClientStream;
 use super::drain::Drain;
 use super::header_timer::HeaderTimer;
 use super::http_service::HttpService;
-use super::replayed::Replayed;
 use super::settings::Settings;
-use super::taken::Taken;
 use crate::protocol::{Fault, FaultCode, HttpReply};
 
 /// The headers of a request, in bytes. Real ones stay below 2 KiB; this much is read ahead at most.
@@ -34,7 +33,7 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let received = Arc::new(AtomicU64::new(0));
-    let stream = TokioIo::new(Replayed::new(head, Taken::new(stream), received.clone()));
+    let stream = TokioIo::new(ClientStream::new(head, stream, received.clone()));
     let service = Arc::new(service);
     let asked = service.clone();
     let answer = service_fn(|request| {

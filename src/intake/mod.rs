@@ -3,6 +3,7 @@
 
 mod admission;
 mod alarm;
+mod client_stream;
 mod connections;
 mod datagram_listener;
 mod drain;
@@ -20,10 +21,8 @@ mod ndjson_connection;
 mod onward;
 mod pending_question;
 mod refusal;
-mod replayed;
 mod settings;
 mod stream_listener;
-mod taken;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::accounts::Restored;
 use super::appender::Append;
+use super::ballast::Ballast;
 use super::block_builder::BlockBuilder;
 use super::dead_letter::{DeadLetter, Origin};
 use super::dead_limit::DeadLimit;
@@ -63,6 +64,8 @@ pub(super) struct Committer<S: Store> {
     pub(super) high_water: HighWater,
     /// Counts what customers have pending, where that is asked for.
     pub(super) units: Option<UnitsWatch>,
+    /// Where there is a disk for it.
+    pub(super) ballast: Option<Ballast>,
 }
 
 /// When the space was last measured, and what was written since.
@@ -148,7 +151,8 @@ impl<S: Store> Committer<S> {
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
         let mark_waits = self.high_water.is_behind(|row| self.row(row).next_seq());
-        (gate_closed || mark_waits).then_some(MEASURE_EVERY)
+        let ballast_waits = self.ballast.as_ref().is_some_and(Ballast::is_missing);
+        (gate_closed || mark_waits || ballast_waits).then_some(MEASURE_EVERY)
     }
 
     pub(super) fn row(&self, name: RowName) -> &Row<S> {
@@ -493,6 +497,11 @@ impl<S: Store> Committer<S> {
             }
             self.shared.set_gate(lane, refusal);
         }
+        if let Some(ballast) = self.ballast.as_ref().filter(|ballast| ballast.is_missing())
+            && self.space.has_room_for(ballast.bytes(), disk)
+        {
+            self.janitor.keep_ballast(ballast);
+        }
         self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes, disk };
         let now = self.clock.now();
         let oldest = PerLane {
@@ -525,6 +534,7 @@ fn gather_settlement(group: &mut Group, settlement: Settlement) {
         group.settlements[block.id.lane].push(SettlementRecord {
             row: RowName::from(block.id.lane),
             seq: block.id.seq,
+            events: 0,
             settled_at: group.now,
             attempts: block.attempts.clone(),
             dead_positions: block.dead_positions.clone(),

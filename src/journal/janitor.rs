@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use super::ballast::Ballast;
 use super::high_water::HighWater;
 use super::open_volume::OpenVolume;
 use super::repacking::{self, Job, Repacking};
 use super::salvage::open_verified;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
+use super::volume_index::VolumeIndex;
 
 /// Errands that may wait. A row asks for two at a time at most, and removals follow closings.
 const ERRANDS_MAX: usize = 64;
@@ -41,6 +43,8 @@ enum Errand<S: Store> {
     Remove(VolumeId),
     Repack(Job),
     Mark(HighWater),
+    Describe(VolumeId, Vec<u8>, SyncSender<Result<(), StoreError>>),
+    KeepBallast(Ballast),
 }
 
 /// Hands errands to the thread. Clones share it; it ends when the last is dropped.
@@ -116,6 +120,19 @@ impl<S: Store> Janitor<S> {
         self.errands.try_send(Errand::Mark(mark)).is_ok()
     }
 
+    /// Has the index of a volume written that was just begun. `None` when there is too much to do already: its store
+    /// remembers the same, in a file that may be damaged.
+    pub(super) fn describe(&self, id: VolumeId, index: &VolumeIndex) -> Option<Ahead<()>> {
+        let (arrived, arrival) = sync_channel(1);
+        let errand = Errand::Describe(id, index.encode(), arrived);
+        self.errands.try_send(errand).ok().map(|()| Ahead { arrival })
+    }
+
+    /// Has the ballast set aside again; if there is too much to do already, somebody asks once more.
+    pub(super) fn keep_ballast(&self, ballast: &Ballast) {
+        drop(self.errands.try_send(Errand::KeepBallast(ballast.clone())));
+    }
+
     /// Has a closed volume rewritten, on yet another thread, once it is really closed. `None` when there is too much to do
     /// already.
     pub(super) fn repack(&self, id: VolumeId) -> Option<Repacking> {
@@ -152,6 +169,14 @@ fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>, jobs: &SyncSender
                     tracing::warn!(%error, "the high-water mark could not be written; a lost tail may go unnoticed");
                 }
             }
+            Errand::Describe(id, index, arrived) => {
+                let written = store.write_index(id, &index);
+                if let Err(error) = &written {
+                    tracing::warn!(volume = %id, %error, "the index of a new volume could not be written; damage to its beginning may go unnoticed");
+                }
+                drop(arrived.send(written));
+            }
+            Errand::KeepBallast(ballast) => ballast.keep(),
             Errand::Remove(id) => {
                 if let Err(error) = store.remove(id) {
                     tracing::warn!(volume = %id, %error, "a settled volume could not be removed; it is tried again at the next start");

@@ -1,10 +1,9 @@
 //! Opening and closing the journal, and the thread between.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::ErrorKind;
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::accounts::AccountsReader;
 use super::appender::Appender;
+use super::ballast::Ballast;
 use super::committer::Committer;
 use super::consumer::Consumer;
 use super::dead_letter::Origin;
@@ -43,6 +43,14 @@ use crate::metrics::Metrics;
 
 /// The fewest volumes that the `dead` row is cut into, when it is full.
 const DEAD_VOLUMES: u64 = 16;
+
+/// What a journal in a folder has there beside its store.
+#[derive(Clone, Debug)]
+pub(super) struct Home {
+    /// Let go when the writer has ended, not before.
+    _lock: Arc<LockFile>,
+    ballast: Ballast,
+}
 
 /// An open journal with its writer at work. Hand out its handles, then [`close`](Self::close) it last.
 #[derive(Debug)]
@@ -75,22 +83,20 @@ impl Journal {
                 "what is acknowledged will not stay where the journal lies: give sledge a data folder on a disk of its own"
             );
         }
-        let ballast = folder.join("ballast");
+        let ballast = Ballast::new(settings);
+        let home = Home { _lock: lock, ballast: ballast.clone() };
         let opened =
-            Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &lock);
-        let is_disk_full = matches!(opened, Err(StoreError::DiskFull));
+            Self::start(SledStore::in_folder(folder), settings, clock.clone(), metrics.clone(), &home);
         let journal = match opened {
-            Err(StoreError::DiskFull) if ballast.exists() => {
-                // The ballast was kept for this: room enough to open, deliver and settle.
-                fs::remove_file(&ballast).map_err(at)?;
-                Self::start(SledStore::in_folder(folder), settings, clock, metrics, &lock)
+            // The ballast was kept for this.
+            Err(StoreError::DiskFull) if ballast.give_up().map_err(at)? => {
+                Self::start(SledStore::in_folder(folder), settings, clock, metrics, &home)
             }
             opened => opened,
         }
         .map_err(|error| OpenError::from_store(folder, error))?;
-        if !is_disk_full {
-            let disk = SpaceLimits::new(settings).measure_disk();
-            keep_ballast(&ballast, settings.ballast_bytes.min(disk.total / 8));
+        if !ballast.is_missing() {
+            ballast.keep();
         }
         for alarm in &journal.alarms {
             tracing::error!("{alarm}");
@@ -108,18 +114,18 @@ impl Journal {
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
-        lock: &Arc<LockFile>,
+        home: &Home,
     ) -> Result<Self, StoreError> {
-        Self::over(&Arc::new(store?), settings, clock, metrics, Some(Arc::clone(lock)))
+        Self::over(&Arc::new(store?), settings, clock, metrics, Some(home.clone()))
     }
 
-    /// A journal over any store. The lock is let go when the writer has ended, not before.
+    /// A journal over any store, at home in a folder if it has one.
     pub(super) fn over<S: Store>(
         store: &Arc<S>,
         settings: &Settings,
         clock: Clock,
         metrics: Metrics,
-        lock: Option<Arc<LockFile>>,
+        home: Option<Home>,
     ) -> Result<Self, StoreError> {
         let (janitor, janitor_thread) = Janitor::start(store)?;
         let limits_of = |name| match name {
@@ -139,25 +145,23 @@ impl Journal {
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
         let mut alarms = Vec::new();
-        let mut row = |name| {
-            let mut row = Row::open(name, store, &janitor, limits_of(name))?;
-            let missing = row.go_on_from(high_water.next_seq(name))?;
-            if missing > 0 {
-                alarms.push(lost_tail(name, missing));
-            }
-            Ok::<_, StoreError>(row)
+        let mut find = |name| {
+            let found = Row::open(name, store, &janitor, limits_of(name), high_water.next_seq(name))?;
+            alarms.extend(found.alarms);
+            Ok::<_, StoreError>((found.row, found.salvaged))
         };
-        let lanes = PerLane { grants: row(RowName::Grants)?, usage: row(RowName::Usage)? };
-        let dead = row(RowName::Dead)?;
+        let (grants, salvaged_grants) = find(RowName::Grants)?;
+        let (usage, salvaged_usage) = find(RowName::Usage)?;
+        let (dead, _) = find(RowName::Dead)?;
+        let lanes = PerLane { grants, usage };
         let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
         let mut ledger = Ledger::opened(
             PerLane { grants: grants.events, usage: usage.events },
             grants.text_bytes + usage.text_bytes,
             settings.journal_bytes_max,
         );
-        for lane in [&lanes.grants, &lanes.usage] {
-            ledger.found_damaged(lane.salvaged());
-        }
+        ledger.found_damaged(salvaged_grants);
+        ledger.found_damaged(salvaged_usage);
         ledger.limit_letters(settings.dead_bytes_max);
         ledger.letter_bytes_kept(letters.text_bytes);
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
@@ -183,6 +187,7 @@ impl Journal {
             janitor,
             high_water,
             units,
+            ballast: home.as_ref().map(|home| home.ballast.clone()),
         };
         committer.begin()?;
         let (ending, ended) = oneshot::channel();
@@ -192,7 +197,7 @@ impl Journal {
             if janitor_thread.join().is_err() {
                 tracing::error!("the journal's janitor thread panicked");
             }
-            drop(lock);
+            drop(home);
             drop(ending);
         })?;
         if pending_units.is_some() {
@@ -284,13 +289,6 @@ fn write_until_closed<S: Store>(committer: &mut Committer<S>) {
     }
 }
 
-fn lost_tail(row: RowName, missing: u64) -> String {
-    format!(
-        "the journal had got {missing} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk; what was delivered is safe, and applications can send the rest again with the same ids",
-        row.as_str()
-    )
-}
-
 /// One process for each folder.
 fn lock_folder(folder: &Path) -> Result<LockFile, OpenError> {
     let path = folder.join("lock");
@@ -298,30 +296,4 @@ fn lock_folder(folder: &Path) -> Result<LockFile, OpenError> {
         LockError::Held { owner } => OpenError::InUse { folder: folder.to_owned(), owner },
         LockError::Io(source) => OpenError::Io { path, source },
     })
-}
-
-/// Room set aside, given up when the disk is so full that the journal could not even open. Without it sledge still
-/// serves, so failing to make it is no error.
-fn keep_ballast(path: &PathBuf, bytes: u64) {
-    let has = fs::metadata(path).map(|metadata| metadata.len()).unwrap_or_default();
-    if has == bytes {
-        return;
-    }
-    let chunk = vec![0_u8; 1 << 16];
-    let written = File::create(path).and_then(|mut file| {
-        let mut left = bytes;
-        while left > 0 {
-            let now = left.min(chunk.len() as u64);
-            let piece = usize::try_from(now).ok().and_then(|now| chunk.get(..now)).unwrap_or_default();
-            std::io::Write::write_all(&mut file, piece)?;
-            left -= now;
-        }
-        Ok(())
-    });
-    if let Err(error) = written {
-        if error.kind() != ErrorKind::NotFound {
-            drop(fs::remove_file(path));
-        }
-        tracing::warn!(%error, "no ballast could be set aside; a full disk may keep sledge from starting");
-    }
 }

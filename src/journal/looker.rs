@@ -1,25 +1,26 @@
 //! Looking back over everything that lies in the journal's volumes, settled or not, without holding up its writer.
 //!
-//! A volume at rest is read from its file, on the thread of whoever looks; only what lies in the few open ones is handed
-//! over by the writer, in slices. A file that was opened stays readable when its volume is given back meanwhile.
+//! Every volume is read from its file, on the thread of whoever looks. What an open one has and its file does not show (yet)
+//! the writer reads through the store, a few blocks at a time. A file that was opened stays readable when its volume is
+//! given back meanwhile.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::consumer::Block;
+use super::deputy::Deputy;
 use super::error::JournalError;
-use super::frame::{Header, Kind, RowName, decode_block};
+use super::frame::{Header, RowName, decode_block};
 use super::inbox::Command;
-use super::look::{LookOrder, Shown};
-use super::open_volume::StoredBlock;
-use super::salvage::scan_frames;
+use super::look::{
+    AWAY_LOOKS_MAX, AWAY_PAUSE, Content, FETCH_BLOCKS_MAX, KnownBlock, LookOrder, Shown, ShownBlock,
+};
+use super::pace::Pace;
 use super::settlement_record::SettlementRecord;
-use super::shared::Shared;
 use super::store::VolumeId;
+use super::volume_file::VolumeFile;
 use crate::event::UnixMillis;
 
 /// What became of a block's events.
@@ -75,17 +76,32 @@ impl Searched {
     }
 }
 
-/// One who looks back. While there is one, no retained volume goes for its age or size.
+/// One who looks back.
 #[derive(Debug)]
 pub(super) struct Looker {
-    shared: Arc<Shared>,
-    _presence: Arc<()>,
+    deputy: Deputy,
+    pace: Pace,
+}
+
+/// How far a walk through a volume came.
+enum Walked {
+    /// To its end.
+    Through,
+    /// As far as anybody wants to see.
+    Enough,
+    /// To this block: the volume is not any more what it was.
+    Changed { at: u64 },
 }
 
 impl Looker {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let presence = shared.presence_of_a_looker();
-        Self { shared, _presence: presence }
+    /// One for whom this deputy asks the writer, on a thread of this pace.
+    pub(super) fn new(deputy: Deputy, pace: Pace) -> Self {
+        Self { deputy, pace }
+    }
+
+    /// Who asks the writer.
+    pub(super) fn deputy(&self) -> &Deputy {
+        &self.deputy
     }
 
     /// Shows every whole block of a row, in the order of their seqs, until `see` says `false`.
@@ -97,11 +113,17 @@ impl Looker {
         row: RowName,
         see: &mut dyn FnMut(Seen) -> bool,
     ) -> Result<Searched, JournalError> {
-        let mut walk = Walk { searched: Searched::default(), is_after_a_gap: false, see };
+        let mut walk = Walk {
+            searched: Searched::default(),
+            is_after_a_gap: false,
+            window: Vec::new(),
+            pace: &self.pace,
+            see,
+        };
         let mut before = 0;
-        for id in self.order(|answer| LookOrder::Volumes { row, answer })? {
+        for id in self.order(move |answer| LookOrder::Volumes { row, answer })? {
             // Volumes between that are gone were settled, and given back before this one.
-            walk.is_after_a_gap = id.number != before + 1;
+            walk.is_after_a_gap |= id.number != before + 1;
             before = id.number;
             if !self.walk_volume(id, &mut walk)? {
                 break;
@@ -112,44 +134,100 @@ impl Looker {
 
     /// `false` when enough was seen.
     fn walk_volume(&self, id: VolumeId, walk: &mut Walk<'_>) -> Result<bool, JournalError> {
-        walk.searched.volumes += 1;
-        let mut from = 0;
+        let (mut from, mut is_second_look) = (0, false);
         loop {
-            match self.order(|answer| LookOrder::Show { id, from, answer })? {
-                Shown::Open { blocks, next } => {
-                    for shown in blocks {
-                        let fate = match shown.settlement.map(|frame| SettlementRecord::decode(&frame)) {
-                            None => Fate::Pending,
-                            Some(Ok(record)) => Fate::Settled(record),
-                            Some(Err(_)) => Fate::Unknown,
-                        };
-                        if !walk.show(&shown.stored, fate) {
-                            return Ok(false);
-                        }
-                    }
-                    match next {
-                        Some(next) => from = next,
-                        None => return Ok(true),
-                    }
+            let Shown::File { file, content } = self.find(id)? else {
+                // What was left of it was settled, and has been given back.
+                walk.is_after_a_gap = true;
+                walk.searched.volumes += u64::from(from > 0);
+                return Ok(true);
+            };
+            let mut file = VolumeFile::scan(id, file, &mut walk.window, walk.pace);
+            let walked = match content {
+                Content::Open(blocks) => {
+                    let left = blocks.partition_point(|block| block.seq < from);
+                    self.walk_open(id, &mut file, blocks.get(left..).unwrap_or_default(), walk)?
                 }
-                Shown::AtRest { file, is_settled } => {
-                    let content = Content::read(file, id);
-                    return Ok(content.walk(from, is_settled, walk));
+                // It was opened, or another took its place, while it was read. Or else it is damaged.
+                Content::Closed { pending_events }
+                    if pending_events != file.pending_events() && !is_second_look =>
+                {
+                    Walked::Changed { at: from }
                 }
-                Shown::Gone => {
-                    walk.searched.volumes -= 1;
-                    walk.is_after_a_gap = true;
-                    return Ok(true);
+                Content::Closed { .. } => walk.show_rest(&mut file, from, false, !is_second_look),
+                Content::Settled => walk.show_rest(&mut file, from, true, false),
+            };
+            match walked {
+                Walked::Changed { at } => (from, is_second_look) = (at, true),
+                Walked::Through | Walked::Enough => {
+                    walk.searched.volumes += 1;
+                    return Ok(matches!(walked, Walked::Through));
                 }
             }
         }
     }
 
-    fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> LookOrder) -> Result<T, JournalError> {
-        let (answer, answered) = oneshot::channel();
-        let put = self.shared.inbox.put(Command::Look(order(answer)));
-        put.map_err(|_| self.shared.failure_or_closed())?;
-        answered.blocking_recv().map_err(|_| self.shared.failure_or_closed())
+    /// Looks for a volume until it has its file, or is gone.
+    fn find(&self, id: VolumeId) -> Result<Shown, JournalError> {
+        for _ in 0..AWAY_LOOKS_MAX {
+            match self.order(move |answer| LookOrder::Show { id, answer })? {
+                Shown::Away => std::thread::sleep(AWAY_PAUSE),
+                found @ (Shown::File { .. } | Shown::Gone) => return Ok(found),
+            }
+        }
+        tracing::error!(volume = %id, "a volume has no file; the next start finds out what became of it");
+        Ok(Shown::File { file: Box::new(std::io::empty()), content: Content::Closed { pending_events: 0 } })
+    }
+
+    /// Shows blocks of an open volume.
+    fn walk_open(
+        &self,
+        id: VolumeId,
+        file: &mut VolumeFile,
+        blocks: &[KnownBlock],
+        walk: &mut Walk<'_>,
+    ) -> Result<Walked, JournalError> {
+        for some in blocks.chunks(FETCH_BLOCKS_MAX) {
+            let missing = some.iter().filter(|block| !file.has(block)).map(|block| block.seq).collect();
+            let Some(mut fetched) = self.fetch(id, missing)? else {
+                return Ok(Walked::Changed { at: some.first().map_or(0, |block| block.seq) });
+            };
+            for block in some {
+                let mut shown = fetched.remove(&block.seq).unwrap_or_else(|| file.show(block.seq));
+                if !shown.is_whole(block.is_settled) {
+                    // Written over since it was found.
+                    let Some(mut again) = self.fetch(id, vec![block.seq])? else {
+                        return Ok(Walked::Changed { at: block.seq });
+                    };
+                    shown = again.remove(&block.seq).unwrap_or_default();
+                }
+                if !walk.show(&shown, block.is_settled) {
+                    return Ok(Walked::Enough);
+                }
+            }
+        }
+        Ok(Walked::Through)
+    }
+
+    /// Blocks of an open volume, read through its store; `None` when it is not open any more.
+    fn fetch(&self, id: VolumeId, seqs: Vec<u64>) -> Result<Option<BTreeMap<u64, ShownBlock>>, JournalError> {
+        if seqs.is_empty() {
+            return Ok(Some(BTreeMap::new()));
+        }
+        let asked = seqs.clone();
+        let fetched = self.order(move |answer| LookOrder::Fetch { id, seqs: asked, answer })?;
+        Ok(fetched.map(|blocks| seqs.into_iter().zip(blocks).collect()))
+    }
+
+    fn order<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> LookOrder + Send + 'static,
+    ) -> Result<T, JournalError> {
+        self.deputy.run(move |shared| {
+            let (answer, answered) = oneshot::channel();
+            shared.inbox.put(Command::Look(order(answer))).map_err(|_| shared.failure_or_closed())?;
+            answered.blocking_recv().map_err(|_| shared.failure_or_closed())
+        })?
     }
 }
 
@@ -158,64 +236,51 @@ struct Walk<'a> {
     searched: Searched,
     /// Whether volumes are missing before the block that comes next.
     is_after_a_gap: bool,
+    /// For one file after the other.
+    window: Vec<u8>,
+    pace: &'a Pace,
     see: &'a mut dyn FnMut(Seen) -> bool,
 }
 
 impl Walk<'_> {
+    /// Shows all blocks of a volume that is not open, from `from` on. One that is not whole any more `must_be_whole`, or will
+    /// be missed.
+    fn show_rest(
+        &mut self,
+        file: &mut VolumeFile,
+        from: u64,
+        is_settled: bool,
+        must_be_whole: bool,
+    ) -> Walked {
+        for seq in file.seqs_from(from) {
+            let shown = file.show(seq);
+            if must_be_whole && !shown.is_whole(false) {
+                return Walked::Changed { at: seq };
+            }
+            if !self.show(&shown, is_settled) {
+                return Walked::Enough;
+            }
+        }
+        // The last blocks may be lost, and only their settlements tell of them.
+        self.searched.unreadable += file.settled_from(self.searched.next_seq.max(from));
+        Walked::Through
+    }
+
     /// Shows a block if it is whole; one that is not will be missed. `false` when enough was seen.
-    fn show(&mut self, stored: &StoredBlock, fate: Fate) -> bool {
-        let Ok((header, block)) = decode_block(stored) else { return true };
+    fn show(&mut self, shown: &ShownBlock, is_settled: bool) -> bool {
+        self.pace.step();
+        let Ok((header, block)) = decode_block(&shown.stored) else { return true };
+        let record = shown.settlement.as_ref().and_then(|frame| SettlementRecord::decode(frame).ok());
+        let fate = match record {
+            Some(record) => Fate::Settled(record),
+            None if is_settled || shown.settlement.is_some() => Fate::Unknown,
+            None => Fate::Pending,
+        };
         if std::mem::take(&mut self.is_after_a_gap) {
             self.searched.forgotten += header.seq.saturating_sub(self.searched.next_seq);
             self.searched.next_seq = self.searched.next_seq.max(header.seq);
         }
         self.searched.pass(&header, &fate);
         (self.see)(Seen { header, block, fate })
-    }
-}
-
-/// All that lies in the file of a volume.
-#[derive(Debug, Default)]
-struct Content {
-    blocks: BTreeMap<u64, BTreeMap<u16, Vec<u8>>>,
-    settlements: BTreeMap<u64, SettlementRecord>,
-}
-
-impl Content {
-    fn read(file: impl Read, id: VolumeId) -> Self {
-        let mut content = Self::default();
-        let read = scan_frames(file, &mut |header, frame| match header.kind {
-            Kind::Block => {
-                let parts = content.blocks.entry(header.seq).or_default();
-                parts.entry(header.part).or_insert_with(|| frame.to_vec());
-            }
-            Kind::Settlement => {
-                let record = SettlementRecord::decode(frame);
-                content.settlements.extend(record.map(|record| (header.seq, record)));
-            }
-        });
-        if let Err(error) = read {
-            tracing::error!(volume = %id, %error, "a volume can't be read to its end");
-        }
-        content
-    }
-
-    /// Shows the blocks from `from` on. `false` when enough was seen.
-    fn walk(mut self, from: u64, is_settled: bool, walk: &mut Walk<'_>) -> bool {
-        for (seq, parts) in self.blocks.split_off(&from) {
-            let fate = match self.settlements.remove(&seq) {
-                Some(record) => Fate::Settled(record),
-                None if is_settled => Fate::Unknown,
-                None => Fate::Pending,
-            };
-            let stored: StoredBlock = parts.into_values().collect();
-            if !walk.show(&stored, fate) {
-                return false;
-            }
-        }
-        // The last blocks may be lost, and only their settlements tell of them.
-        let lost = self.settlements.split_off(&walk.searched.next_seq.max(from));
-        walk.searched.unreadable += lost.len() as u64;
-        true
     }
 }

@@ -34,6 +34,10 @@ struct Disk {
     mark: Vec<u8>,
     quarantined: u64,
     refuses_copies: bool,
+    /// A volume whose file is not in its place the next so many times it is looked for.
+    away: Option<(VolumeId, usize)>,
+    /// Whether files show only what was synced.
+    is_lagging: bool,
     opens: usize,
     /// Counts power cuts: a store or volume of an earlier life is dead.
     epoch: u64,
@@ -188,6 +192,16 @@ impl MemoryStore {
         self.lock().refuses_copies = refuses;
     }
 
+    /// The next so many times, a volume has no file.
+    pub(super) fn take_away(&self, id: VolumeId, times: usize) {
+        self.lock().away = Some((id, times));
+    }
+
+    /// From now on files show only what was synced.
+    pub(super) fn lag(&self) {
+        self.lock().is_lagging = true;
+    }
+
     /// Lets a volume's store know nothing of the blocks in its file.
     pub(super) fn forget_blocks(&self, id: VolumeId) {
         let mut disk = self.lock();
@@ -196,6 +210,24 @@ impl MemoryStore {
         for key in blocks {
             files.debris.extend(files.synced.remove(&key).unwrap());
         }
+    }
+
+    /// Leaves nothing of the blocks with these seqs in a volume.
+    pub(super) fn erase_blocks(&self, id: VolumeId, seqs: std::ops::Range<u64>) {
+        let is_hit = |key: &[u8]| {
+            key.strip_prefix(b"b")
+                .is_some_and(|rest| seqs.contains(&u64::from_be_bytes(rest[..8].try_into().unwrap())))
+        };
+        self.erase(id, is_hit);
+    }
+
+    /// Leaves nothing in a volume of what lies under these keys.
+    pub(super) fn erase(&self, id: VolumeId, is_hit: impl Fn(&[u8]) -> bool) {
+        let mut disk = self.lock();
+        let synced = &mut disk.volumes.get_mut(&id).unwrap().synced;
+        let before = synced.len();
+        synced.retain(|key, _| !is_hit(key));
+        assert!(synced.len() < before, "nothing lies there");
     }
 
     /// How often a volume was opened.
@@ -209,9 +241,9 @@ impl MemoryStore {
         self.lock().volumes.get(&id).map_or(0, |files| files.synced.keys().filter(is_block).count())
     }
 
-    /// How many volumes a row has.
+    /// How many volumes a row has, without what is being filled aside.
     pub(super) fn volumes(&self, row: RowName) -> usize {
-        self.lock().volumes.keys().filter(|id| id.row == row).count()
+        self.lock().volumes.keys().filter(|id| id.row == row && !id.is_aside()).count()
     }
 
     fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {
@@ -324,28 +356,29 @@ impl Store for MemoryStore {
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::Within)
-            && let Some(files) = disk.volumes.get_mut(&id)
-        {
-            files.index = None;
-        }
-        if course.reaches(Cut::After) {
+        if course.reaches(Cut::Within) {
             disk.volumes.remove(&id);
         }
         course.answer()
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
-        let disk = self.lock();
-        let files = disk.volumes.get(&id);
+    fn find_raw(&self, id: VolumeId) -> Result<Option<Box<dyn RawFile>>, StoreError> {
+        let mut disk = self.lock();
+        if let Some((_, times)) = disk.away.as_mut().filter(|(away, times)| *away == id && *times > 0) {
+            *times -= 1;
+            return Ok(None);
+        }
+        let Some(files) = disk.volumes.get(&id) else { return Ok(None) };
         // A file shows what was written to it, synced or not, to whoever reads it before the power goes.
-        let bytes = |files: &Files| -> Vec<u8> {
-            let unsynced = files.unsynced.iter().flatten().flat_map(|(_, value)| value);
-            files.synced.values().flatten().chain(unsynced).chain(&files.debris).copied().collect()
-        };
-        let bad = files.and_then(|files| files.bad_sectors.clone()).unwrap_or_default();
-        let bytes = std::io::Cursor::new(files.map(bytes).unwrap_or_default());
-        Ok(Box::new(WithBadSectors { bytes, bad }))
+        let shows_all = !disk.is_lagging;
+        let unsynced = files.unsynced.iter().flatten().filter(|_| shows_all).flat_map(|(_, value)| value);
+        let bytes = files.synced.values().flatten().chain(unsynced).chain(&files.debris).copied().collect();
+        let bad = files.bad_sectors.clone().unwrap_or_default();
+        Ok(Some(Box::new(WithBadSectors { bytes: std::io::Cursor::new(bytes), bad })))
+    }
+
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.volume(id).sync()
     }
 
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
@@ -364,11 +397,13 @@ impl Store for MemoryStore {
     }
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::Within) {
-            disk.volumes.remove(&id);
+        if course.reaches(Cut::Within)
+            && let Some(files) = disk.volumes.remove(&id)
+            && let Some(filled) = disk.volumes.get_mut(&id.aside())
+        {
+            filled.index = files.index;
         }
         if course.reaches(Cut::After) {
             let filled = disk.volumes.remove(&id.aside());

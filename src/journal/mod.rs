@@ -7,16 +7,22 @@ mod accounts;
 mod appender;
 mod attempts;
 mod bad_sectors;
+mod ballast;
 mod block_builder;
 mod check;
 mod committer;
 mod consumer;
+mod continuity;
+#[cfg(test)]
+mod continuity_tests;
+mod copies;
 #[cfg(test)]
 mod damage_tests;
 mod dead_letter;
 mod dead_letters;
 mod dead_limit;
 mod decimal;
+mod deputy;
 mod error;
 mod explain;
 mod extract;
@@ -43,7 +49,11 @@ mod memory_store;
 #[cfg(test)]
 mod model_tests;
 mod open_volume;
+mod opening;
+mod pace;
 mod pending_units;
+#[cfg(test)]
+mod reading_tests;
 mod recall;
 #[cfg(test)]
 mod recall_tests;
@@ -68,9 +78,11 @@ mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod units_watch;
 mod visit;
 mod volatile;
+mod volume_file;
 mod volume_index;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]

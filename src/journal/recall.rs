@@ -6,21 +6,18 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::accounts::Restored;
+use super::deputy::{Deputy, work_apart};
 use super::error::{AppendError, JournalError};
 use super::explain::{Explanation, explain};
 use super::looker::Looker;
 use super::replay::{Progress, ReplayProgress, Replayed, Restore, Span, replay};
 use super::restorer::Restorer;
 use super::shared::Shared;
-use super::system::trim_memory;
 use crate::event::{EventBuf, PerLane};
 
 /// Of the journal's limit so much stays free of replayed events: 1/10. Filled up further, retained volumes would have to
 /// go, and with them what is to be sent again.
 const ROOM_LEFT: u64 = 10;
-
-/// How far the thread that looks back stands behind the others.
-const NICENESS: i32 = 10;
 
 /// A handle on the past of an open journal. Clones share it; one at a time looks back.
 #[derive(Clone, Debug)]
@@ -52,12 +49,11 @@ impl Recall {
     /// # Errors
     /// When the journal is closed or poisoned.
     pub async fn replay(&self, span: Span, dry_run: bool) -> Result<Replayed, JournalError> {
-        let (shared, restorer, progress) =
-            (Arc::clone(&self.shared), self.restorer.clone(), Arc::clone(&self.progress));
+        let (restorer, progress) = (self.restorer.clone(), Arc::clone(&self.progress));
         let runtime = Handle::current();
         self.look_back(move |looker, is_wanted| {
             progress.begin();
-            let mut restoring = Restoring { shared, restorer, runtime, is_wanted };
+            let mut restoring = Restoring { deputy: looker.deputy(), restorer, runtime, is_wanted };
             let replayed = replay(looker, span, dry_run, &mut restoring, &progress);
             progress.end();
             replayed
@@ -76,31 +72,23 @@ impl Recall {
         work: impl FnOnce(&Looker, &dyn Fn() -> bool) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| JournalError::Closed)?;
-        let looker = Looker::new(Arc::clone(&self.shared));
+        let shared = Arc::clone(&self.shared);
         let (answer, answered) = oneshot::channel();
-        let looking = move || {
-            make_way_for_others();
-            let result = work(&looker, &|| !answer.is_closed());
-            drop(looker);
-            trim_memory();
+        let attend = move || {
+            let presence = shared.presence_of_a_looker();
+            let look = |deputy, pace| work(&Looker::new(deputy, pace), &|| !answer.is_closed());
+            let result = work_apart(&shared, "journal-look", look).flatten();
+            drop(presence);
             drop((answer.send(result), turn));
         };
-        let thread = std::thread::Builder::new().name("journal-recall".into()).spawn(looking);
+        let thread = std::thread::Builder::new().name("journal-recall".into()).spawn(attend);
         thread.map_err(|error| JournalError::NoThread { detail: error.to_string() })?;
         answered.await.map_err(|_| self.shared.failure_or_closed())?
     }
 }
 
-/// The thread that looks back takes the processor only when nobody else wants it.
-fn make_way_for_others() {
-    // Lower still, and it might hold up others while it holds the writer's inbox for a moment.
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%error, "looking back with the priority of everybody else");
-    }
-}
-
 struct Restoring<'a> {
-    shared: Arc<Shared>,
+    deputy: &'a Deputy,
     restorer: Restorer,
     runtime: Handle,
     is_wanted: &'a dyn Fn() -> bool,
@@ -108,17 +96,20 @@ struct Restoring<'a> {
 
 impl Restore for Restoring<'_> {
     fn restore(&mut self, events: PerLane<EventBuf>) -> Result<(), AppendError> {
-        let accounts = self.shared.accounts.read();
-        let limit = accounts.journal_limit_bytes - accounts.journal_limit_bytes / ROOM_LEFT;
-        let bytes = (events.grants.text_bytes() + events.usage.text_bytes()) as u64;
-        if accounts.journal_bytes.saturating_add(bytes) >= limit {
-            let detail = format!(
-                "it holds {} bytes, and a replay goes up to {limit}; what is kept of the past would have to go",
-                accounts.journal_bytes
-            );
-            return Err(AppendError::Full { detail });
-        }
-        self.runtime.block_on(self.restorer.restore(Restored::Replay, events))
+        let (restorer, runtime) = (self.restorer.clone(), self.runtime.clone());
+        self.deputy.run(move |shared| {
+            let accounts = shared.accounts.read();
+            let limit = accounts.journal_limit_bytes - accounts.journal_limit_bytes / ROOM_LEFT;
+            let bytes = (events.grants.text_bytes() + events.usage.text_bytes()) as u64;
+            if accounts.journal_bytes.saturating_add(bytes) >= limit {
+                let detail = format!(
+                    "it holds {} bytes, and a replay goes up to {limit}; what is kept of the past would have to go",
+                    accounts.journal_bytes
+                );
+                return Err(AppendError::Full { detail });
+            }
+            runtime.block_on(restorer.restore(Restored::Replay, events))
+        })?
     }
 
     fn is_wanted(&self) -> bool {

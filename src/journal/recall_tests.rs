@@ -253,7 +253,7 @@ async fn while_somebody_looks_back_nothing_goes_for_its_age() {
     let none = Settings { retention_bytes_max: 0, ..small() };
     let mut journal = over(&store, &none);
     let mut consumer = journal.take_consumer().unwrap();
-    let looker = looker::Looker::new(std::sync::Arc::clone(&journal.shared));
+    let looker = journal.shared.presence_of_a_looker();
     for number in 0..60 {
         keep(&journal, Lane::Usage, &events([number])).await;
         deliver(&journal, &mut consumer, 10).await;

@@ -18,7 +18,7 @@ use super::salvage::scan_volume;
 use super::source::Source;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
-use super::volume_index::{BlockEntry, VolumeIndex};
+use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
 
 /// A volume is rewritten if it has this many times as many blocks as it needs.
 const GAIN_MIN: u64 = 4;
@@ -39,11 +39,19 @@ pub(super) enum Repacked {
     Left,
 }
 
+/// What the thread that rewrites and the one who waits for it tell each other.
+#[derive(Debug, Default)]
+struct Signs {
+    stop: AtomicBool,
+    /// The volume is being rewritten, no other one.
+    begun: AtomicBool,
+}
+
 /// A volume to rewrite.
 #[derive(Debug)]
 pub(super) struct Job {
     id: VolumeId,
-    stop: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     ended: SyncSender<Result<Repacked, StoreError>>,
 }
 
@@ -51,16 +59,16 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Repacking {
     number: u32,
-    stop: Arc<AtomicBool>,
+    signs: Arc<Signs>,
     end: Receiver<Result<Repacked, StoreError>>,
 }
 
 impl Repacking {
     /// A volume that will be rewritten, and the job for the thread that does it.
     pub(super) fn of(id: VolumeId) -> (Self, Job) {
-        let stop = Arc::new(AtomicBool::new(false));
+        let signs = Arc::<Signs>::default();
         let (ended, end) = std::sync::mpsc::sync_channel(1);
-        (Self { number: id.number, stop: Arc::clone(&stop), end }, Job { id, stop, ended })
+        (Self { number: id.number, signs: Arc::clone(&signs), end }, Job { id, signs, ended })
     }
 
     /// Which volume of its row.
@@ -77,23 +85,33 @@ impl Repacking {
         }
     }
 
-    /// Wants the volume back: gives the rewriting up, or waits for the last moment of it.
+    /// Wants the volume back: gives the rewriting up, or waits for the last moment of it. One that has not begun, because
+    /// another volume has its turn, is not waited for.
     pub(super) fn give_up(self) -> Result<Repacked, StoreError> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::SeqCst);
+        if !self.signs.begun.load(Ordering::SeqCst) {
+            // Whenever its turn comes, it sees the sign first.
+            return Ok(Repacked::Left);
+        }
         self.end.recv().unwrap_or(Ok(Repacked::Left))
     }
 }
 
 impl Drop for Repacking {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.signs.stop.store(true, Ordering::SeqCst);
     }
 }
 
 /// Rewrites one volume after the other.
 pub(super) fn work<S: Store>(store: &Arc<S>, jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
-        let result = repack(store.as_ref(), job.id, &job.stop);
+        job.signs.begun.store(true, Ordering::SeqCst);
+        if job.signs.stop.load(Ordering::SeqCst) {
+            // The volume may be in use.
+            continue;
+        }
+        let result = repack(store.as_ref(), job.id, &job.signs.stop);
         trim_memory();
         // Whoever closes the journal meanwhile no longer wants to know.
         drop(job.ended.send(result));
@@ -105,8 +123,16 @@ pub(super) fn work<S: Store>(store: &Arc<S>, jobs: &Receiver<Job>) {
 /// # Errors
 /// When the copy could not be put into the volume's place. The journal must stop then; the next start puts it there.
 pub(super) fn repack<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Repacked, StoreError> {
-    let entries = match copy(store, id, stop) {
-        Ok(Some(entries)) => entries,
+    let ready = copy(store, id, stop).and_then(|copied| {
+        let Some((begin, blocks)) = copied else { return Ok(None) };
+        // It holds for the volume and for its copy: whichever a crash leaves in the place.
+        let end = blocks.last().map_or(begin, |last| last.seq + u64::from(last.events));
+        let either = VolumeIndex::Open(Inventory { begin, blocks: Vec::new(), end });
+        store.write_index(id, &either.encode())?;
+        Ok(Some((begin, blocks)))
+    });
+    let (begin, blocks) = match ready {
+        Ok(Some(copied)) => copied,
         Ok(None) => return Ok(left(store, id)),
         Err(error) => {
             // Nothing relies on the copy. Damage is dealt with when the volume is read.
@@ -115,9 +141,9 @@ pub(super) fn repack<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Re
         }
     };
     store.swap(id)?;
-    let blocks = entries.len() as u64;
-    store.write_index(id, &VolumeIndex::Pending(entries).encode())?;
-    Ok(Repacked::Done { blocks, disk_bytes: store.disk_bytes(id) })
+    let count = blocks.len() as u64;
+    store.write_index(id, &VolumeIndex::Pending { begin, blocks }.encode())?;
+    Ok(Repacked::Done { blocks: count, disk_bytes: store.disk_bytes(id) })
 }
 
 /// Takes away what was copied so far.
@@ -127,9 +153,15 @@ fn left<S: Store>(store: &S, id: VolumeId) -> Repacked {
     Repacked::Left
 }
 
-/// Fills the copy and proves that it holds what the volume holds. Says what blocks it has; `None` when told to stop.
-fn copy<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Option<Vec<BlockEntry>>, StoreError> {
-    let Some(VolumeIndex::Pending(entries)) = store.read_index(id)?.as_deref().and_then(VolumeIndex::decode)
+/// Fills the copy and proves that it holds what the volume holds. Says which seq that began with, and what blocks the copy
+/// has; `None` when told to stop.
+fn copy<S: Store>(
+    store: &S,
+    id: VolumeId,
+    stop: &AtomicBool,
+) -> Result<Option<(u64, Vec<BlockEntry>)>, StoreError> {
+    let Some(VolumeIndex::Pending { begin, blocks: entries }) =
+        store.read_index(id)?.as_deref().and_then(VolumeIndex::decode)
     else {
         return Ok(None);
     };
@@ -164,7 +196,7 @@ fn copy<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Option<V
     if copied != original {
         return Err(StoreError::Damaged(id.aside(), "the copy is not what was copied".to_owned()));
     }
-    Ok((!stop.load(Ordering::Relaxed)).then_some(entries))
+    Ok((!stop.load(Ordering::Relaxed)).then_some((begin, entries)))
 }
 
 fn missing(id: VolumeId, entry: &BlockEntry) -> StoreError {

@@ -1,11 +1,12 @@
 //! Volumes of small blocks are rewritten without a loss, whatever happens meanwhile.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
-use super::repacking::{Repacked, is_worthwhile, repack};
+use super::repacking::{Repacked, Repacking, is_worthwhile, repack, work};
 use super::store::{Store, VolumeId};
 use super::tests::{delivered, keep, numbered, on_disk, over, read_all, settings, texts_of};
 use super::*;
@@ -135,6 +136,36 @@ async fn a_rewriting_that_is_given_up_leaves_the_volume_as_it_was() {
     assert_eq!((store.blocks(usage(2)), store.blocks(usage(2).aside())), (blocks, 0));
     assert!(store.read_index(usage(2)).unwrap().is_some());
     assert_eq!(events_of(&store).await.len(), EVENTS);
+}
+
+#[tokio::test]
+async fn whoever_needs_a_volume_does_not_wait_for_the_rewriting_of_another() {
+    let store = Arc::new(one_by_one().await);
+    let (first, first_job) = Repacking::of(usage(2));
+    let (second, second_job) = Repacking::of(usage(3));
+    let (jobs, waiting) = std::sync::mpsc::sync_channel(2);
+    jobs.send(first_job).unwrap();
+    jobs.send(second_job).unwrap();
+    drop(jobs);
+    let hold = store.hold_syncs();
+    let held = hold.lock().unwrap();
+    let before = store.operations();
+    let worker = {
+        let store = Arc::clone(&store);
+        std::thread::spawn(move || work(&store, &waiting))
+    };
+    while store.operations() == before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The first can't end for as long as the disk syncs. Another thread waits, so that this one can give up.
+    let (given_up, is_given_up) = std::sync::mpsc::sync_channel(1);
+    std::thread::spawn(move || given_up.send(second.give_up()));
+    assert_eq!(is_given_up.recv_timeout(PATIENCE).unwrap(), Ok(Repacked::Left));
+    assert_eq!(first.poll(), None);
+    drop(held);
+    worker.join().unwrap();
+    assert!(matches!(first.poll(), Some(Ok(Repacked::Done { .. }))));
+    assert!(store.blocks(usage(3)) > 1 && store.blocks(usage(3).aside()) == 0, "it was left alone");
 }
 
 #[tokio::test]

@@ -26,13 +26,16 @@ pub fn sample(folder: &Path, events_max: usize) -> io::Result<Vec<Bytes>> {
         match fs::read_dir(&row_folder) {
             Ok(entries) => {
                 for entry in entries {
-                    names.push(entry?.file_name().to_string_lossy().into_owned());
+                    let entry = entry?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    if name.starts_with("volume-") && entry.file_type()?.is_dir() {
+                        names.push(name);
+                    }
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         }
-        names.retain(|name| name.starts_with("volume-") && !name.ends_with(".index"));
         names.sort_unstable();
         let mut of_row = Vec::new();
         for name in names.iter().rev().take(VOLUMES_MAX) {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
 use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
-use super::system::syncs_so_far;
+use super::system::{exchange, syncs_so_far};
 
 /// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -23,6 +23,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// A volume's folder while it is being deleted: never opened again, swept at start.
 const DELETING: &str = "deleting-";
+/// The extension of an index file that is being written.
+const INDEX_ASIDE: &str = "index-new";
 /// How far the journal ever got.
 pub(super) const HIGH_WATER: &str = "high-water";
 /// Where damaged volumes are kept for a person to look at.
@@ -47,11 +49,17 @@ impl SledStore {
             make_folder(&row_folder)?;
             for entry in fs::read_dir(&row_folder)? {
                 let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(DELETING) {
-                    fs::remove_dir_all(entry.path())?;
-                } else if let Some(number) = name.strip_prefix("salvaging-") {
-                    end_salvage(&entry.path(), &row_folder.join(format!("volume-{number}")))?;
+                if entry.file_name().to_string_lossy().ends_with(INDEX_ASIDE) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            for (filled, place) in folders_named(&row_folder, "salvaging-")? {
+                end_salvage(&filled, &place)?;
+            }
+            for (doomed, place) in folders_named(&row_folder, DELETING)? {
+                fs::remove_dir_all(doomed)?;
+                if !place.exists() {
+                    remove_file(&place.with_extension("index"))?;
                 }
             }
         }
@@ -74,9 +82,8 @@ impl SledStore {
         self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number))
     }
 
-    /// Moves a volume out of its place, durably. Its index no longer describes what will be there.
+    /// Moves a volume out of its place, durably.
     fn make_way(&self, id: VolumeId, place: &Path) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         fs::rename(self.volume_folder(id), place)?;
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
@@ -157,20 +164,29 @@ impl Store for SledStore {
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         let doomed = self.doomed_folder(id);
-        fs::rename(self.volume_folder(id), &doomed)?;
+        self.make_way(id, &doomed)?;
+        // As long as the volume was in its place its index told what must be in it.
+        self.remove_index(id)?;
         fs::remove_dir_all(doomed)?;
         Ok(())
     }
 
-    fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
+    fn find_raw(&self, id: VolumeId) -> Result<Option<Box<dyn RawFile>>, StoreError> {
         match File::open(self.volume_folder(id).join("db")) {
-            Ok(file) => Ok(Box::new(file)),
-            // A volume that was being made when the process died; or all of the file is out of reach.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => {
-                Ok(Box::new(std::io::empty()))
-            }
+            Ok(file) => Ok(Some(Box::new(file))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            // All of the file is out of reach.
+            Err(error) if is_unreadable(&error) => Ok(Some(Box::new(std::io::empty()))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError> {
+        match File::open(self.volume_folder(id).join("db")) {
+            Ok(file) => Ok(file.sync_data()?),
+            // There is nothing in it that could be relied on.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -182,6 +198,8 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
+        // It no longer describes what will be there.
+        self.remove_index(id)?;
         self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
         self.take_over(id)?;
@@ -190,8 +208,15 @@ impl Store for SledStore {
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
         let doomed = self.doomed_folder(id);
-        self.make_way(id, &doomed)?;
-        self.take_over(id)?;
+        self.remove_index(id)?;
+        // In one step, so that whoever reads the files finds one of the two. Not every file system can do that.
+        if exchange(&self.volume_folder(id.aside()), &self.volume_folder(id)).is_ok() {
+            fs::rename(self.volume_folder(id.aside()), &doomed)?;
+            File::open(self.row_folder(id.row))?.sync_all()?;
+        } else {
+            self.make_way(id, &doomed)?;
+            self.take_over(id)?;
+        }
         if let Err(error) = fs::remove_dir_all(doomed) {
             tracing::warn!(volume = %id, %error, "a rewritten volume could not be removed; it is tried again at the next start");
         }
@@ -241,7 +266,7 @@ impl Store for SledStore {
 
     fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {
         let index = self.index_file(id);
-        let aside = index.with_extension("index-new");
+        let aside = index.with_extension(INDEX_ASIDE);
         let mut file = File::create(&aside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -251,12 +276,32 @@ impl Store for SledStore {
     }
 
     fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
-        match fs::remove_file(self.index_file(id)) {
-            Ok(()) => Ok(File::open(self.row_folder(id.row))?.sync_all()?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
+        if remove_file(&self.index_file(id))? {
+            File::open(self.row_folder(id.row))?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file, if it is there: `false` otherwise.
+fn remove_file(path: &Path) -> std::io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folders of a row with such names, and the place of the volume that each is named after.
+fn folders_named(row_folder: &Path, prefix: &str) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut named = Vec::new();
+    for entry in fs::read_dir(row_folder)? {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_string_lossy().strip_prefix(prefix) {
+            named.push((entry.path(), row_folder.join(format!("volume-{number}"))));
         }
     }
+    Ok(named)
 }
 
 /// Names the volume inside itself; sorts before every block and settlement.
@@ -409,7 +454,8 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
 }
 
 /// A salvage or a rewriting was cut short. As long as the old volume is in its place it begins anew; once that one is out
-/// of the way, what was filled is whole and takes over.
+/// of the way, what was filled is whole and takes over. Where the two have changed places already, it is the old one that is
+/// swept away.
 fn end_salvage(filled: &Path, place: &Path) -> Result<(), StoreError> {
     if place.exists() {
         fs::remove_dir_all(filled)?

@@ -1,7 +1,7 @@
 //! Counting what was pending when the journal was opened, beside everything else.
 //!
-//! A thread walks through the volumes, oldest first. A closed volume lies still, so its file is scanned here, off the
-//! writer's thread, and the writer is handed one block after the other; it counts a block only while the volume is still
+//! A thread that makes way for all others walks through the volumes, oldest first. A closed volume lies still, so its file is
+//! looked through there, off the writer's thread, and the writer is handed one block after the other; it counts a block only while the volume is still
 //! closed, for as long none of its blocks has been handed out. Of an open volume the writer reads the next block itself,
 //! if it is still owed. Whichever state a volume is in, it may have come to the other by the next step.
 
@@ -11,12 +11,15 @@ use tokio::sync::oneshot;
 
 use super::committer::Committer;
 use super::consumer::Block;
+use super::deputy::{Deputy, work_apart};
 use super::frame::{RowName, decode_block};
 use super::inbox::Command;
+use super::look::{AWAY_LOOKS_MAX, AWAY_PAUSE};
+use super::pace::Pace;
 use super::row::Row;
-use super::salvage::scan_file;
 use super::shared::Shared;
-use super::store::{Store, StoreError, VolumeId};
+use super::store::{RawFile, Store, StoreError, VolumeId};
+use super::volume_file::VolumeFile;
 use crate::event::{Lane, PerLane};
 
 /// One step of the survey, for the writer. Whoever asks waits for the answer before asking more.
@@ -52,9 +55,14 @@ pub(super) fn start<S: Store>(
     shared: &Arc<Shared>,
     volumes: PerLane<Vec<u32>>,
 ) -> std::io::Result<()> {
-    let surveyor = Surveyor { store: Arc::clone(store), shared: Arc::clone(shared) };
-    let thread = std::thread::Builder::new().name("journal-survey".into());
-    thread.spawn(move || surveyor.survey(&volumes)).map(drop)
+    let (store, shared) = (Arc::clone(store), Arc::clone(shared));
+    let attend = move || {
+        let survey = |deputy, pace| Surveyor { store, deputy, pace }.survey(&volumes);
+        if let Err(error) = work_apart(&shared, "journal-count", survey) {
+            tracing::debug!(%error, "what customers have pending is not counted to the end");
+        }
+    };
+    std::thread::Builder::new().name("journal-survey".into()).spawn(attend).map(drop)
 }
 
 /// The volumes of a row as it was opened, oldest first.
@@ -67,7 +75,8 @@ pub(super) fn volumes_of<S: Store>(row: &Row<S>) -> Vec<u32> {
 
 struct Surveyor<S> {
     store: Arc<S>,
-    shared: Arc<Shared>,
+    deputy: Deputy,
+    pace: Pace,
 }
 
 /// The journal has closed.
@@ -88,47 +97,65 @@ impl<S: Store> Surveyor<S> {
                 }
             }
         }
-        drop(self.shared.inbox.put(Command::Survey(SurveyStep::Done)));
+        drop(self.deputy.run(|shared| shared.inbox.put(Command::Survey(SurveyStep::Done)).is_ok()));
     }
 
     fn survey_volume(&self, lane: Lane, number: u32) -> Result<Result<(), StoreError>, Closed> {
-        let mut from = 0;
+        let (mut from, mut looks_left, mut is_through) = (0, AWAY_LOOKS_MAX, false);
         loop {
-            match self.ask(|answer| SurveyStep::Open { lane, number, from, answer })? {
+            match self.ask(move |answer| SurveyStep::Open { lane, number, from, answer })? {
                 Found::Counted { next } => from = next,
                 Found::IsOpen | Found::Nothing => return Ok(Ok(())),
-                Found::IsClosed => match self.survey_closed(lane, number)? {
-                    // Its blocks may have been joined meanwhile: what was counted of them is not counted again.
-                    Ok(Found::IsOpen) => from = 0,
-                    Ok(Found::Counted { .. } | Found::IsClosed | Found::Nothing) => return Ok(Ok(())),
-                    Err(error) => return Ok(Err(error)),
-                },
+                // It has been closed all the time.
+                Found::IsClosed if is_through => return Ok(Ok(())),
+                Found::IsClosed => {
+                    let id = VolumeId { row: RowName::from(lane), number };
+                    match self.store.find_raw(id) {
+                        // What was counted is not counted again, though its blocks may have been joined meanwhile.
+                        Ok(Some(file)) => (from, is_through) = (0, self.survey_closed(id, file)?),
+                        // Another file takes its place at this moment.
+                        Ok(None) if looks_left > 0 => {
+                            looks_left -= 1;
+                            std::thread::sleep(AWAY_PAUSE);
+                        }
+                        Ok(None) => return Ok(Err(StoreError::Io("it has no file".to_owned()))),
+                        Err(error) => return Ok(Err(error)),
+                    }
+                }
             }
         }
     }
 
-    /// Has the blocks of a closed volume counted; `IsOpen` when it does not stay closed.
-    fn survey_closed(&self, lane: Lane, number: u32) -> Result<Result<Found, StoreError>, Closed> {
-        let id = VolumeId { row: RowName::from(lane), number };
-        let found = match self.store.raw(id).and_then(|file| Ok(scan_file(file)?)) {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
-        for (_, stored) in found.pending() {
-            // Only whole blocks were found.
-            let Ok((_, block)) = decode_block(&stored) else { continue };
-            let block = Box::new(block);
-            if self.ask(|answer| SurveyStep::Closed { number, block, answer })? == Found::IsOpen {
-                return Ok(Ok(Found::IsOpen));
+    /// Has the blocks of a closed volume counted; `false` when it does not stay closed.
+    fn survey_closed(&self, id: VolumeId, file: Box<dyn RawFile>) -> Result<bool, Closed> {
+        let mut file = VolumeFile::scan(id, file, &mut Vec::new(), &self.pace);
+        for seq in file.seqs_from(0) {
+            self.pace.step();
+            let shown = file.show(seq);
+            // Only whole blocks are owed: of others delivery learns when it comes to them.
+            let Ok((_, block)) = decode_block(&shown.stored) else { continue };
+            if shown.settlement.is_some() {
+                continue;
+            }
+            let (number, block) = (id.number, Box::new(block));
+            let step = move |answer| SurveyStep::Closed { number, block, answer };
+            if self.ask(step)? == Found::IsOpen {
+                return Ok(false);
             }
         }
-        Ok(Ok(Found::Nothing))
+        Ok(true)
     }
 
-    fn ask(&self, step: impl FnOnce(oneshot::Sender<Found>) -> SurveyStep) -> Result<Found, Closed> {
-        let (answer, answered) = oneshot::channel();
-        self.shared.inbox.put(Command::Survey(step(answer))).map_err(|_| Closed)?;
-        answered.blocking_recv().map_err(|_| Closed)
+    fn ask(
+        &self,
+        step: impl FnOnce(oneshot::Sender<Found>) -> SurveyStep + Send + 'static,
+    ) -> Result<Found, Closed> {
+        let asked = self.deputy.run(move |shared| {
+            let (answer, answered) = oneshot::channel();
+            shared.inbox.put(Command::Survey(step(answer))).ok()?;
+            answered.blocking_recv().ok()
+        });
+        asked.ok().flatten().ok_or(Closed)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the journal asks of C: syncs that are real, and freed memory back. The only file with `unsafe`.
+//! What the journal asks of C: syncs that are real, freed memory back, and two calls that have no other way. The only file
+//! with `unsafe`.
 //!
 //! sled 0.34 ends every write on Linux with `sync_file_range`, which starts write-out and waits for it but never asks
 //! the disk to empty its cache and never writes metadata: after a power cut, data it called flushed is gone. The
@@ -8,9 +9,12 @@
 
 #![expect(
     unsafe_code,
-    reason = "sled's own writes are reached only by replacing a C symbol; mallopt and malloc_trim have no safe wrappers"
+    reason = "sled's own writes are reached only by replacing a C symbol; the other calls have no safe wrappers here"
 )]
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static SYNCS: AtomicU64 = AtomicU64::new(0);
@@ -61,4 +65,33 @@ pub(super) fn trim_memory() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// Lets two files or folders change places, in one step.
+///
+/// # Errors
+/// When one of them is not there, or the file system can't do it.
+pub(super) fn exchange(one: &Path, other: &Path) -> std::io::Result<()> {
+    let (one, other) =
+        (CString::new(one.as_os_str().as_bytes())?, CString::new(other.as_os_str().as_bytes())?);
+    let (here, flags) = (libc::AT_FDCWD, libc::RENAME_EXCHANGE);
+    // SAFETY: both names end in a zero and live until the call is over.
+    let answer = unsafe { libc::renameat2(here, one.as_ptr(), here, other.as_ptr(), flags) };
+    if answer == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// From now on the calling thread gets a processor only when nobody else wants it. Any thread may ask for that, and none
+/// gets back from it.
+///
+/// # Errors
+/// When the system, or a filter of system calls, does not allow it.
+pub(super) fn only_when_idle() -> std::io::Result<()> {
+    let this_thread: libc::pid_t = 0;
+    // All that the kernel knows of `sched_param`; musl's own call refuses to do anything.
+    let priority: libc::c_int = 0;
+    // SAFETY: the pointer is to a live integer, which the call only reads.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_sched_setscheduler, this_thread, libc::SCHED_IDLE, &raw const priority)
+    };
+    if answer == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

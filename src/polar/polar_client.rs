@@ -20,10 +20,10 @@ use super::unreachable::{Obstacle, Unreachable};
 
 /// A 422 lists every fault of every event with its input: some MB for 1,000 events. Beyond this it is not Polar's.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
-/// The longest body that is read only so that the connection can be used again, and for how long: a new connection costs
-/// less than waiting for the rest.
-const SPENT_BODY_BYTES_MAX: u64 = 4_096;
-const SPENT_BODY_MAX: Duration = Duration::from_secs(1);
+/// The longest body that is read where the status says nearly all, and for how long: whose words it is, and that the
+/// connection can be used again, is not worth waiting for more.
+const SHORT_BODY_BYTES_MAX: usize = 4_096;
+const SHORT_BODY_MAX: Duration = Duration::from_secs(1);
 
 /// The client of Polar's ingest endpoint.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl PolarClient {
                     request = request.header(AUTHORIZATION, bearer);
                 }
                 // A token is checked to be printable where it is read, so this is only the fuller match.
-                Err(_) => return (Reply::Unauthorized, None),
+                Err(_) => return (Reply::Unauthorized { in_polars_words: true }, None),
             }
         }
         match request.send().await {
@@ -128,18 +128,24 @@ async fn read_reply(mut response: Response, date: Option<u64>) -> Reply {
     let status = response.status().as_u16();
     let wait = header(&response, &RETRY_AFTER).and_then(|value| retry_after(value, date));
     if !Reply::body_matters(status) {
-        if response.content_length().is_some_and(|bytes| bytes <= SPENT_BODY_BYTES_MAX) {
-            drop(tokio::time::timeout(SPENT_BODY_MAX, response.bytes()).await);
-        }
-        return Reply::read(status, wait, b"");
+        let read = read_body(&mut response, SHORT_BODY_BYTES_MAX);
+        let body = tokio::time::timeout(SHORT_BODY_MAX, read).await;
+        return Reply::read(status, wait, &body.ok().and_then(Result::ok).unwrap_or_default());
     }
+    match read_body(&mut response, ANSWER_BYTES_MAX).await {
+        Ok(body) => Reply::read(status, wait, &body),
+        Err(why) => Reply::Unreachable(why),
+    }
+}
+
+async fn read_body(response: &mut Response, bytes_max: usize) -> Result<BytesMut, Unreachable> {
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Reply::Unreachable(Unreachable::Garbage),
-            Ok(None) => return Reply::read(status, wait, &body),
-            Err(error) => return Reply::Unreachable(Unreachable::within_an_answer(&error)),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= bytes_max => body.extend_from_slice(&chunk),
+            Ok(Some(_)) => return Err(Unreachable::Garbage),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(Unreachable::within_an_answer(&error)),
         }
     }
 }

@@ -32,7 +32,10 @@ pub enum Reply {
     /// 422 with Polar's body.
     Invalid(ValidationReply),
     /// 401: the token is wrong, expired, or another environment's.
-    Unauthorized,
+    Unauthorized {
+        /// Whether it is Polar that says so. Anybody else may mean the request and not the token.
+        in_polars_words: bool,
+    },
     /// 403 in Polar's own words: the token lacks `events:write`. Anybody else's 403 is [`Refused`](Self::Refused): a
     /// firewall on the way may mean one event's text, which must not hold up all others.
     Forbidden,
@@ -104,7 +107,7 @@ impl Reply {
             Self::Accepted(_) => "accepted",
             Self::Unproven { .. } => "unproven",
             Self::Invalid(_) => "invalid",
-            Self::Unauthorized => "unauthorized",
+            Self::Unauthorized { .. } => "unauthorized",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::Redirect { .. } => "redirect",
@@ -124,7 +127,7 @@ impl Reply {
         match self {
             Self::Accepted(_) => Some(200),
             Self::Invalid(_) => Some(422),
-            Self::Unauthorized => Some(401),
+            Self::Unauthorized { .. } => Some(401),
             Self::Forbidden => Some(403),
             Self::NotFound => Some(404),
             Self::RateLimited { .. } => Some(429),
@@ -139,9 +142,10 @@ impl Reply {
         }
     }
 
-    /// Whether reading the body of an answer with this status can tell more than the status.
+    /// Whether an answer with this status is nothing without its body. Of other answers a short body may still tell whose
+    /// words they are.
     pub(super) fn body_matters(status: u16) -> bool {
-        matches!(status, 200 | 403 | 422)
+        matches!(status, 200 | 422)
     }
 
     /// The reply that an answer's parts make. `body` is empty when it was not worth reading.
@@ -150,7 +154,7 @@ impl Reply {
             200 => read_object(body).map_or(Self::Unproven { status }, Self::Accepted),
             201..=299 => Self::Unproven { status },
             300..=399 => Self::Redirect { status },
-            401 => Self::Unauthorized,
+            401 => Self::Unauthorized { in_polars_words: is_error_of_polars(body) },
             403 if is_error_of_polars(body) => Self::Forbidden,
             404 => Self::NotFound,
             407 => Self::ProxyLogin,
@@ -254,7 +258,9 @@ mod tests {
         for status in [408, 500, 502, 503, 504, 520, 599, 600] {
             assert_eq!(read(status), Reply::ServerError { status, retry_after: wait });
         }
-        assert_eq!(read(401), Reply::Unauthorized);
+        assert_eq!(read(401), Reply::Unauthorized { in_polars_words: false });
+        let polars_401 = br#"{"error":"invalid_token","error_description":"it has expired"}"#;
+        assert_eq!(Reply::read(401, None, polars_401), Reply::Unauthorized { in_polars_words: true });
         let polars_403 = br#"{"error":"insufficient_scope","error_description":"more is needed"}"#;
         assert_eq!(Reply::read(403, None, polars_403), Reply::Forbidden);
         for foreign in [&b"<html>blocked</html>"[..], b"", br#"{"message":"blocked"}"#, b"[]"] {

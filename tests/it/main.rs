@@ -46,6 +46,7 @@ mod simulator;
 mod sledge_process;
 mod socket_rights;
 mod survival;
+mod system_calls;
 mod tidy;
 mod tls_front;
 mod token;

@@ -106,7 +106,11 @@ async fn what_is_wrong_with_a_certificate_is_told_apart() {
         assert_eq!(reply, Reply::Unreachable(Unreachable::Tls(fault)), "{flaw:?}");
     }
     let front = TlsFront::start(trusted.acceptor(Flaw::None), polar.address()).await;
-    assert_eq!(reply_over(&front, &ca_file).await, Reply::Unauthorized, "no token was given");
+    assert_eq!(
+        reply_over(&front, &ca_file).await,
+        Reply::Unauthorized { in_polars_words: true },
+        "no token was given"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

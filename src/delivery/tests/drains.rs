@@ -38,7 +38,7 @@ async fn a_drain_ends_at_its_deadline_whatever_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_does_not_wait_for_a_polar_that_does_not_take_events() {
-    for reply in [Reply::Unreachable(Unreachable::Refused), Reply::Unauthorized] {
+    for reply in [Reply::Unreachable(Unreachable::Refused), Reply::Unauthorized { in_polars_words: true }] {
         let until = Some((Instant::now() + 60 * MINUTE, Turn::Say(reply)));
         let house = House::with(FakePolar::living(World { until, ..World::default() }));
         house.journal.append_many(Lane::Usage, NOON, 10, 10);

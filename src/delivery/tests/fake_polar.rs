@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) latency: Duration,
     /// Names whose request is answered 500.
     pub(super) poison: HashSet<String>,
+    /// Names that something on the way to Polar answers, in Polar's place and like this.
+    pub(super) walled: HashMap<String, Reply>,
     /// Names that the schema refuses.
     pub(super) malformed: HashSet<String>,
     /// Names whose customer is unknown.
@@ -178,11 +180,14 @@ impl World {
     }
 
     fn work(&mut self, names: &[String]) -> Reply {
+        if let Some(reply) = names.iter().find_map(|name| self.walled.get(name)) {
+            return reply.clone();
+        }
         if self.limit.as_ref().is_some_and(|limit| !limit.lock().unwrap().admit(true)) {
             return Reply::RateLimited { retry_after: Some(Duration::from_secs(60)) };
         }
         if self.refuses_token {
-            return self.refusal.clone().unwrap_or(Reply::Unauthorized);
+            return self.refusal.clone().unwrap_or(Reply::Unauthorized { in_polars_words: true });
         }
         if let Some((until, chance)) = &mut self.half_down
             && Instant::now() < *until

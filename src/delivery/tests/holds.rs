@@ -145,7 +145,7 @@ async fn every_hold_keeps_everything_and_ends_by_itself() {
             .await;
         assert!(!house.is_held(reason), "{reason}");
         assert!(house.journal.with(|books| books.dead.is_empty()));
-        assert!(house.polar.seen().len() < 30, "{}", house.polar.seen().len());
+        assert!(house.polar.seen().len() < 40, "{}", house.polar.seen().len());
     }
 }
 
@@ -183,16 +183,19 @@ async fn counts_that_stay_wrong_hold_their_batch_and_nothing_else() {
 
 #[tokio::test(start_paused = true)]
 async fn a_person_who_asks_need_not_wait_for_the_next_probe() {
-    let house = House::with(FakePolar::replying([Turn::Say(Reply::NotFound)]));
+    let house = House::with(FakePolar::replying(vec![Turn::Say(Reply::NotFound); 4]));
     house.journal.append_many(Lane::Usage, NOON, 1, 1);
     let delivery = house.delivery(1);
     let handle = delivery.handle();
     let story = async {
-        after(Duration::from_secs(2)).await;
+        while !house.is_held("not_found") {
+            after(Duration::from_millis(10)).await;
+        }
+        let asked = Instant::now();
         handle.probe_now();
         house.journal.pending_at_most(0).await;
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
         MINUTE
     };
     delivery.run(story).await.unwrap();
-    assert!(house.begun.elapsed() < Duration::from_secs(3), "{:?}", house.begun.elapsed());
 }

@@ -33,7 +33,8 @@ fn turn() -> impl Strategy<Value = Turn> {
         }),
         1 => wait().prop_map(|retry_after| Turn::Say(Reply::RateLimited { retry_after })),
         1 => prop::sample::select(vec![
-            Reply::Unauthorized,
+            Reply::Unauthorized { in_polars_words: true },
+            Reply::Unauthorized { in_polars_words: false },
             Reply::Forbidden,
             Reply::NotFound,
             Reply::Redirect { status: 302 },
@@ -51,7 +52,14 @@ fn convicting_nobody(mut script: Vec<Turn>) -> Vec<Turn> {
     let (mut failures, mut blames) = (0, 0);
     for turn in &mut script {
         match turn {
-            Turn::Say(Reply::ServerError { status: 502..=504 | 520..=530, .. } | Reply::Unreachable(_))
+            Turn::Say(
+                Reply::ServerError { status: 502..=504 | 520..=530, .. }
+                | Reply::Unreachable(_)
+                | Reply::Unauthorized { in_polars_words: false }
+                | Reply::NotFound
+                | Reply::Redirect { .. }
+                | Reply::Unproven { .. },
+            )
             | Turn::WorkUnheard(_) => failures += 1,
             Turn::Say(Reply::ServerError { .. } | Reply::Refused { .. }) => {
                 failures += 1;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fake_polar::{FakePolar, World};
+use super::fake_polar::{FakePolar, Turn, World};
 use super::house::{House, NOON, after};
 use crate::event::Lane;
 use crate::journal::DeadReason;
+use crate::polar::Reply;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
@@ -184,4 +185,26 @@ async fn the_largest_batch_that_passes_is_learned_and_grows_back_slowly() {
     assert!(later.iter().any(|events| (700..=936).contains(events)), "the limit grew back");
     assert_eq!(house.journal.with(|books| books.dead.len()), 0);
     assert_eq!(house.inserted().len(), 100_000 + 720 * 2_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_looks_like_poison_leaves_no_limit_to_the_size_of_batches_behind() {
+    for reply in [Reply::ServerError { status: 500, retry_after: None }, Reply::TooLarge] {
+        let until = Some((Instant::now() + 180 * MINUTE, Turn::Say(reply.clone())));
+        let house = House::with(FakePolar::living(World { until, ..World::default() }));
+        house.journal.append_many(Lane::Usage, NOON, 1_000, 100);
+        house
+            .run(async {
+                house.journal.pending_at_most(0).await;
+                let (before, outage) = (house.polar.seen().len(), house.begun.elapsed());
+                assert!(before < 4_000, "{reply:?}: {before} requests in {outage:?}");
+                house.journal.append_many(Lane::Usage, NOON, 50_000, 500);
+                house.journal.pending_at_most(0).await;
+                let requests = house.polar.seen().len() - before;
+                assert!(requests <= 60, "{reply:?}: {requests} requests for 50 batches");
+                MINUTE
+            })
+            .await;
+        assert_eq!(house.inserted().len(), 51_000);
+    }
 }

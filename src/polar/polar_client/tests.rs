@@ -136,7 +136,7 @@ async fn a_body_that_never_ends_delays_no_answer_that_does_without_it() {
     settings.request_timeout = Duration::from_secs(60);
     let client = PolarClient::new(&settings).unwrap();
     let answer = client.ingest(Bytes::from_static(BODY)).await;
-    assert_eq!(answer.reply, Reply::Unauthorized);
+    assert_eq!(answer.reply, Reply::Unauthorized { in_polars_words: false });
     assert!(answer.took < settings.request_timeout / 2, "{:?}", answer.took);
 }
 

@@ -14,6 +14,11 @@ pub(super) fn answer(status: &str, headers: &[&str], body: &str) -> Vec<u8> {
     format!("{text}\r\n{body}").into_bytes()
 }
 
+/// The header of a redirect to this host.
+pub(super) fn location(host: &str) -> String {
+    format!("location: {host}/v1/events/ingest")
+}
+
 /// A gateway's page.
 pub(super) fn page(status: &str, headers: &[&str]) -> Vec<u8> {
     let headers = [&["content-type: text/html", "server: nginx"], headers].concat();

@@ -16,6 +16,12 @@ pub(super) enum Row {
     TimestampAhead,
     /// Polar's own 500 to an event it chokes on.
     SilentPoison,
+    /// A gateway's 404 to what one event says.
+    WalledWithNotFound,
+    /// A gateway's redirect for what one event says.
+    WalledWithRedirect,
+    /// A gateway's page, with a 200, for what one event says.
+    WalledWithPage,
     /// Polar's own 401, after the token was replaced.
     TokenReplaced,
     /// A 422 that names no event.
@@ -154,6 +160,9 @@ const BROUGHT_ABOUT: &[Row] = &[
     Row::RefusedByBusiness,
     Row::TimestampAhead,
     Row::SilentPoison,
+    Row::WalledWithNotFound,
+    Row::WalledWithRedirect,
+    Row::WalledWithPage,
     Row::TokenReplaced,
     Row::ConnectionRefused,
     Row::Untrusted,

@@ -254,6 +254,9 @@ impl Stage {
             ("retired", r#""name":"retired_event","external_customer_id":"user_1""#),
             ("stranger", r#""name":"api_usage","customer_id":"0190163d-8694-4a5b-ab01-2f5d3b5e8a00""#),
             ("crashing", r#""name":"crashing_event","external_customer_id":"user_1""#),
+            ("walled", r#""name":"walled_not_found","external_customer_id":"user_1""#),
+            ("walled", r#""name":"walled_redirect","external_customer_id":"user_1""#),
+            ("walled", r#""name":"walled_page","external_customer_id":"user_1""#),
             ("good", r#""name":"api_usage","external_customer_id":"user_2""#),
         ] {
             self.events += 1;

@@ -9,3 +9,4 @@ mod life;
 mod other_doors;
 mod play;
 mod suite;
+mod wall;

@@ -7,9 +7,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::answer::{Polars, answer, invalid, page};
+use super::answer::{Polars, answer, invalid, location, page};
 use super::deck::Row;
 use super::front::{Lie, Shared};
+use super::wall::Wall;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -77,6 +78,11 @@ async fn whole_request(line: &mut impl Line, read: &mut Vec<u8>) -> io::Result<O
 
 /// Plays a row, and counts it once it was played to its end.
 async fn play(line: &mut impl Line, row: Row, request: &[u8], shared: &Shared) -> io::Result<Then> {
+    if let Some(wall) = Wall::before(request) {
+        say(line, &wall.answer(&shared.elsewhere)).await?;
+        shared.tally.count(wall.row());
+        return Ok(Then::GoOn);
+    }
     let then = match row {
         Row::ResetAfterRead => line.reset_at_end().map(|()| Then::End),
         Row::ResetAfterCommit => {
@@ -120,7 +126,7 @@ async fn whole_answer(row: Row, request: &[u8], shared: &Shared) -> io::Result<(
         shared.forward(request).await?;
     }
     let counts = |text| answer("200 OK", &["content-type: application/json"], text);
-    let elsewhere = format!("location: {}/v1/events/ingest", shared.elsewhere);
+    let elsewhere = location(&shared.elsewhere);
     let answer = match row {
         Row::RefusedWithoutIndex => invalid(r#"["body"]"#),
         Row::RefusedWithWrongIndex => invalid(r#"["body","events",99999,"EventCreateCustomer","name"]"#),

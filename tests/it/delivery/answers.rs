@@ -73,8 +73,10 @@ fn oddities() -> Vec<(&'static str, Oddity)> {
             fault(r#"["body","events",99,"EventCreateExternalCustomer","name"]"#, "Field required"),
         ),
         ("422 that is not Polar's", Oddity::answer("422 Unprocessable Entity", "<html>no</html>")),
-        ("401", Oddity::answer("401 Unauthorized", r#"{"error":"invalid_token"}"#)),
-        ("403", Oddity::answer("403 Forbidden", r#"{"error":"insufficient_scope"}"#)),
+        ("401 in Polar's words", Oddity::answer("401 Unauthorized", r#"{"error":"invalid_token"}"#)),
+        ("401 in anybody else's", Oddity::answer("401 Unauthorized", "<html>who are you?</html>")),
+        ("403 in Polar's words", Oddity::answer("403 Forbidden", r#"{"error":"insufficient_scope"}"#)),
+        ("403 in anybody else's", Oddity::answer("403 Forbidden", "<html>blocked</html>")),
         ("404", Oddity::answer("404 Not Found", r#"{"detail":"Not Found"}"#)),
         ("a redirect", Oddity::answer("307 Temporary Redirect\r\nlocation: /elsewhere", "")),
         ("407, from a proxy", Oddity::answer("407 Proxy Authentication Required", "")),
@@ -138,9 +140,13 @@ fn row_of(reply: &Reply) -> Row {
         Sign::Down { retry_after: Some(_) } => "after `Retry-After` and a back-off, alone",
         Sign::Limited { .. } => "after `Retry-After`, alone, and fewer from then on",
         Sign::Barred(_) => "a slow probe",
+        Sign::PerhapsBarred(_) => "after a back-off, alone, then a slow probe",
     };
     let seen = match (sign, &outcome) {
         (Sign::Barred(reason), _) => format!("held: `{}`", reason.as_str()),
+        (Sign::PerhapsBarred(reason), _) => {
+            format!("held: `{}` from the fourth in a row on", reason.as_str())
+        }
         (Sign::Down { .. }, _) => "not taking events".to_owned(),
         (Sign::Limited { .. }, _) => "a warning in the log".to_owned(),
         (Sign::Alive, Outcome::Isolate(findings)) if !findings.refused.is_empty() => {

@@ -56,7 +56,8 @@ impl House {
 
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "polar_oat_old\n").unwrap();
-        let journal_settings = sledge::journal::Settings::in_folder(folder.path().join("journal"));
+        let in_folder = sledge::journal::Settings::in_folder(folder.path().join("journal"));
+        let journal_settings = sledge::journal::Settings { low_water_bytes: Some(1), ..in_folder };
         let journal = Journal::open(&journal_settings, clock, Metrics::new().unwrap()).unwrap();
         Self {
             simulator,

@@ -272,6 +272,17 @@ int rename(const char *from, const char *to) {
     return answer;
 }
 
+/* Of its ways only the one that sledge takes: two folders change places. */
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned int flags) {
+    REAL(renameat2);
+    if (!is_ours(from)) return real(from_folder, from, to_folder, to, flags);
+    if (from_folder != AT_FDCWD || to_folder != AT_FDCWD || flags != RENAME_EXCHANGE) abort();
+    FAIL_IF_TOLD(RENAME, from);
+    int answer = real(from_folder, from, to_folder, to, flags);
+    if (!answer) put(RENAME, 1, from, 0, 0, to, strlen(to));
+    return answer;
+}
+
 int unlinkat(int folder, const char *name, int flags) {
     REAL(unlinkat);
     char path[PATH_MAX];

@@ -39,7 +39,7 @@ struct Supervised {
 impl Supervised {
     fn command(&self) -> tokio::process::Command {
         let mut command = self.home.run_command(&self.polar.url());
-        command.env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
+        command.env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0").env_remove("SLEDGE_JOURNAL_LOW_WATER_BYTES");
         command
     }
 
@@ -215,5 +215,17 @@ async fn a_start_on_a_full_disk_takes_its_ballast_delivers_and_makes_room() {
     run.polar.come_back();
     run.until("delivery on a full disk", |run| run.lacks(&owed) == 0).await;
     println!("{} events delivered from a full disk after {} restarts", owed.len(), run.restarts);
+    let ballast = run.home.path().join("data/journal/ballast");
+    assert!(!ballast.exists(), "it was taken for the start");
+    let restarts = run.restarts;
     fs::remove_file(neighbour).unwrap();
+    let begun = Instant::now();
+    while fs::metadata(&ballast).map_or(0, |file| file.len()) < 32 << 20 {
+        assert!(run.is_running() && begun.elapsed() < PATIENCE, "the ballast is not set aside again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        run.restarts, restarts,
+        "the next full disk finds it set aside again, without a start in between"
+    );
 }

@@ -95,6 +95,7 @@ impl<'r> Platter<'r> {
                 Happened::Create { .. }
                 | Happened::Folder { .. }
                 | Happened::Rename { .. }
+                | Happened::Exchange { .. }
                 | Happened::Remove { .. } => platter.names.push((at, happened)),
                 Happened::SyncBegun { sync } => {
                     begun.insert(*sync, at);
@@ -126,7 +127,9 @@ impl<'r> Platter<'r> {
                             Happened::Create { path, .. }
                             | Happened::Folder { path }
                             | Happened::Remove { path } => is_in(path),
-                            Happened::Rename { from, to } => is_in(from) || is_in(to),
+                            Happened::Rename { from: one, to: other } | Happened::Exchange { one, other } => {
+                                is_in(one) || is_in(other)
+                            }
                             _ => false,
                         }
                 };
@@ -149,23 +152,12 @@ impl<'r> Platter<'r> {
                     files.insert(placed(path), *file);
                 }
                 Happened::Folder { path } => fs::create_dir_all(placed(path)).unwrap(),
-                Happened::Rename { from, to } => {
-                    let (from, to) = (placed(from), placed(to));
-                    let moved: Vec<_> = files
-                        .iter()
-                        .filter(|(path, _)| path.starts_with(&from))
-                        .map(|(path, file)| (path.clone(), *file))
-                        .collect();
-                    for (path, file) in moved {
-                        files.remove(&path);
-                        // A file's own path has nothing after the part that changes.
-                        let rest = path.strip_prefix(&from).unwrap();
-                        let now = if rest.as_os_str().is_empty() { to.clone() } else { to.join(rest) };
-                        files.insert(now, file);
-                    }
-                    if from.is_dir() {
-                        fs::rename(from, to).unwrap();
-                    }
+                Happened::Rename { from, to } => move_all(&mut files, &placed(from), &placed(to)),
+                Happened::Exchange { one, other } => {
+                    let (one, other, between) = (placed(one), placed(other), place.join("between"));
+                    move_all(&mut files, &one, &between);
+                    move_all(&mut files, &other, &one);
+                    move_all(&mut files, &between, &other);
                 }
                 Happened::Remove { path } => {
                     let path = placed(path);
@@ -183,6 +175,21 @@ impl<'r> Platter<'r> {
                 lay(&file, change.what, kept, fate);
             }
         }
+    }
+}
+
+/// Gives a file, or a folder with all in it, another name.
+fn move_all(files: &mut BTreeMap<PathBuf, FileNumber>, from: &Path, to: &Path) {
+    let moved: Vec<_> = files.keys().filter(|path| path.starts_with(from)).cloned().collect();
+    for path in moved {
+        let file = files.remove(&path).unwrap();
+        // A file's own path has nothing after the part that changes.
+        let rest = path.strip_prefix(from).unwrap();
+        let now = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };
+        files.insert(now, file);
+    }
+    if from.is_dir() {
+        fs::rename(from, to).unwrap();
     }
 }
 
@@ -290,6 +297,26 @@ mod tests {
         assert_eq!(laid_out(happened.clone(), &mut Fate::AllLost), BTreeMap::new());
         happened.extend(sync_folder(2));
         assert_eq!(laid_out(happened, &mut Fate::AllLost), [("w/db".to_owned(), b"x".to_vec())].into());
+    }
+
+    #[test]
+    fn folders_that_changed_places_take_their_files_along_both_at_once() {
+        let mut happened = Vec::new();
+        for (file, folder) in ["/r/v", "/r/w"].into_iter().enumerate() {
+            happened.push(Happened::Folder { path: folder.into() });
+            happened.extend([create(&format!("{folder}/db"), file), write(file, 0, folder.as_bytes())]);
+            happened.extend(sync(file as u64, Synced::File(file), true));
+        }
+        // A change of names takes all before it along.
+        happened.push(Happened::Folder { path: "/r/x".into() });
+        happened.extend(sync_folder(7));
+        let as_it_was = [("v/db".to_owned(), b"/r/v".to_vec()), ("w/db".to_owned(), b"/r/w".to_vec())].into();
+        assert_eq!(laid_out(happened.clone(), &mut Fate::AllLost), as_it_was);
+        happened.push(Happened::Exchange { one: "/r/v".into(), other: "/r/w".into() });
+        assert_eq!(laid_out(happened.clone(), &mut Fate::AllLost), as_it_was);
+        happened.extend(sync_folder(8));
+        let exchanged = [("v/db".to_owned(), b"/r/w".to_vec()), ("w/db".to_owned(), b"/r/v".to_vec())].into();
+        assert_eq!(laid_out(happened, &mut Fate::AllLost), exchanged);
     }
 
     #[test]

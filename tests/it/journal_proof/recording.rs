@@ -16,6 +16,7 @@ pub(crate) enum Happened {
     Write { file: FileNumber, at: u64, data: Vec<u8> },
     Truncate { file: FileNumber, len: u64 },
     Rename { from: PathBuf, to: PathBuf },
+    Exchange { one: PathBuf, other: PathBuf },
     Remove { path: PathBuf },
     SyncBegun { sync: u64 },
     SyncEnded { sync: u64, of: Synced, ok: bool },
@@ -71,7 +72,13 @@ impl Recording {
                 2 => Happened::Folder { path },
                 3 => Happened::Write { file: files.number(inode), at, data: data.to_vec() },
                 4 => Happened::Truncate { file: files.number(inode), len: at },
-                5 => Happened::Rename { from: path, to: PathBuf::from(str::from_utf8(data).unwrap()) },
+                5 => {
+                    let to = PathBuf::from(str::from_utf8(data).unwrap());
+                    match what {
+                        0 => Happened::Rename { from: path, to },
+                        _ => Happened::Exchange { one: path, other: to },
+                    }
+                }
                 6 => Happened::Remove { path },
                 7 => Happened::SyncBegun { sync: at },
                 8 => {
@@ -99,7 +106,7 @@ impl Recording {
             | Happened::Folder { .. }
             | Happened::Truncate { .. }
             | Happened::SyncBegun { .. } => errno != 0,
-            Happened::Rename { .. } | Happened::Remove { .. } => errno == EIO,
+            Happened::Rename { .. } | Happened::Exchange { .. } | Happened::Remove { .. } => errno == EIO,
             Happened::SyncEnded { .. } | Happened::Sent { .. } | Happened::Failed(_) => false,
         };
         self.happened.iter().filter(is_operation).count()

@@ -1,11 +1,14 @@
-//! A stream whose other end must take what is written to it.
+//! The stream of a client that speaks HTTP.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -13,16 +16,20 @@ use tokio::time::Sleep;
 /// with answers piled up, meets this; it must not hold a place for ever.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Fails where the other end takes nothing for too long.
+/// Gives the bytes again that were read to find out how the client speaks, then the rest of the stream, and counts what it
+/// gives. Fails where the client takes nothing of what is written for too long.
 #[derive(Debug)]
-pub(super) struct Taken<S> {
+pub(super) struct ClientStream<S> {
+    head: Bytes,
     stream: S,
+    received: Arc<AtomicU64>,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Taken<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, waiting: None }
+impl<S> ClientStream<S> {
+    /// `head` came before what `stream` still holds. `received` grows by every byte that is read.
+    pub(super) fn new(head: Bytes, stream: S, received: Arc<AtomicU64>) -> Self {
+        Self { head, stream, received, waiting: None }
     }
 
     /// What a write came to: one that waits may do so for a while.
@@ -40,17 +47,27 @@ impl<S> Taken<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Taken<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        if self.head.is_empty() {
+            std::task::ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        } else {
+            let head = self.head.get(..self.head.len().min(buffer.remaining())).unwrap_or_default();
+            buffer.put_slice(head);
+            let given = buffer.filled().len() - before;
+            self.head.advance(given);
+        }
+        self.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Taken<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -87,18 +104,32 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    #[tokio::test]
+    async fn the_first_bytes_come_again_and_all_are_counted() {
+        let received = Arc::new(AtomicU64::new(0));
+        let head = Bytes::from_static(b"POST /v1");
+        let mut stream = ClientStream::new(head, b"/events".as_slice(), received.clone());
+        let mut three = [0; 3];
+        stream.read_exact(&mut three).await.unwrap();
+        assert_eq!(&three, b"POS");
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "T /v1/events");
+        assert_eq!(received.load(Ordering::Relaxed), 15);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_end_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
         let (ours, mut theirs) = tokio::io::duplex(8);
-        let mut taken = Taken::new(ours);
-        taken.write_all(b"12345678").await.unwrap();
+        let mut stream = ClientStream::new(Bytes::new(), ours, Arc::default());
+        stream.write_all(b"12345678").await.unwrap();
         let slow = async {
             tokio::time::sleep(WAIT_MAX - Duration::from_secs(1)).await;
             theirs.read_exact(&mut [0; 8]).await.unwrap();
         };
-        let (written, ()) = tokio::join!(taken.write_all(b"12345678"), slow);
+        let (written, ()) = tokio::join!(stream.write_all(b"12345678"), slow);
         written.unwrap();
-        let given_up = taken.write_all(b"1").await.unwrap_err();
+        let given_up = stream.write_all(b"1").await.unwrap_err();
         assert_eq!(given_up.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,0 +1,93 @@
+//! The file of a volume, looked through without being held in memory: where each frame begins is remembered, and what is in
+//! it is read when it is asked for. A frame that was written over meanwhile counts as one that is not there.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+
+use super::bad_sectors::PastBadSectors;
+use super::frame::{Kind, decode_frame};
+use super::look::{KnownBlock, ShownBlock};
+use super::pace::Pace;
+use super::salvage::scan_places;
+use super::store::{RawFile, VolumeId};
+
+/// Where a frame lies.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u64,
+    len: u32,
+    /// The events of its block.
+    events: u32,
+}
+
+/// A volume's file, and where everything lies in it.
+pub(super) struct VolumeFile {
+    file: Box<dyn RawFile>,
+    /// By the seq of the block and the number of the part.
+    blocks: BTreeMap<(u64, u16), Place>,
+    settlements: BTreeMap<u64, Place>,
+}
+
+impl VolumeFile {
+    /// Looks through the file of this volume, past the places that can't be read.
+    pub(super) fn scan(id: VolumeId, mut file: Box<dyn RawFile>, window: &mut Vec<u8>, pace: &Pace) -> Self {
+        let (mut blocks, mut settlements) = (BTreeMap::new(), BTreeMap::new());
+        let scanned = scan_places(PastBadSectors::new(&mut file), window, &mut |at, header, frame| {
+            pace.step();
+            let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+            let place = Place { at, len, events: header.events };
+            match header.kind {
+                Kind::Block => blocks.entry((header.seq, header.part)).or_insert(place),
+                Kind::Settlement => settlements.entry(header.seq).or_insert(place),
+            };
+        });
+        if let Err(error) = scanned {
+            tracing::error!(volume = %id, %error, "a volume can't be read to its end");
+        }
+        Self { file, blocks, settlements }
+    }
+
+    /// The seqs of all blocks of which something was found, from `from` on.
+    pub(super) fn seqs_from(&self, from: u64) -> Vec<u64> {
+        let mut seqs: Vec<u64> = self.blocks.range((from, 0)..).map(|((seq, _), _)| *seq).collect();
+        seqs.dedup();
+        seqs
+    }
+
+    /// The events of the blocks without a settlement.
+    pub(super) fn pending_events(&self) -> u64 {
+        let firsts = self.blocks.iter().filter(|((_, part), _)| *part == 0);
+        let pending = firsts.filter(|((seq, _), _)| !self.settlements.contains_key(seq));
+        pending.map(|(_, place)| u64::from(place.events)).sum()
+    }
+
+    /// Whether all that there is of this block was found.
+    pub(super) fn has(&self, block: &KnownBlock) -> bool {
+        self.blocks.contains_key(&(block.seq, 0))
+            && (!block.is_settled || self.settlements.contains_key(&block.seq))
+    }
+
+    /// A block and its settlement, as far as they are there.
+    pub(super) fn show(&mut self, seq: u64) -> ShownBlock {
+        let parts: Vec<(u16, Place)> =
+            self.blocks.range((seq, 0)..=(seq, u16::MAX)).map(|((_, part), place)| (*part, *place)).collect();
+        let stored = parts.into_iter().map_while(|(part, place)| self.frame(place, Kind::Block, seq, part));
+        let stored = stored.collect();
+        let settlement = self.settlements.get(&seq).copied();
+        let settlement = settlement.and_then(|place| self.frame(place, Kind::Settlement, seq, 0));
+        ShownBlock { stored, settlement }
+    }
+
+    /// How many settlements there are of blocks from `from` on.
+    pub(super) fn settled_from(&self, from: u64) -> u64 {
+        self.settlements.range(from..).count() as u64
+    }
+
+    fn frame(&mut self, place: Place, kind: Kind, seq: u64, part: u16) -> Option<Vec<u8>> {
+        self.file.seek(SeekFrom::Start(place.at)).ok()?;
+        let mut frame = vec![0; place.len as usize];
+        self.file.read_exact(&mut frame).ok()?;
+        let (header, _) = decode_frame(&frame).ok()?;
+        ((header.kind, header.seq, header.part) == (kind, seq, part)).then_some(frame)
+    }
+}
