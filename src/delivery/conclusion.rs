@@ -63,7 +63,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Outcome::Retry(retry) => self.retry(batch, retry, now),
             Outcome::Split => {
                 // That nothing passed while it was whole, and its halves do later, says nothing of its size.
-                let cut = facts.others_confirmed.then(|| self.size.cut(batch.len()));
+                let is_of_its_size = facts.others_confirmed && !matches!(reply, Reply::Accepted(_));
+                let cut = is_of_its_size.then(|| self.size.cut(batch.len()));
                 let (first, second) = batch.split(self.tally.confirmed, cut);
                 self.resend.push_first(second);
                 self.resend.push_first(first);
@@ -189,6 +190,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 );
             }
             batch.history.mismatches = batch.history.mismatches.saturating_add(1);
+            batch.history.confirmed_before.get_or_insert(self.tally.confirmed);
             batch.history.not_before = Some(now + self.settings.slow_probe);
         }
         self.resend.push(batch);

@@ -145,6 +145,9 @@ impl Outcome {
                     Self::Delivered { inserted: reply.inserted, duplicates: reply.duplicates }
                 } else if facts.mismatches == 0 {
                     Self::Retry(Retry::AtOnce)
+                } else if facts.sent > 1 && facts.others_confirmed {
+                    // Polar counts others right, so the halves tell which events it does not.
+                    Self::Split
                 } else {
                     Self::Hold(HoldReason::AnswerMismatch)
                 }
@@ -409,6 +412,10 @@ mod tests {
     fn sums_that_stay_wrong_hold_the_batch_and_never_settle_it() {
         let again = Facts { mismatches: 1, ..FRESH };
         assert_eq!(Outcome::of(&accepted(9, 0), &again), Outcome::Hold(HoldReason::AnswerMismatch));
+        let others = Facts { others_confirmed: true, ..again };
+        assert_eq!(Outcome::of(&accepted(9, 0), &others), Outcome::Split);
+        let alone = Facts { sent: 1, mismatches: 99, ..others };
+        assert_eq!(Outcome::of(&accepted(0, 0), &alone), Outcome::Hold(HoldReason::AnswerMismatch));
         let delivered = Outcome::Delivered { inserted: 0, duplicates: 10 };
         assert_eq!(Outcome::of(&accepted(0, 10), &again), delivered);
     }
