@@ -105,6 +105,26 @@ async fn one_event_that_a_gateway_answers_holds_up_no_others_of_a_quiet_service(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gateway_that_asks_for_a_wait_because_of_one_event_is_not_waited_for_by_others_again_and_again() {
+    let busy = Reply::ServerError { status: 503, retry_after: Some(10 * MINUTE) };
+    let house = before_polar(&["u0"], &busy);
+    house.journal.append_many(Lane::Usage, NOON, 1, 1);
+    house
+        .run(async {
+            after(SECOND).await;
+            assert!(house.time_of_one_more().await < 25 * MINUTE, "nobody could know");
+            while house.journal.with(|books| books.dead.is_empty()) {
+                after(MINUTE).await;
+                let took = house.time_of_one_more().await;
+                assert!(took < 2 * SECOND, "{took:?}");
+                assert!(house.begun.elapsed() < 5 * HOUR, "it is never given up");
+            }
+            MINUTE
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_event_that_is_always_refused_for_its_number_keeps_others_waiting_and_not_for_ever() {
     let limited = Reply::RateLimited { retry_after: Some(MINUTE) };
     let house = before_polar(&["u0"], &limited);
