@@ -293,14 +293,19 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// An id that Polar knows although its event was never sent from here means that two applications share ids, and
-    /// that one of them loses events. Events from an earlier life may have been sent then, and restored ones were.
+    /// that one of them loses events. Events from an earlier life may have been sent then, and restored ones were; a grant that
+    /// its customer is to get once is made again on purpose.
     fn notice_strange_duplicates(&mut self, batch: &Batch, duplicates: u64, now: Instant) {
         let is_first_attempt = batch.history.requests == 1;
         let of_this_life = batch.runs().iter().all(|run| run.block.accepted() >= self.tally.begun);
         if duplicates == 0 || !is_first_attempt || !of_this_life || batch.has_restored() {
             return;
         }
-        self.tally.strange_duplicates += duplicates;
+        let strange = duplicates.saturating_sub(batch.made_to_be_repeated());
+        if strange == 0 {
+            return;
+        }
+        self.tally.strange_duplicates += strange;
         let told = self.tally.strange_duplicates_told;
         if told.is_none_or(|told| now >= told + STRANGE_DUPLICATES_EVERY) {
             self.tally.strange_duplicates_told = Some(now);
