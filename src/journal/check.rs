@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::bad_sectors::is_unreadable;
 use super::continuity::Continuity;
 use super::frame::RowName;
 use super::high_water::HighWater;
@@ -178,7 +179,7 @@ fn volumes_in(row_folder: &Path, row: RowName) -> io::Result<BTreeSet<VolumeId>>
 pub(super) fn index_of(row_folder: &Path, id: VolumeId) -> io::Result<Option<VolumeIndex>> {
     match fs::read(row_folder.join(id.folder_name()).with_extension("index")) {
         Ok(bytes) => Ok(VolumeIndex::decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -106,7 +106,9 @@ pub fn extract(
         match volume {
             Some(id) => {
                 let index = index_of(&place.join(id.row.as_str()), id.place()).map_err(read)?;
-                let found = &mut contents.rows.entry(id.row).or_default().found;
+                let mut nothing = Found::default();
+                let of_row = contents.rows.get_mut(&id.row);
+                let found = of_row.map_or(&mut nothing, |of_row| &mut of_row.found);
                 let continuity = rows.entry(id.row).or_insert_with(Continuity::of_a_row);
                 follow(continuity, id.place(), index, found);
             }

@@ -67,6 +67,8 @@ mod repacking_tests;
 mod replay;
 mod requeue;
 mod restorer;
+mod retiring;
+mod rewriting;
 mod row;
 mod salvage;
 mod sample;
