@@ -416,8 +416,23 @@ impl<S: Store> Row<S> {
                     events_left = events_left.saturating_sub(entry.events as usize);
                     bytes_left = bytes_left.saturating_sub(entry.text_bytes as usize);
                     blocks.push(stored);
+                    if volume.is_half_read() {
+                        self.have_next_opened();
+                    }
                 }
             }
+        }
+    }
+
+    /// Has the closed volume opened that is read next, so that nobody waits for it; not earlier, for an open one takes
+    /// megabytes.
+    fn have_next_opened(&mut self) {
+        if self.arriving.is_none()
+            && let Some(next) = self.closed.front()
+            && !self.is_being_repacked(next.number)
+        {
+            let number = next.number;
+            self.arriving = self.janitor.open(self.id(number)).map(|arriving| (number, arriving));
         }
     }
 
@@ -444,12 +459,6 @@ impl<S: Store> Row<S> {
                 self.store.remove_index(self.id(number))?;
                 self.closed.pop_front();
                 self.open.insert(number, volume);
-                if let Some(next) = self.closed.front()
-                    && !self.is_being_repacked(next.number)
-                {
-                    let number = next.number;
-                    self.arriving = self.janitor.open(self.id(number)).map(|arriving| (number, arriving));
-                }
                 Ok(Some(number))
             }
         }
