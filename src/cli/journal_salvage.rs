@@ -41,7 +41,7 @@ const PORTIONS_MAX: usize = 4;
 What -o writes, `sledge journal import` reads, and with --letters `sledge dead-letters import`. What --into makes,
 `sledge run --data-dir` runs on. Events that were delivered already may be among those of a volume in quarantine: they go
 by the ids they had, so Polar counts them once.
-Exit codes: 0 ok, 1 nothing was found or not everything is intact, 64 the new folder has a journal already,
+Exit codes: 0 ok, 1 nothing was found, or not everything is intact or could be taken along, 64 the new folder has a journal already,
 74 a file can't be read or written, 75 sledge runs on it.")]
 pub(super) struct SalvageArgs {
     /// A journal's folder, one of its volumes, any folder with such files, or one file
@@ -69,6 +69,8 @@ pub(super) struct SalvageArgs {
 struct Tally {
     events: u64,
     letters: u64,
+    /// Dead letters that this version does not understand, and so can't put into a journal of its own.
+    letters_left: u64,
     lost_events: u64,
     unreadable_bytes: u64,
 }
@@ -80,8 +82,10 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
     let mut tally = Tally::default();
     let (extracted, place) = match &args.into {
         Some(into) => {
-            let (extracted, restored) = salvage_into(&args.place, into, voice).await?;
-            (tally.events, tally.letters) = (restored, extracted.letters);
+            let (Portions { extracted, letters_left }, restored) =
+                salvage_into(&args.place, into, voice).await?;
+            tally.events = restored;
+            (tally.letters, tally.letters_left) = (extracted.letters - letters_left, letters_left);
             (extracted, into.display().to_string())
         }
         None => {
@@ -102,7 +106,13 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
         let to = if place.is_empty() { String::new() } else { format!(" into {place}") };
         voice.note(&format!("salvaged {found}{to}, from {} files", count(extracted.files)));
     }
-    let is_whole = note_damage(&extracted, voice);
+    if tally.letters_left > 0 {
+        voice.note(&format!(
+            "{} of a newer sledge can't be understood, and were left where they are: get them with --letters, for that version to import",
+            letters(tally.letters_left)
+        ));
+    }
+    let is_whole = note_damage(&extracted, voice) && tally.letters_left == 0;
     Ok(if is_whole && tally.events + tally.letters > 0 { Exit::Ok } else { Exit::Finding })
 }
 
@@ -135,17 +145,27 @@ impl Portion {
             || grants.text_bytes() + usage.text_bytes() >= BYTES_AT_ONCE
     }
 
-    fn take(&mut self, extract: &Extract<'_>) -> std::io::Result<()> {
+    /// `false` for a letter that this version does not understand.
+    fn take(&mut self, extract: &Extract<'_>) -> bool {
         match *extract {
             Extract::Event { lane, due, text } => self.events[lane].push(text, due),
-            Extract::Letter(text) => self.letters.push(serde_json::from_slice(text)?),
+            Extract::Letter(text) => match serde_json::from_slice(text) {
+                Ok(letter) => self.letters.push(letter),
+                Err(_) => return false,
+            },
         }
-        Ok(())
+        true
     }
 }
 
+/// What was read to fill a fresh journal with.
+struct Portions {
+    extracted: Extracted,
+    letters_left: u64,
+}
+
 /// Fills a fresh journal. Says what was found, and how many events are pending there now.
-async fn salvage_into(place: &Path, into: &Path, voice: &mut Voice) -> Result<(Extracted, u64), Failure> {
+async fn salvage_into(place: &Path, into: &Path, voice: &mut Voice) -> Result<(Portions, u64), Failure> {
     let folder = into.join("journal");
     if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         let message =
@@ -164,31 +184,31 @@ async fn salvage_into(place: &Path, into: &Path, voice: &mut Voice) -> Result<(E
     let opened = opening.map_err(|error| Failure::of(Exit::Io, &error))?;
     let journal = opened.map_err(|error| not_opened(&error))?;
     let restorer = journal.restorer();
-    let (portions, waiting) = mpsc::channel(PORTIONS_MAX);
+    let (sender, waiting) = mpsc::channel(PORTIONS_MAX);
     let place = place.to_owned();
-    let reading = tokio::task::spawn_blocking(move || read_portions(&place, &portions));
+    let reading = tokio::task::spawn_blocking(move || read_portions(&place, &sender));
     let filled = fill(&journal, &restorer, waiting, voice).await;
-    let extracted = reading.await.map_err(|error| Failure::of(Exit::Io, &error))?;
+    let read = reading.await.map_err(|error| Failure::of(Exit::Io, &error))?;
     let accounts = journal.accounts();
     let closed = journal.close().await.map_err(|error| Failure::of(Exit::Io, &error));
     filled?;
     closed?;
-    let extracted = extracted.map_err(|error| not_extracted(&error))?;
-    Ok((extracted, accounts.read().pending_total()))
+    let portions = read.map_err(|error| not_extracted(&error))?;
+    Ok((portions, accounts.read().pending_total()))
 }
 
-fn read_portions(place: &Path, portions: &mpsc::Sender<Portion>) -> Result<Extracted, ExtractError> {
-    let mut portion = Portion::default();
+fn read_portions(place: &Path, portions: &mpsc::Sender<Portion>) -> Result<Portions, ExtractError> {
+    let (mut portion, mut letters_left) = (Portion::default(), 0);
     let gone = |_| std::io::Error::other("the fresh journal takes no more");
     let extracted = extract(place, Wanted::Pending, &mut |extract| {
-        portion.take(&extract)?;
+        letters_left += u64::from(!portion.take(&extract));
         if portion.is_full() {
             portions.blocking_send(std::mem::take(&mut portion)).map_err(gone)?;
         }
         Ok(())
     })?;
     portions.blocking_send(portion).map_err(gone)?;
-    Ok(extracted)
+    Ok(Portions { extracted, letters_left })
 }
 
 async fn fill(

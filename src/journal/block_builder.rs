@@ -128,6 +128,7 @@ impl BlockBuilder {
                 ends: &self.ends,
                 sources: &self.sources,
                 times: &self.times,
+                goes_on: !self.blocks.is_empty(),
             });
             let events = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
             let entry = BlockEntry {

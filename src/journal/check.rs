@@ -3,17 +3,20 @@
 //! The files are scanned for frames as salvage does it; sled is never asked, so that the look can't repair, truncate or
 //! lock anything. While a sledge runs on the folder the figures are of a moment.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
+use super::continuity::Continuity;
 use super::frame::RowName;
 use super::high_water::HighWater;
-use super::salvage::scan_volume;
+use super::salvage::{Found, scan_volume};
 use super::sample::quarantined;
 use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
+use super::store::VolumeId;
 use super::volume_index::VolumeIndex;
 
 /// What lies in a journal's folder.
@@ -47,7 +50,7 @@ pub struct RowReport {
 pub struct VolumeReport {
     /// Its folder's name.
     pub volume: String,
-    /// `pending` or `settled` as its index says, `open` where it has none.
+    /// `pending` or `settled` as its index says, `open` otherwise.
     pub state: &'static str,
     /// What it takes on disk.
     pub bytes: u64,
@@ -97,21 +100,6 @@ fn check_row(
     findings: &mut Vec<String>,
 ) -> io::Result<RowReport> {
     let row_folder = folder.join(row.as_str());
-    let mut names = Vec::new();
-    match fs::read_dir(&row_folder) {
-        Ok(entries) => {
-            for entry in entries {
-                let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with("volume-") && entry.file_type()?.is_dir() {
-                    names.push(name);
-                }
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    names.sort();
     let mut report = RowReport {
         row: row.as_str().to_owned(),
         volumes: Vec::new(),
@@ -119,11 +107,49 @@ fn check_row(
         next_seq: 0,
         high_water: mark.next_seq(row),
     };
-    for name in names {
-        let (volume, next_seq) = check_volume(&row_folder, name, findings)?;
+    // A running sledge goes on while its files are read: what must be there is what was durable before.
+    let mut durable_to = report.high_water;
+    let mut volumes = Vec::new();
+    for id in volumes_in(&row_folder, row)? {
+        let index = index_of(&row_folder, id)?;
+        let noted = index.clone().and_then(VolumeIndex::into_inventory);
+        durable_to = noted.map_or(durable_to, |noted| durable_to.max(noted.end));
+        volumes.push((id, index));
+    }
+    let mut continuity = Continuity::of_a_row();
+    let mut next_number = 1;
+    for (id, index_before) in volumes {
+        if id.number != next_number {
+            continuity.forget();
+        }
+        next_number = id.number + 1;
+        let (volume, found, index) = check_volume(&row_folder, id, findings)?;
+        report.next_seq = report.next_seq.max(found.next_seq());
+        match index {
+            Some(VolumeIndex::Open(noted)) if index_before == Some(VolumeIndex::Open(noted.clone())) => {
+                report.next_seq = report.next_seq.max(noted.end);
+                continuity.see(id, None, &found.noting(noted));
+            }
+            None if index_before.is_none() => {
+                continuity.see(id, None, &found);
+            }
+            Some(VolumeIndex::Pending { begin, .. }) => {
+                continuity.begin(id, begin);
+                continuity.forget();
+            }
+            Some(VolumeIndex::Open(_) | VolumeIndex::Settled(_)) | None => continuity.forget(),
+        }
         report.pending_events += volume.pending_events;
-        report.next_seq = report.next_seq.max(next_seq);
         report.volumes.push(volume);
+    }
+    for loss in continuity.losses_before(durable_to) {
+        findings.push(format!(
+            "{} events of {} are gone, with seqs from {} to {}: nothing is left of the blocks they lay in; the next start counts them as lost",
+            loss.events(),
+            loss.volume,
+            loss.seqs.start,
+            loss.seqs.end - 1
+        ));
     }
     if report.high_water > report.next_seq && !report.volumes.is_empty() {
         findings.push(format!(
@@ -134,11 +160,41 @@ fn check_row(
     Ok(report)
 }
 
+/// A row's volumes, oldest first.
+fn volumes_in(row_folder: &Path, row: RowName) -> io::Result<BTreeSet<VolumeId>> {
+    let mut ids = BTreeSet::new();
+    let entries = match fs::read_dir(row_folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ids),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("volume-")?.parse().ok());
+        if let Some(number) = number
+            && entry.file_type()?.is_dir()
+        {
+            ids.insert(VolumeId { row, number });
+        }
+    }
+    Ok(ids)
+}
+
+fn index_of(row_folder: &Path, id: VolumeId) -> io::Result<Option<VolumeIndex>> {
+    match fs::read(row_folder.join(id.folder_name()).with_extension("index")) {
+        Ok(bytes) => Ok(VolumeIndex::decode(&bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is in a volume, and what its index says afterwards.
 fn check_volume(
     row_folder: &Path,
-    name: String,
+    id: VolumeId,
     findings: &mut Vec<String>,
-) -> io::Result<(VolumeReport, u64)> {
+) -> io::Result<(VolumeReport, Found, Option<VolumeIndex>)> {
+    let name = id.folder_name();
     let path = row_folder.join(&name);
     let found = match fs::File::open(path.join("db")) {
         Ok(file) => scan_volume(file)?,
@@ -153,10 +209,13 @@ fn check_volume(
     }
     let pending = found.pending();
     let mut state = "open";
+    let mut known = None;
     if let Ok(bytes) = fs::read(path.with_extension("index")) {
-        match VolumeIndex::decode(&bytes) {
+        known = VolumeIndex::decode(&bytes);
+        match &known {
             Some(VolumeIndex::Settled(_)) => state = "settled",
-            Some(VolumeIndex::Pending(entries)) => {
+            Some(VolumeIndex::Open(_)) => {}
+            Some(VolumeIndex::Pending { blocks: entries, .. }) => {
                 state = "pending";
                 let is_there = |seq| pending.iter().any(|(entry, _)| entry.seq == seq);
                 let lost: Vec<_> = entries.iter().filter(|entry| !is_there(entry.seq)).collect();
@@ -186,5 +245,5 @@ fn check_volume(
         },
         volume: name,
     };
-    Ok((volume, found.next_seq()))
+    Ok((volume, found, known))
 }

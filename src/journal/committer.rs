@@ -534,6 +534,7 @@ fn gather_settlement(group: &mut Group, settlement: Settlement) {
         group.settlements[block.id.lane].push(SettlementRecord {
             row: RowName::from(block.id.lane),
             seq: block.id.seq,
+            events: 0,
             settled_at: group.now,
             attempts: block.attempts.clone(),
             dead_positions: block.dead_positions.clone(),

@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::consumer::Block;
+use super::copies::Copies;
 use super::frame::{Kind, RowName};
 use super::salvage::{Found, scan_past_damage};
 use super::settlement_record::SettlementRecord;
@@ -48,7 +49,7 @@ pub struct Extracted {
     pub events: u64,
     /// Dead letters that were handed out.
     pub letters: u64,
-    /// Events that lay between those that are intact, and are not.
+    /// Events that lay between those that are intact, and are not so in any copy.
     pub lost_events: u64,
     /// Bytes that the disk can't read any more.
     pub unreadable_bytes: u64,
@@ -92,11 +93,14 @@ pub fn extract(
     let _lock = keep_others_out(place)?;
     let mut extracted = Extracted::default();
     let mut seen = BTreeSet::new();
+    let mut copies = Copies::default();
     for path in files_in(place)? {
         let scanned = File::open(&path).and_then(Contents::of);
         let contents = scanned.map_err(|source| ExtractError::Read { path: path.clone(), source })?;
+        contents.rows.iter().for_each(|(row, of_row)| copies.add(*row, &of_row.found));
         contents.show(wanted, &mut seen, &mut extracted, see)?;
     }
+    extracted.lost_events = copies.lost_events();
     Ok(extracted)
 }
 
@@ -218,7 +222,6 @@ impl Contents {
         extracted.files += u64::from(!self.rows.is_empty());
         extracted.unreadable_bytes += self.unreadable_bytes;
         for (row, of_row) in &mut self.rows {
-            extracted.lost_events += of_row.found.lost_events();
             for seq in of_row.found.block_seqs() {
                 let settled = of_row.settled.get(&seq);
                 let is_wanted = match (row, wanted) {

@@ -94,6 +94,16 @@ async fn a_damaged_volume_gives_out_what_is_intact_wherever_it_lies() {
         assert_eq!(pending, numbered(30)[20..], "{}", lies.display());
         assert_eq!(found.lost_events, 10);
     }
+    // Another copy makes the loss good; a journal of somebody else's does not.
+    let stranger = journal_in(&folder.path().join("stranger")).await;
+    let elsewhere = rescue.join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::copy(stranger.join("usage/volume-00000001/db"), elsewhere.join("db")).unwrap();
+    assert_eq!(extracted(&rescue, Wanted::Pending).2.lost_events, 10);
+    std::fs::copy(volume.join("db"), elsewhere.join("db")).unwrap();
+    let (pending, _, found) = extracted(&rescue, Wanted::Pending);
+    assert_eq!((pending.len(), found.lost_events), (20, 0));
+    std::fs::remove_dir_all(&elsewhere).unwrap();
     std::fs::remove_dir_all(rescue.join("deep")).unwrap();
     assert_eq!(extracted(&rescue, Wanted::Pending).0, numbered(30)[20..], "a file of any name");
 }

@@ -9,13 +9,13 @@
 //! | 4 | 1 | format, 2 |
 //! | 5 | 1 | kind: 1 block, 2 settlement |
 //! | 6 | 1 | row: 1 grants, 2 usage, 3 dead |
-//! | 7 | 1 | flags: 1 body is LZ4, 2 refused at intake (dead row), 4 each event has its own time |
+//! | 7 | 1 | flags: 1 body is LZ4, 2 refused at intake (dead row), 4 each event has its own time, 8 goes on with a group |
 //! | 8 | 8 | seq of the first event |
 //! | 16 | 4 | events |
 //! | 20 | 2 | part, from 0 |
 //! | 22 | 2 | parts |
 //! | 24 | 8 | accepted, Unix milliseconds |
-//! | 32 | 8 | due, Unix milliseconds, 0 for at once |
+//! | 32 | 8 | due, Unix milliseconds, 0 for at once; of a settlement, the events of its block |
 //! | 40 | 4 | length of the whole payload before compression |
 //! | 44 | 4 | length of this frame's body |
 //! | 48 | 4 | CRC32C of bytes 0–47 and the body |
@@ -23,7 +23,8 @@
 //! A block's payload is four bytes for each event, then their texts back to back. Of the four bytes the lower 28 bits are
 //! the length of the event's text, the upper four say by which road it came ([`Source`]); format 1 left them 0, which
 //! stands for a road that is not known. With flag 4 four more bytes for each event stand before the texts: the milliseconds
-//! from the frame's `accepted` to its own. Compressed or not, the payload is cut into parts where it would pass
+//! from the frame's `accepted` to its own. A block without flag 8 was written when all before it was durable; those with it
+//! were written together with it, and no sync tells which of them came first. Compressed or not, the payload is cut into parts where it would pass
 //! [`STORED_BYTES_MAX`]. The payload of a settlement is described in `settlement_record.rs`.
 
 use bytes::Bytes;
@@ -50,6 +51,7 @@ const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 const FLAG_LZ4: u8 = 1;
 const FLAG_INTAKE: u8 = 2;
 const FLAG_TIMES: u8 = 4;
+const FLAG_GOES_ON: u8 = 8;
 const CHECKSUM_AT: usize = 48;
 /// No journal ever counts so far, and what comes after it can still be counted.
 const SEQ_MAX: u64 = u64::MAX >> 1;
@@ -122,6 +124,8 @@ pub(super) struct Header {
     pub(super) payload_len: u32,
     pub(super) from_intake: bool,
     pub(super) timed: bool,
+    /// The block was written together with those before it.
+    pub(super) goes_on: bool,
     pub(super) lz4: bool,
     pub(super) body_len: u32,
 }
@@ -142,6 +146,7 @@ impl Header {
             payload_len: length(payload.len()),
             from_intake: false,
             timed: false,
+            goes_on: false,
             lz4: false,
             body_len: 0,
         }
@@ -179,6 +184,8 @@ pub(super) struct NewBlock<'a> {
     pub(super) sources: &'a [Option<Source>],
     /// How long after `accepted` each was, in milliseconds; empty where all came at that time.
     pub(super) times: &'a [u32],
+    /// Whether blocks before it are made durable with it.
+    pub(super) goes_on: bool,
 }
 
 /// The frames of a block: one, or as many parts as its size asks for.
@@ -212,6 +219,7 @@ pub(super) fn encode_block(block: &NewBlock<'_>) -> Vec<Vec<u8>> {
         payload_len,
         from_intake: block.from_intake,
         timed: !block.times.is_empty(),
+        goes_on: block.goes_on,
         lz4,
         body_len: 0,
     };
@@ -291,7 +299,8 @@ pub(super) fn encode_frame(header: &Header, body: &[u8]) -> Vec<u8> {
     };
     let flags = if header.lz4 { FLAG_LZ4 } else { 0 }
         | if header.from_intake { FLAG_INTAKE } else { 0 }
-        | if header.timed { FLAG_TIMES } else { 0 };
+        | if header.timed { FLAG_TIMES } else { 0 }
+        | if header.goes_on { FLAG_GOES_ON } else { 0 };
     let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
     frame.extend_from_slice(&MAGIC);
     frame.extend_from_slice(&[FORMAT, kind, header.row.code(), flags]);
@@ -340,6 +349,7 @@ pub(super) fn read_header(frame: &[u8]) -> Result<Header, FrameError> {
         lz4: byte(7) & FLAG_LZ4 != 0,
         from_intake: byte(7) & FLAG_INTAKE != 0,
         timed: byte(7) & FLAG_TIMES != 0,
+        goes_on: byte(7) & FLAG_GOES_ON != 0,
         seq,
         events: u32_at(frame, 16),
         part: u16_at(frame, 20),
@@ -422,6 +432,7 @@ pub(super) mod tests {
             ends,
             sources: &[],
             times: &[],
+            goes_on: false,
         }
     }
 
@@ -579,7 +590,7 @@ pub(super) mod tests {
         #[test]
         fn blocks_come_back_as_they_were_stored(
             texts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2_000), 1..50),
-            seq in 0..=SEQ_MAX, accepted in any::<u64>(), due in any::<u64>(), timed in any::<bool>(),
+            seq in 0..=SEQ_MAX, accepted in any::<u64>(), due in any::<u64>(), timed in any::<bool>(), goes_on in any::<bool>(),
         ) {
             let mut ends = Vec::new();
             let mut joined = Vec::new();
@@ -592,10 +603,10 @@ pub(super) mod tests {
             let times: Vec<u32> = (0_u32..).map(|at| at * 7).take(if timed { texts.len() } else { 0 }).collect();
             let new = NewBlock {
                 row: RowName::Grants, seq, accepted, due, from_intake: false, text: &joined, ends: &ends, sources: &sources,
-                times: &times,
+                times: &times, goes_on,
             };
             let (header, block) = decode_block(&encode_block(&new)).unwrap();
-            prop_assert_eq!((header.seq, header.accepted, header.due), (seq, accepted, due));
+            prop_assert_eq!((header.seq, header.accepted, header.due, header.goes_on), (seq, accepted, due, goes_on));
             prop_assert_eq!(header.text_bytes(), joined.len() as u64);
             prop_assert_eq!(block.len(), texts.len());
             for (position, text) in texts.iter().enumerate() {

@@ -12,6 +12,7 @@ use super::repacking::{self, Job, Repacking};
 use super::salvage::open_verified;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
+use super::volume_index::VolumeIndex;
 
 /// Errands that may wait. A row asks for two at a time at most, and removals follow closings.
 const ERRANDS_MAX: usize = 64;
@@ -42,6 +43,7 @@ enum Errand<S: Store> {
     Remove(VolumeId),
     Repack(Job),
     Mark(HighWater),
+    Describe(VolumeId, Vec<u8>, SyncSender<Result<(), StoreError>>),
     KeepBallast(Ballast),
 }
 
@@ -118,6 +120,14 @@ impl<S: Store> Janitor<S> {
         self.errands.try_send(Errand::Mark(mark)).is_ok()
     }
 
+    /// Has the index of a volume written that was just begun. `None` when there is too much to do already: its store
+    /// remembers the same, in a file that may be damaged.
+    pub(super) fn describe(&self, id: VolumeId, index: &VolumeIndex) -> Option<Ahead<()>> {
+        let (arrived, arrival) = sync_channel(1);
+        let errand = Errand::Describe(id, index.encode(), arrived);
+        self.errands.try_send(errand).ok().map(|()| Ahead { arrival })
+    }
+
     /// Has the ballast set aside again; if there is too much to do already, somebody asks once more.
     pub(super) fn keep_ballast(&self, ballast: &Ballast) {
         drop(self.errands.try_send(Errand::KeepBallast(ballast.clone())));
@@ -158,6 +168,13 @@ fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>, jobs: &SyncSender
                 if let Err(error) = store.write_mark(mark.slot(), &mark.encode()) {
                     tracing::warn!(%error, "the high-water mark could not be written; a lost tail may go unnoticed");
                 }
+            }
+            Errand::Describe(id, index, arrived) => {
+                let written = store.write_index(id, &index);
+                if let Err(error) = &written {
+                    tracing::warn!(volume = %id, %error, "the index of a new volume could not be written; damage to its beginning may go unnoticed");
+                }
+                drop(arrived.send(written));
             }
             Errand::KeepBallast(ballast) => ballast.keep(),
             Errand::Remove(id) => {

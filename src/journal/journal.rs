@@ -145,25 +145,23 @@ impl Journal {
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
         let mut alarms = Vec::new();
-        let mut row = |name| {
-            let mut row = Row::open(name, store, &janitor, limits_of(name))?;
-            let missing = row.go_on_from(high_water.next_seq(name))?;
-            if missing > 0 {
-                alarms.push(lost_tail(name, missing));
-            }
-            Ok::<_, StoreError>(row)
+        let mut find = |name| {
+            let found = Row::open(name, store, &janitor, limits_of(name), high_water.next_seq(name))?;
+            alarms.extend(found.alarms);
+            Ok::<_, StoreError>((found.row, found.salvaged))
         };
-        let lanes = PerLane { grants: row(RowName::Grants)?, usage: row(RowName::Usage)? };
-        let dead = row(RowName::Dead)?;
+        let (grants, salvaged_grants) = find(RowName::Grants)?;
+        let (usage, salvaged_usage) = find(RowName::Usage)?;
+        let (dead, _) = find(RowName::Dead)?;
+        let lanes = PerLane { grants, usage };
         let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
         let mut ledger = Ledger::opened(
             PerLane { grants: grants.events, usage: usage.events },
             grants.text_bytes + usage.text_bytes,
             settings.journal_bytes_max,
         );
-        for lane in [&lanes.grants, &lanes.usage] {
-            ledger.found_damaged(lane.salvaged());
-        }
+        ledger.found_damaged(salvaged_grants);
+        ledger.found_damaged(salvaged_usage);
         ledger.limit_letters(settings.dead_bytes_max);
         ledger.letter_bytes_kept(letters.text_bytes);
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
@@ -289,13 +287,6 @@ fn write_until_closed<S: Store>(committer: &mut Committer<S>) {
         }
         Err(_) => shared.fail(JournalError::Poisoned { detail: "its writer panicked".into() }),
     }
-}
-
-fn lost_tail(row: RowName, missing: u64) -> String {
-    format!(
-        "the journal had got {missing} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk; what was delivered is safe, and applications can send the rest again with the same ids",
-        row.as_str()
-    )
 }
 
 /// One process for each folder.

@@ -212,6 +212,24 @@ impl MemoryStore {
         }
     }
 
+    /// Leaves nothing of the blocks with these seqs in a volume.
+    pub(super) fn erase_blocks(&self, id: VolumeId, seqs: std::ops::Range<u64>) {
+        let is_hit = |key: &[u8]| {
+            key.strip_prefix(b"b")
+                .is_some_and(|rest| seqs.contains(&u64::from_be_bytes(rest[..8].try_into().unwrap())))
+        };
+        self.erase(id, is_hit);
+    }
+
+    /// Leaves nothing in a volume of what lies under these keys.
+    pub(super) fn erase(&self, id: VolumeId, is_hit: impl Fn(&[u8]) -> bool) {
+        let mut disk = self.lock();
+        let synced = &mut disk.volumes.get_mut(&id).unwrap().synced;
+        let before = synced.len();
+        synced.retain(|key, _| !is_hit(key));
+        assert!(synced.len() < before, "nothing lies there");
+    }
+
     /// How often a volume was opened.
     pub(super) fn opens(&self) -> usize {
         self.lock().opens
@@ -223,9 +241,9 @@ impl MemoryStore {
         self.lock().volumes.get(&id).map_or(0, |files| files.synced.keys().filter(is_block).count())
     }
 
-    /// How many volumes a row has.
+    /// How many volumes a row has, without what is being filled aside.
     pub(super) fn volumes(&self, row: RowName) -> usize {
-        self.lock().volumes.keys().filter(|id| id.row == row).count()
+        self.lock().volumes.keys().filter(|id| id.row == row && !id.is_aside()).count()
     }
 
     fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {
@@ -338,12 +356,7 @@ impl Store for MemoryStore {
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::Within)
-            && let Some(files) = disk.volumes.get_mut(&id)
-        {
-            files.index = None;
-        }
-        if course.reaches(Cut::After) {
+        if course.reaches(Cut::Within) {
             disk.volumes.remove(&id);
         }
         course.answer()
@@ -364,6 +377,10 @@ impl Store for MemoryStore {
         Ok(Some(Box::new(WithBadSectors { bytes: std::io::Cursor::new(bytes), bad })))
     }
 
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.volume(id).sync()
+    }
+
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
@@ -380,11 +397,13 @@ impl Store for MemoryStore {
     }
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::Within) {
-            disk.volumes.remove(&id);
+        if course.reaches(Cut::Within)
+            && let Some(files) = disk.volumes.remove(&id)
+            && let Some(filled) = disk.volumes.get_mut(&id.aside())
+        {
+            filled.index = files.index;
         }
         if course.reaches(Cut::After) {
             let filled = disk.volumes.remove(&id.aside());

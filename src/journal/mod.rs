@@ -12,6 +12,10 @@ mod block_builder;
 mod check;
 mod committer;
 mod consumer;
+mod continuity;
+#[cfg(test)]
+mod continuity_tests;
+mod copies;
 #[cfg(test)]
 mod damage_tests;
 mod dead_letter;
@@ -45,6 +49,7 @@ mod memory_store;
 #[cfg(test)]
 mod model_tests;
 mod open_volume;
+mod opening;
 mod pace;
 mod pending_units;
 #[cfg(test)]
@@ -73,6 +78,7 @@ mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
+mod totals;
 mod units_watch;
 mod visit;
 mod volatile;

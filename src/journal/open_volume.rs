@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::frame::{self, FrameError, Kind};
-use super::salvage::Salvaged;
 use super::settlement_record::SettlementRecord;
 use super::store::{Entry, StoreError, Volume, VolumeId};
-use super::volume_index::BlockEntry;
+use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
 use crate::event::UnixMillis;
 
 /// Where a volume keeps the seq it began with; sorts before every block and settlement.
@@ -30,7 +29,12 @@ pub(super) struct OpenVolume<V> {
     settled: BTreeSet<u64>,
     frame_bytes: u64,
     dirty: bool,
-    salvaged: Option<Salvaged>,
+    /// The seq it began with; 0 where that is not known.
+    begin: u64,
+    /// The seq it remembers: that it began with, or that it went on from later.
+    first_seq: Option<u64>,
+    /// Pending events that were salvaged into it when it was opened.
+    salvaged: u64,
 }
 
 /// A pending block, as memory keeps it.
@@ -53,7 +57,9 @@ impl<V: Volume> OpenVolume<V> {
             settled: BTreeSet::new(),
             frame_bytes: 0,
             dirty: false,
-            salvaged: None,
+            begin: 0,
+            first_seq: None,
+            salvaged: 0,
         }
     }
 
@@ -65,8 +71,10 @@ impl<V: Volume> OpenVolume<V> {
         let mut volume = Self::new(id, store);
         let mut pending = BTreeMap::new();
         let (mut settled, mut frame_bytes, mut next_seq, mut fault) = (BTreeSet::new(), 0_u64, 0_u64, None);
+        let mut first_seq = None;
         volume.store.scan(&mut |key, value| {
             if key == FIRST_SEQ_KEY {
+                first_seq = Some(frame::u64_at(value, 0));
                 next_seq = next_seq.max(frame::u64_at(value, 0));
                 return;
             }
@@ -74,7 +82,7 @@ impl<V: Volume> OpenVolume<V> {
             match frame::read_header(value) {
                 Ok(header) if header.kind == Kind::Settlement => {
                     settled.insert(header.seq);
-                    next_seq = next_seq.max(header.seq + 1);
+                    next_seq = next_seq.max(header.seq.saturating_add(header.due.max(1)));
                     pending.remove(&header.seq);
                 }
                 Ok(header) if header.part == 0 => {
@@ -100,7 +108,7 @@ impl<V: Volume> OpenVolume<V> {
             }
         }
         volume.pending = pending;
-        Ok(Self { settled, frame_bytes, next_seq, ..volume })
+        Ok(Self { settled, frame_bytes, next_seq, first_seq, ..volume })
     }
 
     /// Begins a created volume: its seqs start at `first_seq`, which outlives the volumes before it.
@@ -109,18 +117,20 @@ impl<V: Volume> OpenVolume<V> {
     /// When the store fails.
     pub(super) fn begin(&mut self, first_seq: u64) -> Result<(), StoreError> {
         self.next_seq = first_seq;
+        self.first_seq = Some(first_seq);
         self.dirty = true;
         self.store.apply(&[(FIRST_SEQ_KEY.to_vec(), first_seq.to_le_bytes().to_vec())])
     }
 
-    /// The volume was found damaged when it was opened, and this is what was left of it.
-    pub(super) fn out_of_salvage(self, salvaged: Salvaged) -> Self {
-        Self { salvaged: Some(salvaged), ..self }
+    /// The volume was found damaged when it was opened, and so many pending events were left of it.
+    pub(super) fn out_of_salvage(self, events: u64) -> Self {
+        // What it remembers was written for its successor's sake, and says nothing of what had been in it.
+        Self { salvaged: events, first_seq: None, ..self }
     }
 
     /// Blocks that are settled as their file tells, though the store may have forgotten it: after a power cut it does not
     /// count everything that reached the disk.
-    pub(super) fn settle_as_found(&mut self, settled: &BTreeSet<u64>) {
+    pub(super) fn settle_as_found<'s>(&mut self, settled: impl IntoIterator<Item = &'s u64>) {
         for seq in settled {
             if self.pending.remove(seq).is_some() {
                 self.settled.insert(*seq);
@@ -128,9 +138,35 @@ impl<V: Volume> OpenVolume<V> {
         }
     }
 
-    /// What became of it, if it was found damaged when it was opened.
-    pub(super) fn salvaged(&self) -> Option<Salvaged> {
+    /// The pending events that were salvaged, if it was found damaged when it was opened.
+    pub(super) fn salvaged(&self) -> u64 {
         self.salvaged
+    }
+
+    /// The seq that its store remembers: up to there nothing is missing, or it was told.
+    pub(super) fn first_seq(&self) -> Option<u64> {
+        self.first_seq
+    }
+
+    /// It is known by now with which seq it began.
+    pub(super) fn note_begin(&mut self, begin: u64) {
+        self.begin = begin;
+    }
+
+    /// The seq it began with; 0 where that is not known.
+    pub(super) fn begin_seq(&self) -> u64 {
+        self.begin
+    }
+
+    /// Its index, if nobody reads it.
+    pub(super) fn closed_index(&self) -> VolumeIndex {
+        VolumeIndex::Pending { begin: self.begin, blocks: self.pending().copied().collect() }
+    }
+
+    /// Its index while it is open, when all before `end` is accounted for.
+    pub(super) fn open_index(&self, end: u64) -> VolumeIndex {
+        let blocks = self.pending().copied().collect();
+        VolumeIndex::Open(Inventory { begin: self.begin, blocks, end: end.max(self.next_seq) })
     }
 
     pub(super) fn id(&self) -> VolumeId {
@@ -269,6 +305,11 @@ impl<V: Volume> OpenVolume<V> {
     /// Whether nothing in it is owed.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// The events of the block at `seq`, if it is pending here.
+    pub(super) fn owed_events(&self, seq: u64) -> Option<u32> {
+        self.pending.get(&seq).map(|block| block.entry.events)
     }
 
     /// Whether `seq` begins a block that is pending here.

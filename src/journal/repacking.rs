@@ -18,7 +18,7 @@ use super::salvage::scan_volume;
 use super::source::Source;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;
-use super::volume_index::{BlockEntry, VolumeIndex};
+use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
 
 /// A volume is rewritten if it has this many times as many blocks as it needs.
 const GAIN_MIN: u64 = 4;
@@ -123,8 +123,16 @@ pub(super) fn work<S: Store>(store: &Arc<S>, jobs: &Receiver<Job>) {
 /// # Errors
 /// When the copy could not be put into the volume's place. The journal must stop then; the next start puts it there.
 pub(super) fn repack<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Repacked, StoreError> {
-    let entries = match copy(store, id, stop) {
-        Ok(Some(entries)) => entries,
+    let ready = copy(store, id, stop).and_then(|copied| {
+        let Some((begin, blocks)) = copied else { return Ok(None) };
+        // It holds for the volume and for its copy: whichever a crash leaves in the place.
+        let end = blocks.last().map_or(begin, |last| last.seq + u64::from(last.events));
+        let either = VolumeIndex::Open(Inventory { begin, blocks: Vec::new(), end });
+        store.write_index(id, &either.encode())?;
+        Ok(Some((begin, blocks)))
+    });
+    let (begin, blocks) = match ready {
+        Ok(Some(copied)) => copied,
         Ok(None) => return Ok(left(store, id)),
         Err(error) => {
             // Nothing relies on the copy. Damage is dealt with when the volume is read.
@@ -133,9 +141,9 @@ pub(super) fn repack<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Re
         }
     };
     store.swap(id)?;
-    let blocks = entries.len() as u64;
-    store.write_index(id, &VolumeIndex::Pending(entries).encode())?;
-    Ok(Repacked::Done { blocks, disk_bytes: store.disk_bytes(id) })
+    let count = blocks.len() as u64;
+    store.write_index(id, &VolumeIndex::Pending { begin, blocks }.encode())?;
+    Ok(Repacked::Done { blocks: count, disk_bytes: store.disk_bytes(id) })
 }
 
 /// Takes away what was copied so far.
@@ -145,9 +153,15 @@ fn left<S: Store>(store: &S, id: VolumeId) -> Repacked {
     Repacked::Left
 }
 
-/// Fills the copy and proves that it holds what the volume holds. Says what blocks it has; `None` when told to stop.
-fn copy<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Option<Vec<BlockEntry>>, StoreError> {
-    let Some(VolumeIndex::Pending(entries)) = store.read_index(id)?.as_deref().and_then(VolumeIndex::decode)
+/// Fills the copy and proves that it holds what the volume holds. Says which seq that began with, and what blocks the copy
+/// has; `None` when told to stop.
+fn copy<S: Store>(
+    store: &S,
+    id: VolumeId,
+    stop: &AtomicBool,
+) -> Result<Option<(u64, Vec<BlockEntry>)>, StoreError> {
+    let Some(VolumeIndex::Pending { begin, blocks: entries }) =
+        store.read_index(id)?.as_deref().and_then(VolumeIndex::decode)
     else {
         return Ok(None);
     };
@@ -182,7 +196,7 @@ fn copy<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Option<V
     if copied != original {
         return Err(StoreError::Damaged(id.aside(), "the copy is not what was copied".to_owned()));
     }
-    Ok((!stop.load(Ordering::Relaxed)).then_some(entries))
+    Ok((!stop.load(Ordering::Relaxed)).then_some((begin, entries)))
 }
 
 fn missing(id: VolumeId, entry: &BlockEntry) -> StoreError {

@@ -13,9 +13,9 @@ use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::repacking::{self, Repacked, Repacking};
-use super::salvage::{Salvaged, open_verified, scan_volume};
 use super::settlement_record::SettlementRecord;
 use super::store::{Store, StoreError, VolumeId};
+use super::totals::Totals;
 use super::volume_index::{BlockEntry, VolumeIndex};
 use crate::event::UnixMillis;
 
@@ -36,6 +36,8 @@ pub(super) struct RowLimits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Closed {
     pub(super) number: u32,
+    /// The seq it began with; 0 where that is not known.
+    begin: u64,
     /// The first seq of its first pending block, and the first after its last one.
     pub(super) seqs: Range<u64>,
     totals: Totals,
@@ -58,184 +60,40 @@ impl Closed {
 
 /// A settled volume that is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Retained {
-    number: u32,
-    settled_at: UnixMillis,
-    disk_bytes: u64,
-}
-
-/// Sums over pending blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) events: u64,
-    pub(super) text_bytes: u64,
-    pub(super) from_intake: u64,
-    pub(super) oldest_since: Option<UnixMillis>,
-}
-
-impl Totals {
-    fn of<'a>(entries: impl Iterator<Item = &'a BlockEntry>) -> Self {
-        entries.fold(Self::default(), |mut totals, entry| {
-            totals.events += u64::from(entry.events);
-            totals.text_bytes += u64::from(entry.text_bytes);
-            totals.from_intake += if entry.from_intake { u64::from(entry.events) } else { 0 };
-            totals.oldest_since = totals.oldest_since.or(Some(entry.since));
-            totals
-        })
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            events: self.events + other.events,
-            text_bytes: self.text_bytes + other.text_bytes,
-            from_intake: self.from_intake + other.from_intake,
-            oldest_since: self.oldest_since.or(other.oldest_since),
-        }
-    }
-
-    /// What of these is not in `left` any more.
-    fn without(self, left: Self) -> Self {
-        Self {
-            events: self.events.saturating_sub(left.events),
-            text_bytes: self.text_bytes.saturating_sub(left.text_bytes),
-            from_intake: self.from_intake.saturating_sub(left.from_intake),
-            oldest_since: None,
-        }
-    }
+pub(super) struct Retained {
+    pub(super) number: u32,
+    pub(super) settled_at: UnixMillis,
+    pub(super) disk_bytes: u64,
 }
 
 /// One row.
 #[derive(Debug)]
 pub(super) struct Row<S: Store> {
-    name: RowName,
+    pub(super) name: RowName,
     pub(super) store: Arc<S>,
     pub(super) janitor: Janitor<S>,
-    limits: RowLimits,
-    retained: VecDeque<Retained>,
+    pub(super) limits: RowLimits,
+    pub(super) retained: VecDeque<Retained>,
     pub(super) open: BTreeMap<u32, OpenVolume<S::Volume>>,
     pub(super) closed: VecDeque<Closed>,
     /// A closed volume that is being looked at: open, and yet as its index says.
     pub(super) looked_at: Option<OpenVolume<S::Volume>>,
     pub(super) next_number: u32,
-    next_seq: u64,
+    pub(super) next_seq: u64,
     /// The next volume, made before it is needed.
-    ahead: Option<Ahead<S::Volume>>,
+    pub(super) ahead: Option<Ahead<S::Volume>>,
+    /// The tail whose first index is being written: until that is done it gets no other.
+    pub(super) described: Option<(u32, Ahead<()>)>,
     /// The closed volume that is being opened for the reader.
-    arriving: Option<(u32, Ahead<OpenVolume<S::Volume>>)>,
+    pub(super) arriving: Option<(u32, Ahead<OpenVolume<S::Volume>>)>,
     /// The closed volume that is being rewritten.
-    repacking: Option<Repacking>,
-    /// Events of volumes that were found damaged when the row was opened: what was left of them, and what was not.
-    salvaged: Salvaged,
+    pub(super) repacking: Option<Repacking>,
     /// What an index had promised and its volume did not hold, since it was last asked for.
-    lost: Totals,
-    found_again: Totals,
+    pub(super) lost: Totals,
+    pub(super) found_again: Totals,
 }
 
 impl<S: Store> Row<S> {
-    /// Finds a row's volumes: those with an index stay closed, the others are opened and read.
-    ///
-    /// # Errors
-    /// When the store can't be listed, or a volume can't be opened.
-    pub(super) fn open(
-        name: RowName,
-        store: &Arc<S>,
-        janitor: &Janitor<S>,
-        limits: RowLimits,
-    ) -> Result<Self, StoreError> {
-        let mut row = Self {
-            name,
-            store: Arc::clone(store),
-            janitor: janitor.clone(),
-            limits,
-            retained: VecDeque::new(),
-            open: BTreeMap::new(),
-            closed: VecDeque::new(),
-            looked_at: None,
-            next_number: 1,
-            next_seq: 0,
-            ahead: None,
-            arriving: None,
-            repacking: None,
-            salvaged: Salvaged::default(),
-            lost: Totals::default(),
-            found_again: Totals::default(),
-        };
-        let numbers = store.list(name)?;
-        let last = numbers.last().copied();
-        for number in numbers {
-            row.next_number = number + 1;
-            let id = VolumeId { row: name, number };
-            let index = if Some(number) == last { None } else { store.read_index(id)? };
-            match index.as_deref().and_then(VolumeIndex::decode) {
-                Some(VolumeIndex::Pending(entries)) => {
-                    row.close_entry(id, &entries);
-                }
-                Some(VolumeIndex::Settled(settled_at)) => {
-                    row.retained.push_back(Retained { number, settled_at, disk_bytes: store.disk_bytes(id) });
-                }
-                None if Some(number) != last && row.index_existing(id)? => {}
-                None => row.open_existing(id, Some(number) == last)?,
-            }
-        }
-        // The last volume may be one that was made ahead of time and never written to.
-        if let Some(tail) = last.and_then(|number| row.open.get_mut(&number))
-            && tail.next_seq() < row.next_seq
-        {
-            tail.begin(row.next_seq)?;
-        }
-        Ok(row)
-    }
-
-    fn close_entry(&mut self, id: VolumeId, entries: &[BlockEntry]) {
-        let totals = Totals::of(entries.iter());
-        let first = entries.first().map_or(0, |entry| entry.seq);
-        let end = entries.last().map_or(0, |entry| entry.seq + u64::from(entry.events));
-        self.next_seq = self.next_seq.max(end);
-        let disk_bytes = self.store.disk_bytes(id);
-        let at = self.closed.partition_point(|closed| closed.number < id.number);
-        let blocks = entries.len() as u64;
-        let closed = Closed { number: id.number, seqs: first..end, totals, disk_bytes, blocks, tried: false };
-        self.closed.insert(at, closed);
-    }
-
-    /// Describes a volume without opening it, for that costs the store a segment of disk each time: its file tells as well
-    /// what is pending in it. `false` where it can't be told for sure, or nothing is.
-    fn index_existing(&mut self, id: VolumeId) -> Result<bool, StoreError> {
-        let found = scan_volume(self.store.raw(id)?)?;
-        if let Some(format) = found.newer_format() {
-            return Err(StoreError::NewerFormat(id, format));
-        }
-        let entries: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
-        if !found.is_whole() || entries.is_empty() {
-            return Ok(false);
-        }
-        self.next_seq = self.next_seq.max(found.next_seq());
-        self.store.write_index(id, &VolumeIndex::Pending(entries.clone()).encode())?;
-        self.close_entry(id, &entries);
-        Ok(true)
-    }
-
-    fn open_existing(&mut self, id: VolumeId, is_last: bool) -> Result<(), StoreError> {
-        let volume = open_verified(&self.store, id)?;
-        let salvaged = volume.salvaged().unwrap_or_default();
-        self.salvaged.events += salvaged.events;
-        self.salvaged.lost_events += salvaged.lost_events;
-        self.next_seq = self.next_seq.max(volume.next_seq());
-        // Between the first volume with something owed and the tail, untouched volumes wait closed.
-        let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.open.is_empty();
-        if waits {
-            self.close(volume)
-        } else {
-            self.open.insert(id.number, volume);
-            Ok(())
-        }
-    }
-
-    /// What was found damaged when the row was opened. What is left of it is pending.
-    pub(super) fn salvaged(&self) -> Salvaged {
-        self.salvaged
-    }
-
     /// What was pending and turned out to be lost, since this was last asked.
     pub(super) fn take_lost(&mut self) -> Totals {
         std::mem::take(&mut self.lost)
@@ -269,21 +127,6 @@ impl<S: Store> Row<S> {
         let open = self.open.values().filter_map(|volume| volume.waiting_since(now)).min();
         let closed = self.closed.front().and_then(|closed| closed.totals.oldest_since);
         open.into_iter().chain(closed).min()
-    }
-
-    /// Goes on from `next_seq` if the row, as it was found, ends before it. Says how many seqs are missing then.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub(super) fn go_on_from(&mut self, next_seq: u64) -> Result<u64, StoreError> {
-        let missing = next_seq.saturating_sub(self.next_seq);
-        if missing > 0 {
-            self.next_seq = next_seq;
-            if let Some(mut tail) = self.open.last_entry() {
-                tail.get_mut().begin(next_seq)?;
-            }
-        }
-        Ok(missing)
     }
 
     /// The seq the next event gets.
@@ -321,10 +164,12 @@ impl<S: Store> Row<S> {
     ) -> Result<(), StoreError> {
         let mut by_volume: BTreeMap<u32, Vec<SettlementRecord>> = BTreeMap::new();
         for record in settlements {
-            let owner = self.open.iter().rev().find(|(_, volume)| volume.owes(record.seq));
+            let owed = |(number, volume): (&u32, &OpenVolume<S::Volume>)| {
+                Some((*number, volume.owed_events(record.seq)?))
+            };
             // A block that nobody owes was settled before: nothing to do twice.
-            if let Some((number, _)) = owner {
-                by_volume.entry(*number).or_default().push(record);
+            if let Some((number, events)) = self.open.iter().rev().find_map(owed) {
+                by_volume.entry(number).or_default().push(SettlementRecord { events, ..record });
             }
         }
         let tail = if blocks.is_empty() { None } else { Some(self.tail()?) };
@@ -368,6 +213,10 @@ impl<S: Store> Row<S> {
         };
         let mut volume = OpenVolume::new(self.id(number), store);
         volume.begin(self.next_seq)?;
+        volume.note_begin(self.next_seq);
+        self.wait_for_index_of(number - 1);
+        let described = self.janitor.describe(self.id(number), &volume.open_index(self.next_seq));
+        self.described = described.map(|described| (number, described));
         self.next_number = number + 1;
         self.open.insert(number, volume);
         Ok(number)
@@ -455,10 +304,7 @@ impl<S: Store> Row<S> {
                     }
                 };
                 volume.begin_reading();
-                self.compare_with_index(&volume);
-                self.store.remove_index(self.id(number))?;
-                self.closed.pop_front();
-                self.open.insert(number, volume);
+                self.open_closed(volume)?;
                 Ok(Some(number))
             }
         }
@@ -581,7 +427,7 @@ impl<S: Store> Row<S> {
             self.janitor.remove(id);
             return Ok(());
         }
-        self.store.write_index(id, &VolumeIndex::Settled(now).encode())?;
+        self.write_index(id, &VolumeIndex::Settled(now))?;
         let disk_bytes = self.store.disk_bytes(id);
         self.retained.push_back(Retained { number, settled_at: now, disk_bytes });
         Ok(())
@@ -590,11 +436,55 @@ impl<S: Store> Row<S> {
     pub(super) fn close(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
         volume.sync()?;
         let id = volume.id();
-        let entries: Vec<BlockEntry> = volume.pending().copied().collect();
-        self.store.write_index(id, &VolumeIndex::Pending(entries.clone()).encode())?;
+        let blocks: Vec<BlockEntry> = volume.pending().copied().collect();
+        self.write_index(id, &volume.closed_index())?;
+        let begin = volume.begin_seq();
         self.janitor.close(volume.into_store());
-        self.close_entry(id, &entries);
+        self.close_entry(id, begin, &blocks);
         Ok(())
+    }
+
+    /// A closed volume was opened, and its blocks are to be handed out or settled. Its index has told what must be in it;
+    /// another now tells what is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn open_closed(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
+        self.compare_with_index(&volume);
+        let number = volume.id().number;
+        let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return Ok(()) };
+        let Some(closed) = self.closed.remove(at) else { return Ok(()) };
+        volume.note_begin(closed.begin);
+        self.open.insert(number, volume);
+        self.describe_open(number, closed.seqs.end)
+    }
+
+    /// Writes an index, durably.
+    pub(super) fn write_index(&mut self, id: VolumeId, index: &VolumeIndex) -> Result<(), StoreError> {
+        self.wait_for_index_of(id.number);
+        self.store.write_index(id, &index.encode())
+    }
+
+    /// The janitor may still be writing the first index of a volume that was the tail until now.
+    fn wait_for_index_of(&mut self, number: u32) {
+        if let Some((_, described)) = self.described.take_if(|(tail, _)| *tail == number) {
+            // Whether it was written or not, another may be now.
+            drop(described.wait());
+        }
+    }
+
+    /// A volume that such an index describes lies closed.
+    pub(super) fn close_entry(&mut self, id: VolumeId, begin: u64, entries: &[BlockEntry]) {
+        let totals = Totals::of(entries.iter());
+        let first = entries.first().map_or(0, |entry| entry.seq);
+        let end = entries.last().map_or(0, |entry| entry.seq + u64::from(entry.events));
+        self.next_seq = self.next_seq.max(end);
+        let disk_bytes = self.store.disk_bytes(id);
+        let at = self.closed.partition_point(|closed| closed.number < id.number);
+        let blocks = entries.len() as u64;
+        let closed =
+            Closed { number: id.number, begin, seqs: first..end, totals, disk_bytes, blocks, tried: false };
+        self.closed.insert(at, closed);
     }
 
     /// Lets go of retained volumes that are too old, or too many.

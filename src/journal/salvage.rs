@@ -16,22 +16,24 @@ use bytes::Bytes;
 
 use super::bad_sectors::PastBadSectors;
 use super::consumer::Block;
+use super::continuity::{Span, lost_of, walk};
 use super::frame::{self, FrameError, Kind, STORED_BYTES_MAX};
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::store::{RawFile, Store, StoreError, VolumeId};
-use super::volume_index::BlockEntry;
+use super::volume_index::{BlockEntry, Inventory, VolumeIndex};
 
 /// An open that takes longer counts as damage: an intact volume takes milliseconds.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of the file at a time; frames are far smaller.
 const WINDOW_BYTES: usize = 256 << 10;
 
-/// What became of a damaged volume.
+/// What became of the damaged volumes of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Salvaged {
-    /// Pending events that were intact, and are in its successor.
+    /// Pending events that were intact, and are in their successors.
     pub(super) events: u64,
-    /// Events that were pending in it and are gone, as far as the seqs around them tell.
+    /// Events that are gone, as far as the seqs around them tell: what of them had been delivered, and its settlement lost
+    /// too, can't be told.
     pub(super) lost_events: u64,
 }
 
@@ -43,14 +45,37 @@ pub(super) fn open_verified<S: Store>(
     store: &Arc<S>,
     id: VolumeId,
 ) -> Result<OpenVolume<S::Volume>, StoreError> {
+    let found = scan_at_rest(store.as_ref(), id)?;
+    open_as_found(store, id, &found)
+}
+
+/// Scans the file of a volume that is not open, and reads what its index says of it.
+///
+/// # Errors
+/// When the folder can't be reached, the disk refuses, or a newer sledge wrote it.
+pub(super) fn scan_at_rest<S: Store>(store: &S, id: VolumeId) -> Result<Found, StoreError> {
     let found = scan_volume(store.raw(id)?)?;
     if let Some(format) = found.newer_format {
         // Before the store has touched anything.
         return Err(StoreError::NewerFormat(id, format));
     }
+    let index = store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
+    Ok(Found { noted: index.and_then(VolumeIndex::into_inventory), ..found })
+}
+
+/// Opens a volume that was just scanned, and proves that nothing of what was found is missing from it; salvages it
+/// otherwise.
+///
+/// # Errors
+/// When the folder can't be reached, or the disk refuses.
+pub(super) fn open_as_found<S: Store>(
+    store: &Arc<S>,
+    id: VolumeId,
+    found: &Found,
+) -> Result<OpenVolume<S::Volume>, StoreError> {
     let reason = match open_guarded(store, id) {
         Ok(mut volume) => {
-            volume.settle_as_found(&found.settled);
+            volume.settle_as_found(found.settled.keys());
             match (found.unreadable_in(&volume), found.missing_from(&volume)) {
                 (0, missing) if missing.is_empty() => return Ok(volume),
                 // A power cut may leave a whole block behind that the store had not come to count yet. That is no damage.
@@ -83,13 +108,12 @@ pub(super) fn open_verified<S: Store>(
     fresh.sync()?;
     drop(fresh);
     let quarantine = store.replace(id)?;
-    let salvaged = Salvaged { events, lost_events: found.lost_events() };
     tracing::error!(
-        volume = %id, reason, blocks = count, events, lost_events = salvaged.lost_events,
+        volume = %id, reason, blocks = count, events, lost_events = found.lost_events(),
         unreadable_bytes = found.unreadable_bytes, quarantine,
         "a volume is damaged: every intact pending block of it was salvaged into a fresh one, and the damaged one is kept for inspection"
     );
-    Ok(open_guarded(store, id)?.out_of_salvage(salvaged))
+    Ok(open_guarded(store, id)?.out_of_salvage(events))
 }
 
 /// Opens and reads a volume on a thread of its own, where a panic or a hang is only damage.
@@ -120,20 +144,23 @@ fn open_guarded<S: Store>(store: &Arc<S>, id: VolumeId) -> Result<OpenVolume<S::
 pub(super) struct Found {
     /// Parts of blocks by seq; a block is complete when all its parts are there.
     blocks: BTreeMap<u64, BTreeMap<u16, Vec<u8>>>,
-    settled: BTreeSet<u64>,
+    /// The settled blocks by seq, with their events; 0 where that is not known.
+    settled: BTreeMap<u64, u64>,
     next_seq: u64,
     /// What of the file could not be read.
     pub(super) unreadable_bytes: u64,
     /// A newer sledge wrote into it, in this format.
     newer_format: Option<u8>,
+    /// What must be in it, where an index tells.
+    noted: Option<Inventory>,
 }
 
 impl Found {
     pub(super) fn take(&mut self, frame: &[u8], header: &frame::Header) {
         match header.kind {
             Kind::Settlement => {
-                self.next_seq = self.next_seq.max(header.seq + 1);
-                self.settled.insert(header.seq);
+                self.next_seq = self.next_seq.max(header.seq.saturating_add(header.due.max(1)));
+                self.settled.insert(header.seq, header.due);
             }
             Kind::Block => {
                 self.next_seq = self.next_seq.max(header.seq + u64::from(header.events));
@@ -145,7 +172,7 @@ impl Found {
 
     /// Every complete block without a settlement.
     pub(super) fn pending(&self) -> Vec<(BlockEntry, StoredBlock)> {
-        let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains(seq));
+        let unsettled = self.blocks.iter().filter(|(seq, _)| !self.settled.contains_key(seq));
         unsettled.filter_map(|(_, parts)| complete(parts)).collect()
     }
 
@@ -154,6 +181,14 @@ impl Found {
         let parts = self.blocks.remove(&seq)?;
         let stored: StoredBlock = parts.into_values().collect();
         frame::decode_block(&stored).ok().map(|(_, block)| block)
+    }
+
+    /// The blocks of which something was found, by seq and checksum: the same in every copy.
+    pub(super) fn block_names(&self) -> BTreeSet<(u64, u32)> {
+        let checksum = |parts: &BTreeMap<u16, Vec<u8>>| {
+            parts.values().fold(0, |checksum, frame| crc32c::crc32c_append(checksum, frame))
+        };
+        self.blocks.iter().map(|(seq, parts)| (*seq, checksum(parts))).collect()
     }
 
     /// The seqs of all blocks of which something was found.
@@ -183,27 +218,47 @@ impl Found {
         self.next_seq
     }
 
-    /// How many events were pending in the file and are not whole in it. Seqs are used without a gap, so whatever lies
-    /// between two blocks has been there, and counts unless a settlement begins it; what lay before the first or
-    /// after the last of them can't be known from here.
+    /// Which seqs are in it: whole blocks, parts of blocks, and settlements of blocks that are gone.
+    pub(super) fn spans(&self) -> Vec<Span> {
+        let seqs: BTreeSet<u64> = self.blocks.keys().chain(self.settled.keys()).copied().collect();
+        let span = |begin: u64| {
+            let parts = self.blocks.get(&begin);
+            let settled = self.settled.get(&begin);
+            let events = parts.map(events_of).or(settled.copied()).filter(|events| *events > 0);
+            let is_accounted_for = settled.is_some() || parts.is_some_and(|parts| complete(parts).is_some());
+            Span { begin, end: events.map(|events| begin.saturating_add(events)), is_accounted_for }
+        };
+        seqs.into_iter().map(span).collect()
+    }
+
+    /// Everything in the row before this seq was durable when what was found here was written. A block is settled only
+    /// after it was.
+    pub(super) fn durable_to(&self) -> u64 {
+        let begins_a_group =
+            |parts: &BTreeMap<u16, Vec<u8>>| header_of(parts).is_some_and(|header| !header.goes_on);
+        let groups = self.blocks.iter().filter(|(_, parts)| begins_a_group(parts)).map(|(seq, _)| *seq);
+        let settled = self.settled.iter().map(|(seq, events)| seq.saturating_add(*events));
+        groups.chain(settled).max().unwrap_or_default()
+    }
+
+    /// Found where this must be.
+    pub(super) fn noting(self, noted: Inventory) -> Self {
+        Self { noted: Some(noted), ..self }
+    }
+
+    /// What must be in it, where an index tells.
+    pub(super) fn noted(&self) -> Option<&Inventory> {
+        self.noted.as_ref()
+    }
+
+    /// How many events were durable in the file and are not whole in it, as far as it and its index tell; what lay before
+    /// the first or after the last of what was found can't be known from here.
     pub(super) fn lost_events(&self) -> u64 {
-        let mut lost = 0;
-        // Up to here everything is known.
-        let mut end: Option<u64> = None;
-        for seq in self.blocks.keys().chain(&self.settled).copied().collect::<BTreeSet<u64>>() {
-            lost += end.map_or(0, |end| seq.saturating_sub(end));
-            let is_settled = self.settled.contains(&seq);
-            let events = self.blocks.get(&seq).map(|parts| (events_of(parts), complete(parts).is_some()));
-            end = match events {
-                Some((events, is_whole)) => {
-                    lost += if is_whole || is_settled { 0 } else { events };
-                    Some(seq + events)
-                }
-                // How long the settled block was is not known: whatever follows it may have been part of it.
-                None => None,
-            };
-        }
-        lost
+        let spans = self.spans();
+        let mut missing = self.noted.as_ref().map_or_else(Vec::new, |noted| lost_of(noted, &spans));
+        walk(&spans, self.noted.as_ref().map(|noted| noted.end), &mut missing);
+        let durable_to = self.durable_to().max(self.noted.as_ref().map_or(0, |noted| noted.end));
+        missing.into_iter().map(|seqs| seqs.end.min(durable_to).saturating_sub(seqs.start)).sum()
     }
 
     /// Whether nothing of the file is known to be damaged.
@@ -211,17 +266,13 @@ impl Found {
         self.unreadable_bytes == 0 && self.lost_events() == 0
     }
 
-    /// The newer format that was come across, if any.
-    pub(super) fn newer_format(&self) -> Option<u8> {
-        self.newer_format
-    }
-
     /// Complete blocks that are owed, and that this volume knows nothing of.
     fn missing_from<V: super::store::Volume>(
         &self,
         volume: &OpenVolume<V>,
     ) -> Vec<(BlockEntry, StoredBlock)> {
-        let is_known = |seq: u64| volume.owes(seq) || volume.has_settled(seq) || self.settled.contains(&seq);
+        let is_known =
+            |seq: u64| volume.owes(seq) || volume.has_settled(seq) || self.settled.contains_key(&seq);
         // Whatever is known is not unpacked: that is nearly always all of it.
         let unknown = self.blocks.iter().filter(|(seq, _)| !is_known(**seq));
         unknown.filter_map(|(_, parts)| complete(parts)).collect()
@@ -255,10 +306,13 @@ fn complete(parts: &BTreeMap<u16, Vec<u8>>) -> Option<(BlockEntry, StoredBlock)>
     Some((entry, stored))
 }
 
-/// What the header of any part says.
+/// What any part of a block says of it.
+fn header_of(parts: &BTreeMap<u16, Vec<u8>>) -> Option<frame::Header> {
+    parts.values().next().and_then(|frame| frame::read_header(frame).ok())
+}
+
 fn events_of(parts: &BTreeMap<u16, Vec<u8>>) -> u64 {
-    let header = parts.values().next().and_then(|frame| frame::read_header(frame).ok());
-    header.map_or(0, |header| u64::from(header.events))
+    header_of(parts).map_or(0, |header| u64::from(header.events))
 }
 
 /// Finds every intact frame in a volume's file, past the places that can't be read.

@@ -1,6 +1,7 @@
 //! How a block's settlement looks on disk: what a later reader can know of the fate of each of its events.
 //!
-//! The frame's `accepted` is the time it was settled, its `events` the number of dead positions. Its payload is a row of
+//! The frame's `accepted` is the time it was settled, its `events` the number of dead positions, its `due` the events of
+//! the block, so that the settlement stands for them when the block is gone; 0 where it was not written down. Its payload is a row of
 //! numbers, seven bits to a byte, the lowest first, with the top bit set on all bytes of a number but the last:
 //!
 //! 1. how many requests carried events of the block, and how many of them are described;
@@ -26,6 +27,8 @@ const ATTEMPTS_MAX: u64 = 1_000;
 pub(super) struct SettlementRecord {
     pub(super) row: RowName,
     pub(super) seq: u64,
+    /// The events of the block; 0 where that is not known.
+    pub(super) events: u32,
     pub(super) settled_at: UnixMillis,
     pub(super) attempts: Attempts,
     /// Ascending.
@@ -35,7 +38,7 @@ pub(super) struct SettlementRecord {
 impl SettlementRecord {
     /// A settlement of a block that was never sent.
     pub(super) fn unsent(row: RowName, seq: u64, settled_at: UnixMillis) -> Self {
-        Self { row, seq, settled_at, attempts: Attempts::default(), dead_positions: Vec::new() }
+        Self { row, seq, events: 0, settled_at, attempts: Attempts::default(), dead_positions: Vec::new() }
     }
 
     /// Whether the event at `position` is a dead letter, or was.
@@ -77,6 +80,7 @@ impl SettlementRecord {
         let header = Header {
             events: u32::try_from(self.dead_positions.len()).unwrap_or(u32::MAX),
             accepted: self.settled_at,
+            due: u64::from(self.events),
             ..Header::of_one(Kind::Settlement, self.row, self.seq, &payload)
         };
         encode_frame(&header, &payload)
@@ -93,7 +97,14 @@ impl SettlementRecord {
         }
         let read = if header.format == 1 { read_format_1(body, &header) } else { read(body, &header) };
         let (attempts, dead_positions) = read.ok_or(FrameError::Damaged)?;
-        Ok(Self { row: header.row, seq: header.seq, settled_at: header.accepted, attempts, dead_positions })
+        Ok(Self {
+            row: header.row,
+            seq: header.seq,
+            events: u32::try_from(header.due).unwrap_or_default(),
+            settled_at: header.accepted,
+            attempts,
+            dead_positions,
+        })
     }
 }
 
@@ -177,6 +188,7 @@ mod tests {
         SettlementRecord {
             row: RowName::Usage,
             seq: 7,
+            events: 0,
             settled_at: 5_000,
             attempts: Attempts {
                 made: 3,
@@ -237,7 +249,7 @@ mod tests {
     proptest! {
         #[test]
         fn settlements_come_back_as_they_were_stored(
-            seq in 0..1_u64 << 63, settled_at in (1_u64 << 33)..(1_u64 << 60), made in any::<u32>(),
+            seq in 0..1_u64 << 63, events in any::<u32>(), settled_at in (1_u64 << 33)..(1_u64 << 60), made in any::<u32>(),
             noted in prop::collection::vec(attempt(), 0..9), mut dead_positions in prop::collection::vec(any::<u32>(), 0..20),
         ) {
             dead_positions.sort_unstable();
@@ -245,7 +257,7 @@ mod tests {
                 Attempt { at: settled_at - before, status, events, carried }
             });
             let attempts = Attempts { made, noted: noted.collect() };
-            let record = SettlementRecord { row: RowName::Usage, seq, settled_at, attempts, dead_positions };
+            let record = SettlementRecord { row: RowName::Usage, seq, events, settled_at, attempts, dead_positions };
             prop_assert_eq!(SettlementRecord::decode(&record.encode()).unwrap(), record);
         }
 

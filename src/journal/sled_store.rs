@@ -49,13 +49,17 @@ impl SledStore {
             make_folder(&row_folder)?;
             for entry in fs::read_dir(&row_folder)? {
                 let entry = entry?;
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(DELETING) {
-                    fs::remove_dir_all(entry.path())?;
-                } else if name.ends_with(INDEX_ASIDE) {
+                if entry.file_name().to_string_lossy().ends_with(INDEX_ASIDE) {
                     fs::remove_file(entry.path())?;
-                } else if let Some(number) = name.strip_prefix("salvaging-") {
-                    end_salvage(&entry.path(), &row_folder.join(format!("volume-{number}")))?;
+                }
+            }
+            for (filled, place) in folders_named(&row_folder, "salvaging-")? {
+                end_salvage(&filled, &place)?;
+            }
+            for (doomed, place) in folders_named(&row_folder, DELETING)? {
+                fs::remove_dir_all(doomed)?;
+                if !place.exists() {
+                    remove_file(&place.with_extension("index"))?;
                 }
             }
         }
@@ -78,9 +82,8 @@ impl SledStore {
         self.row_folder(id.row).join(format!("{DELETING}{:08}", id.number))
     }
 
-    /// Moves a volume out of its place, durably. Its index no longer describes what will be there.
+    /// Moves a volume out of its place, durably.
     fn make_way(&self, id: VolumeId, place: &Path) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         fs::rename(self.volume_folder(id), place)?;
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
@@ -161,9 +164,10 @@ impl Store for SledStore {
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.remove_index(id)?;
         let doomed = self.doomed_folder(id);
-        fs::rename(self.volume_folder(id), &doomed)?;
+        self.make_way(id, &doomed)?;
+        // As long as the volume was in its place its index told what must be in it.
+        self.remove_index(id)?;
         fs::remove_dir_all(doomed)?;
         Ok(())
     }
@@ -178,6 +182,15 @@ impl Store for SledStore {
         }
     }
 
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError> {
+        match File::open(self.volume_folder(id).join("db")) {
+            Ok(file) => Ok(file.sync_data()?),
+            // There is nothing in it that could be relied on.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound || is_unreadable(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn replace(&self, id: VolumeId) -> Result<String, StoreError> {
         let folder = self.folder.join(QUARANTINE);
         make_folder(&folder)?;
@@ -185,6 +198,8 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
+        // It no longer describes what will be there.
+        self.remove_index(id)?;
         self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
         self.take_over(id)?;
@@ -261,12 +276,32 @@ impl Store for SledStore {
     }
 
     fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
-        match fs::remove_file(self.index_file(id)) {
-            Ok(()) => Ok(File::open(self.row_folder(id.row))?.sync_all()?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
+        if remove_file(&self.index_file(id))? {
+            File::open(self.row_folder(id.row))?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file, if it is there: `false` otherwise.
+fn remove_file(path: &Path) -> std::io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The folders of a row with such names, and the place of the volume that each is named after.
+fn folders_named(row_folder: &Path, prefix: &str) -> std::io::Result<Vec<(PathBuf, PathBuf)>> {
+    let mut named = Vec::new();
+    for entry in fs::read_dir(row_folder)? {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_string_lossy().strip_prefix(prefix) {
+            named.push((entry.path(), row_folder.join(format!("volume-{number}"))));
         }
     }
+    Ok(named)
 }
 
 /// Names the volume inside itself; sorts before every block and settlement.

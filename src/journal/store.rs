@@ -101,11 +101,13 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn raw(&self, id: VolumeId) -> Result<Box<dyn RawFile>, StoreError> {
         Ok(self.find_raw(id)?.unwrap_or_else(|| Box::new(std::io::empty())))
     }
+    /// Makes durable what any earlier process wrote to that file. What a scan finds in it is then there for good.
+    fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError>;
     /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
     /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
     fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
-    /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume, with its index. Cut
-    /// short, it is finished at the next start. Neither may be open.
+    /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume; its index stays, and must
+    /// hold for either. Cut short, it is finished at the next start. Neither may be open.
     fn swap(&self, id: VolumeId) -> Result<(), StoreError>;
     /// What a volume takes on disk, in bytes.
     fn disk_bytes(&self, id: VolumeId) -> u64;

@@ -1,8 +1,8 @@
 //! Looking into a row without handing its blocks out, and taking single blocks out of it, wherever they lie: what dead
 //! letters need.
 //!
-//! A closed volume is opened for it. Its index file holds as long as nothing in it is settled, and is removed, durably,
-//! before the first settlement. Once it is quiet again, such volumes are closed again.
+//! A closed volume is opened for it. Its index file holds as long as nothing in it is settled; another takes its
+//! place, durably, before the first settlement. Once it is quiet again, such volumes are closed again.
 
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::row::Row;
@@ -68,10 +68,8 @@ impl<S: Store> Row<S> {
             Some(Place::Open(number)) => number,
             Some(Place::Closed(number)) => {
                 self.volume(number)?;
-                self.store.remove_index(self.id(number))?;
-                self.closed.retain(|closed| closed.number != number);
                 if let Some(volume) = self.looked_at.take() {
-                    self.open.insert(number, volume);
+                    self.open_closed(volume)?;
                 }
                 number
             }

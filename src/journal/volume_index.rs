@@ -1,9 +1,11 @@
-//! The index file of a closed volume: what a start needs to know of it without opening it.
+//! The index file of a volume: what a start needs to know of it without opening it, and what must be in it.
 //!
-//! Little-endian: magic `SLJX`, format 1, state (1 pending, 2 settled), two bytes of zero, the time it was written,
-//! the number of blocks, then for each: seq, events, text bytes, the time from which it counts as waiting, flags (1:
-//! refused at intake); at the end CRC32C of all before. A volume with an index is as the index says: it is removed,
-//! durably, before the first settlement goes in.
+//! Little-endian: magic `SLJX`, format 1, state (1 pending, 2 settled, 3 open), two bytes of zero, the time it was settled
+//! or else the seq it began with, the number of blocks, then for each: seq, events, text bytes, the time from which it
+//! counts as waiting, flags (1: refused at intake); at the end CRC32C of all before. A closed volume is as its index says:
+//! before the first settlement goes in, another takes the index's place, durably. That one tells which blocks were pending
+//! in the volume when it was written, and how far that goes (as a last block of no events): since then some of them may
+//! have been settled, and others may have come. An older sledge does not know that state, and opens the volume.
 
 use super::frame::{u32_at, u64_at};
 use crate::event::UnixMillis;
@@ -31,24 +33,46 @@ pub(super) struct BlockEntry {
 /// The whole index of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum VolumeIndex {
-    /// These blocks of it are pending, and no others.
-    Pending(Vec<BlockEntry>),
+    /// It is closed.
+    Pending {
+        /// The seq it began with; 0 where that is not known.
+        begin: u64,
+        /// These blocks of it are pending, and no others.
+        blocks: Vec<BlockEntry>,
+    },
     /// Every block of it is settled, since this time.
     Settled(UnixMillis),
+    /// It is open.
+    Open(Inventory),
+}
+
+/// What is in an open volume, as far as was known at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Inventory {
+    /// The seq it began with; 0 where that is not known.
+    pub(super) begin: u64,
+    /// These blocks of it were pending.
+    pub(super) blocks: Vec<BlockEntry>,
+    /// Up to this seq every event of the row was in these blocks or accounted for otherwise.
+    pub(super) end: u64,
 }
 
 impl VolumeIndex {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let (state, at, entries) = match self {
-            Self::Pending(entries) => (1, 0, entries.as_slice()),
-            Self::Settled(at) => (2, *at, &[][..]),
+        let (state, at, entries, end) = match self {
+            Self::Pending { begin, blocks } => (1, *begin, blocks.as_slice(), None),
+            Self::Settled(at) => (2, *at, &[][..], None),
+            Self::Open(Inventory { begin, blocks, end }) => {
+                (3, *begin, blocks.as_slice(), Some(end_at(*end)))
+            }
         };
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + entries.len() * ENTRY_BYTES + 4);
+        let count = entries.len() + usize::from(end.is_some());
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + count * ENTRY_BYTES + 4);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&[FORMAT, state, 0, 0]);
         bytes.extend_from_slice(&at.to_le_bytes());
-        bytes.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());
-        for entry in entries {
+        bytes.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+        for entry in entries.iter().chain(&end) {
             bytes.extend_from_slice(&entry.seq.to_le_bytes());
             bytes.extend_from_slice(&entry.events.to_le_bytes());
             bytes.extend_from_slice(&entry.text_bytes.to_le_bytes());
@@ -57,6 +81,18 @@ impl VolumeIndex {
         }
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes
+    }
+
+    /// What it says must be in the volume; `None` where nothing must.
+    pub(super) fn into_inventory(self) -> Option<Inventory> {
+        match self {
+            Self::Pending { begin, blocks } => {
+                let end = blocks.last().map_or(begin, |last| last.seq + u64::from(last.events));
+                Some(Inventory { begin, blocks, end })
+            }
+            Self::Settled(_) => None,
+            Self::Open(inventory) => Some(inventory),
+        }
     }
 
     /// Reads an index; `None` for anything that is not an intact one, and the volume has to be opened instead.
@@ -70,12 +106,23 @@ impl VolumeIndex {
         if !intact {
             return None;
         }
+        let at = u64_at(body, 8);
+        let mut blocks: Vec<BlockEntry> = entries.chunks_exact(ENTRY_BYTES).map(decode_entry).collect();
         match body.get(5) {
-            Some(1) => Some(Self::Pending(entries.chunks_exact(ENTRY_BYTES).map(decode_entry).collect())),
-            Some(2) => Some(Self::Settled(u64_at(body, 8))),
+            Some(1) => Some(Self::Pending { begin: at, blocks }),
+            Some(2) => Some(Self::Settled(at)),
+            Some(3) => {
+                let end = blocks.pop().filter(|last| last.events == 0)?.seq;
+                Some(Self::Open(Inventory { begin: at, blocks, end }))
+            }
             _ => None,
         }
     }
+}
+
+/// How an inventory tells how far it goes.
+fn end_at(seq: u64) -> BlockEntry {
+    BlockEntry { seq, events: 0, text_bytes: 0, since: 0, from_intake: false }
 }
 
 fn decode_entry(bytes: &[u8]) -> BlockEntry {
@@ -94,7 +141,13 @@ mod tests {
 
     fn index() -> VolumeIndex {
         let entry = BlockEntry { seq: 9, events: 3, text_bytes: 600, since: 1_000, from_intake: false };
-        VolumeIndex::Pending(vec![entry, BlockEntry { seq: 12, from_intake: true, ..entry }])
+        let blocks = vec![entry, BlockEntry { seq: 12, from_intake: true, ..entry }];
+        VolumeIndex::Pending { begin: 9, blocks }
+    }
+
+    fn open() -> VolumeIndex {
+        let VolumeIndex::Pending { begin, blocks } = index() else { panic!("it is pending") };
+        VolumeIndex::Open(Inventory { begin, blocks, end: 20 })
     }
 
     #[test]
@@ -102,6 +155,7 @@ mod tests {
         assert_eq!(VolumeIndex::decode(&index().encode()), Some(index()));
         let settled = VolumeIndex::Settled(77);
         assert_eq!(VolumeIndex::decode(&settled.encode()), Some(settled));
+        assert_eq!(VolumeIndex::decode(&open().encode()), Some(open()));
     }
 
     #[test]
@@ -110,9 +164,9 @@ mod tests {
         let fields = [
             ("magic `SLJX`", u64::from(u32_at(MAGIC, 0))),
             ("format, 1", 1),
-            ("state: 1 pending, 2 settled", 1),
+            ("state: 1 pending, 2 settled, 3 open", 1),
             ("zero", 0),
-            ("when it was settled", 0),
+            ("when it was settled, or else the seq it began with", 9),
             ("blocks", 2),
             ("for each block: seq (8), events (4), text bytes (4), waiting since (8), flags (1", 0),
         ];

@@ -125,7 +125,10 @@ async fn a_damaged_journal_is_salvaged_into_one_that_runs() {
     let place = place.to_str().unwrap();
     let salvaged = journal(&["salvage", place, "--into", &into, "--json"], None, "").await;
     assert_eq!(salvaged.code, Some(0), "{salvaged:?}");
-    assert_eq!(salvaged.out, "{\"events\":250,\"letters\":1,\"lost_events\":0,\"unreadable_bytes\":0}\n");
+    assert_eq!(
+        salvaged.out,
+        "{\"events\":250,\"letters\":1,\"letters_left\":0,\"lost_events\":0,\"unreadable_bytes\":0}\n"
+    );
     let again = journal(&["salvage", place, "--into", &into], None, "").await;
     assert_eq!(again.code, Some(64), "{again:?}");
     let letters = journal(&["salvage", place, "--letters"], None, "").await;
@@ -146,6 +149,47 @@ async fn a_damaged_journal_is_salvaged_into_one_that_runs() {
     sledge.stop().await;
     let nothing = journal(&["salvage", home.path().join("sledge.toml").to_str().unwrap()], None, "").await;
     assert_eq!(nothing.code, Some(74), "{nothing:?}");
+}
+
+/// A block of the dead row with this in it, as docs/durability.md draws it.
+fn frame_of_a_letter(seq: u64, letter: &str) -> Vec<u8> {
+    let mut body = u32::try_from(letter.len()).unwrap().to_le_bytes().to_vec();
+    body.extend_from_slice(letter.as_bytes());
+    let len = u32::try_from(body.len()).unwrap().to_le_bytes();
+    let mut frame = b"SLJF\x02\x01\x03\x00".to_vec();
+    frame.extend_from_slice(&seq.to_le_bytes());
+    frame.extend_from_slice(&1_u32.to_le_bytes());
+    frame.extend_from_slice(&[0, 0, 1, 0]);
+    frame.extend_from_slice(&[0; 16]);
+    frame.extend_from_slice(&[len, len].concat());
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&frame), &body);
+    frame.extend_from_slice(&checksum.to_le_bytes());
+    [frame, body].concat()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_for_a_reason_of_a_later_version_keeps_no_other_from_being_salvaged() {
+    let home = Home::new();
+    let letter = |reason: &str, message: &str| {
+        format!(
+            "{{\"origin\":\"delivery\",\"reason\":\"{reason}\",\"code\":\"c\",\"message\":\"{message}\",\"at\":5,\"attempts\":1,\"event\":\"{{}}\"}}"
+        )
+    };
+    let letters = [letter("poison", "a"), letter("eaten_by_a_whale", "b"), letter("too_large", "c")];
+    let image: Vec<u8> =
+        (0..).zip(&letters).flat_map(|(seq, letter)| frame_of_a_letter(seq, letter)).collect();
+    let file = home.path().join("image.bin");
+    std::fs::write(&file, image).unwrap();
+    let fresh = home.path().join("fresh");
+    let into = ["salvage", file.to_str().unwrap(), "--into", fresh.to_str().unwrap(), "--json"];
+    let salvaged = journal(&into, None, "").await;
+    assert_eq!(salvaged.code, Some(1), "{salvaged:?}");
+    let found = "{\"events\":0,\"letters\":2,\"letters_left\":1,\"lost_events\":0,\"unreadable_bytes\":0}\n";
+    assert_eq!(salvaged.out, found, "{salvaged:?}");
+    assert!(salvaged.err.contains("1 dead letter of a newer sledge"), "{salvaged:?}");
+    let lines = journal(&["salvage", file.to_str().unwrap(), "--letters"], None, "").await;
+    assert_eq!(lines.out.lines().count(), 3, "{lines:?}");
+    assert!(lines.out.contains("eaten_by_a_whale"), "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -138,6 +138,9 @@ async fn look_into(
         findings.see_volumes(&home.journal());
         let found = Aftermath::of(&home.journal()).await?;
         findings.salvaged += usize::from(found.salvaged);
+        if !found.alarms.is_empty() {
+            return Err(format!("a false alarm: {:?}", found.alarms));
+        }
         found.lacks(owed).into_iter().cloned().collect()
     };
     drop(mounted);

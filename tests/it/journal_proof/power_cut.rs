@@ -27,6 +27,8 @@ const LIFE_BYTES: u64 = 6 << 20;
 struct Cut {
     /// Acknowledged, and not there any more.
     lost: Vec<String>,
+    /// What a person was told to be damaged, and is not.
+    alarms: Vec<String>,
     /// Whether more lay in a volume than the store knew of, so that a new one was made of it.
     salvaged: bool,
 }
@@ -47,7 +49,7 @@ impl Life {
         let found = Aftermath::of(&disk).await?;
         let told = self.recording.told(instant);
         let lost = found.lacks(&told.acked).into_iter().filter(|id| !told.sent_to_polar.contains(*id));
-        Ok(Cut { lost: lost.cloned().collect(), salvaged: found.salvaged })
+        Ok(Cut { lost: lost.cloned().collect(), alarms: found.alarms, salvaged: found.salvaged })
     }
 
     /// An instant at which something had been acknowledged.
@@ -171,8 +173,13 @@ async fn a_power_cut_that_drops_tears_and_reorders_what_was_not_synced_loses_no_
                 let instant = life.instant(&mut rng);
                 let mut fate = if cut % 4 == 0 { Fate::AllLost } else { Fate::AnyWay(rng.fork()) };
                 match life.cut(instant, &mut fate).await {
-                    Ok(cut) if cut.lost.is_empty() => salvaged += usize::from(cut.salvaged),
-                    Ok(cut) => faults.push(format!("{instant}: acknowledged and lost: {:?}", cut.lost)),
+                    Ok(cut) if !cut.lost.is_empty() => {
+                        faults.push(format!("{instant}: acknowledged and lost: {:?}", cut.lost));
+                    }
+                    Ok(cut) if !cut.alarms.is_empty() => {
+                        faults.push(format!("{instant}: a false alarm: {:?}", cut.alarms));
+                    }
+                    Ok(cut) => salvaged += usize::from(cut.salvaged),
                     Err(error) => faults.push(format!("{instant}: {error}")),
                 }
             }

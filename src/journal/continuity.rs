@@ -1,0 +1,144 @@
+//! What must have been in a row, told by the seqs of what is left of it.
+//!
+//! Seqs are used without a gap, within a volume and from one volume to the next. So a gap tells of events that were there,
+//! even where nothing of their block is left that could be recognised. Two things make a gap that is no loss. Of blocks
+//! that were written together and never confirmed, a power cut leaves any and takes any: only a gap before something that
+//! was written when all before it was durable is a loss. And what a start has told once is not to be told by the next one:
+//! the inventory of an open volume says from where on to look.
+
+use std::ops::Range;
+
+use super::salvage::Found;
+use super::store::VolumeId;
+use super::volume_index::Inventory;
+
+/// A stretch of seqs, as it lies in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) begin: u64,
+    /// `None` where only the settlement of a block is left, and that does not tell how long the block was.
+    pub(super) end: Option<u64>,
+    /// Whether it is a whole block, or one that is settled.
+    pub(super) is_accounted_for: bool,
+}
+
+/// Goes along spans in the order of their seqs, from `at` if that is known, and notes what is missing among them. Says how
+/// far it came; `None` where that can't be told.
+pub(super) fn walk(spans: &[Span], mut at: Option<u64>, missing: &mut Vec<Range<u64>>) -> Option<u64> {
+    for span in spans {
+        let known = at.unwrap_or(span.begin);
+        if span.end.is_some_and(|end| end <= known) || span.begin < known && span.end.is_none() {
+            continue;
+        }
+        if known < span.begin {
+            missing.push(known..span.begin);
+        }
+        if let Some(end) = span.end
+            && !span.is_accounted_for
+        {
+            missing.push(span.begin.max(known)..end);
+        }
+        // Where it is not known how long a settled block was, whatever follows it may have been part of it.
+        at = span.end;
+    }
+    at
+}
+
+/// Events that were durable in a volume, and of which nothing is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    /// The volume in which they lay.
+    pub(super) volume: VolumeId,
+    /// Their seqs.
+    pub(super) seqs: Range<u64>,
+}
+
+impl Loss {
+    pub(super) fn events(&self) -> u64 {
+        self.seqs.end - self.seqs.start
+    }
+}
+
+/// Follows a row from volume to volume.
+#[derive(Debug)]
+pub(super) struct Continuity {
+    /// The seq that comes next, if that is known.
+    at: Option<u64>,
+    /// Everything before it was durable.
+    durable_to: u64,
+    missing: Vec<Loss>,
+}
+
+impl Continuity {
+    /// Begins with the first volume that a row ever had.
+    pub(super) fn of_a_row() -> Self {
+        Self { at: Some(0), durable_to: 0, missing: Vec::new() }
+    }
+
+    /// The seq that comes next, if that is known.
+    pub(super) fn at(&self) -> Option<u64> {
+        self.at
+    }
+
+    /// What comes next is not known: here volumes are gone, or were closed and answer for themselves.
+    pub(super) fn forget(&mut self) {
+        self.at = None;
+    }
+
+    /// The next volume begins with this seq, so all before it was in the volumes before.
+    pub(super) fn begin(&mut self, id: VolumeId, begin: u64) {
+        self.durable_to = self.durable_to.max(begin);
+        if let Some(at) = self.at.filter(|at| *at < begin) {
+            let before = VolumeId { number: id.number.saturating_sub(1).max(1), ..id };
+            self.missing.push(Loss { volume: before, seqs: at..begin });
+            self.at = Some(begin);
+        }
+    }
+
+    /// What was found in the next volume. `first_seq` is the seq that its store remembers, up to which nothing was missing,
+    /// or it was told. Says with which seq the volume begins; 0 where that is not known.
+    pub(super) fn see(&mut self, id: VolumeId, first_seq: Option<u64>, found: &Found) -> u64 {
+        let noted = found.noted();
+        let spans = found.spans();
+        let first_found = spans.first().map(|span| span.begin);
+        let begin = match noted {
+            Some(noted) => Some(noted.begin),
+            None => first_seq.map(|first| first_found.map_or(first, |found| found.min(first))),
+        };
+        // One that was only made ahead of time never began.
+        let follows = self.at;
+        if let Some(begin) = begin {
+            self.begin(id, begin);
+        }
+        let lost = noted.into_iter().flat_map(|noted| lost_of(noted, &spans));
+        self.missing.extend(lost.map(|seqs| Loss { volume: id, seqs }));
+        let told_to = noted.map(|noted| noted.end).or(first_seq);
+        self.durable_to = self.durable_to.max(told_to.unwrap_or_default()).max(found.durable_to());
+        let mut missing = Vec::new();
+        self.at = walk(&spans, told_to.max(self.at), &mut missing);
+        self.missing.extend(missing.into_iter().map(|seqs| Loss { volume: id, seqs }));
+        begin.or(follows).unwrap_or_default()
+    }
+
+    /// What is lost, when everything before `mark` was durable, and before whatever else proves it.
+    pub(super) fn losses(self, mark: u64) -> Vec<Loss> {
+        let durable_to = self.durable_to.max(mark);
+        self.losses_before(durable_to)
+    }
+
+    /// What is lost, when everything before `durable_to` was durable, and no more is known.
+    pub(super) fn losses_before(self, durable_to: u64) -> Vec<Loss> {
+        let durable = |loss: Loss| Loss { seqs: loss.seqs.start..loss.seqs.end.min(durable_to), ..loss };
+        self.missing.into_iter().map(durable).filter(|loss| !loss.seqs.is_empty()).collect()
+    }
+}
+
+/// The blocks of an inventory that are neither whole nor settled.
+pub(super) fn lost_of(noted: &Inventory, spans: &[Span]) -> Vec<Range<u64>> {
+    let is_there = |seq| {
+        let at = spans.binary_search_by_key(&seq, |span| span.begin);
+        at.ok().and_then(|at| spans.get(at)).is_some_and(|span| span.is_accounted_for)
+    };
+    let lost = noted.blocks.iter().filter(|block| !is_there(block.seq));
+    lost.map(|block| block.seq..block.seq + u64::from(block.events)).collect()
+}

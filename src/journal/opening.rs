@@ -1,0 +1,217 @@
+//! Finding a row as the last process left it: what each of its volumes holds, what is owed of it, and what is lost.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::continuity::{Continuity, Loss};
+use super::frame::RowName;
+use super::janitor::Janitor;
+use super::row::{Retained, Row, RowLimits};
+use super::salvage::{Found, Salvaged, open_as_found, scan_at_rest};
+use super::store::{Store, StoreError, VolumeId};
+use super::totals::Totals;
+use super::volume_index::{BlockEntry, VolumeIndex};
+
+/// How a row was found.
+#[derive(Debug)]
+pub(super) struct AsFound<S: Store> {
+    pub(super) row: Row<S>,
+    /// What came out of damaged volumes, and what is gone.
+    pub(super) salvaged: Salvaged,
+    /// What a person should know of it, in sentences.
+    pub(super) alarms: Vec<String>,
+}
+
+impl<S: Store> Row<S> {
+    /// Finds a row's volumes: those with an index stay closed, the others are opened and read. Everything before `mark`
+    /// was durable; the row goes on from there at least.
+    ///
+    /// # Errors
+    /// When the store can't be listed, or a volume can't be opened.
+    pub(super) fn open(
+        name: RowName,
+        store: &Arc<S>,
+        janitor: &Janitor<S>,
+        limits: RowLimits,
+        mark: u64,
+    ) -> Result<AsFound<S>, StoreError> {
+        let row = Self {
+            name,
+            store: Arc::clone(store),
+            janitor: janitor.clone(),
+            limits,
+            retained: VecDeque::new(),
+            open: BTreeMap::new(),
+            closed: VecDeque::new(),
+            looked_at: None,
+            next_number: 1,
+            next_seq: 0,
+            ahead: None,
+            described: None,
+            arriving: None,
+            repacking: None,
+            lost: Totals::default(),
+            found_again: Totals::default(),
+        };
+        let mut opening = Opening { row, salvaged_events: 0, continuity: Continuity::of_a_row() };
+        let numbers = store.list(name)?;
+        for number in &numbers {
+            opening.find(*number, Some(number) == numbers.last())?;
+        }
+        if numbers.is_empty() {
+            // Whoever took all of them away knows what was in them.
+            opening.continuity.forget();
+        }
+        opening.end(mark)
+    }
+
+    /// Has an index say of an open volume what is in it, and that all before `end` is accounted for. On a full disk the
+    /// volume does without: it is delivered from all the same.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn describe_open(&mut self, number: u32, end: u64) -> Result<(), StoreError> {
+        let Some(index) = self.open.get(&number).map(|volume| volume.open_index(end)) else { return Ok(()) };
+        let id = self.id(number);
+        match self.write_index(id, &index) {
+            Err(StoreError::DiskFull) => self.store.remove_index(id),
+            written => written,
+        }
+    }
+}
+
+/// A row that is being found.
+struct Opening<S: Store> {
+    row: Row<S>,
+    salvaged_events: u64,
+    continuity: Continuity,
+}
+
+impl<S: Store> Opening<S> {
+    fn find(&mut self, number: u32, is_last: bool) -> Result<(), StoreError> {
+        if number != self.row.next_number {
+            // What was between was settled, and given back to the disk.
+            self.continuity.forget();
+        }
+        self.row.next_number = number + 1;
+        let id = self.row.id(number);
+        let index = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
+        match index {
+            Some(VolumeIndex::Pending { begin, blocks }) if !is_last => {
+                self.continuity.begin(id, begin);
+                self.continuity.forget();
+                self.row.close_entry(id, begin, &blocks);
+                return Ok(());
+            }
+            Some(VolumeIndex::Settled(settled_at)) if !is_last => {
+                self.continuity.forget();
+                let disk_bytes = self.row.store.disk_bytes(id);
+                self.row.retained.push_back(Retained { number, settled_at, disk_bytes });
+                return Ok(());
+            }
+            Some(VolumeIndex::Pending { .. } | VolumeIndex::Settled(_) | VolumeIndex::Open(_)) | None => {}
+        }
+        let found = scan_at_rest(self.row.store.as_ref(), id)?;
+        let noted_end = found.noted().map_or(0, |noted| noted.end);
+        self.row.next_seq = self.row.next_seq.max(found.next_seq()).max(noted_end);
+        if !is_last && self.describe(id, &found)? {
+            return Ok(());
+        }
+        self.open(id, is_last, &found)
+    }
+
+    /// Describes a volume without opening it, for that costs the store a segment of disk each time: its file tells as well
+    /// what is pending in it. `false` where it can't be told for sure, or nothing is.
+    fn describe(&mut self, id: VolumeId, found: &Found) -> Result<bool, StoreError> {
+        let blocks: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
+        // Otherwise only its store knows where it began.
+        let knows_begin = found.noted().is_some() || self.continuity.at().is_some();
+        if !found.is_whole() || !knows_begin || blocks.is_empty() {
+            return Ok(false);
+        }
+        let begin = self.continuity.see(id, None, found);
+        // A process that did not end well may have left something unsynced: it must not be promised by a durable index
+        // and then go with the power.
+        self.row.store.sync_raw(id)?;
+        let index = VolumeIndex::Pending { begin, blocks: blocks.clone() };
+        self.row.store.write_index(id, &index.encode())?;
+        self.row.close_entry(id, begin, &blocks);
+        Ok(true)
+    }
+
+    fn open(&mut self, id: VolumeId, is_last: bool, found: &Found) -> Result<(), StoreError> {
+        let mut volume = open_as_found(&self.row.store, id, found)?;
+        volume.note_begin(self.continuity.see(id, volume.first_seq(), found));
+        self.salvaged_events += volume.salvaged();
+        self.row.next_seq = self.row.next_seq.max(volume.next_seq());
+        // Between the first volume with something owed and the tail, untouched volumes wait closed.
+        let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.row.open.is_empty();
+        if waits {
+            self.row.store.sync_raw(id)?;
+            self.row.close(volume)
+        } else {
+            self.row.open.insert(id.number, volume);
+            Ok(())
+        }
+    }
+
+    fn end(self, mark: u64) -> Result<AsFound<S>, StoreError> {
+        let Self { mut row, salvaged_events, continuity } = self;
+        let missing_tail = mark.saturating_sub(row.next_seq);
+        row.next_seq = row.next_seq.max(mark);
+        // Where nothing tells how far the row got, neither can it be told what of the tail was still in it.
+        let lost_tail = continuity.at().map_or(0, |_| missing_tail);
+        let losses = continuity.losses(mark);
+        let lost_events = losses.iter().map(Loss::events).sum::<u64>() + lost_tail;
+        if let Some(mut tail) = row.open.last_entry()
+            && tail.get().next_seq() < row.next_seq
+        {
+            // It may be one that was made ahead of time and never written to, or the disk lost its end.
+            tail.get_mut().begin(row.next_seq)?;
+        }
+        // What is told now is accounted for at the next start.
+        for number in row.open.keys().copied().collect::<Vec<_>>() {
+            row.store.sync_raw(row.id(number))?;
+            row.describe_open(number, row.next_seq)?;
+        }
+        let salvaged = Salvaged { events: salvaged_events, lost_events };
+        let mut alarms = alarms_of(&losses);
+        if missing_tail > 0 {
+            alarms.push(lost_tail_of(row.id(1).row, missing_tail));
+        }
+        Ok(AsFound { row, salvaged, alarms })
+    }
+}
+
+/// A sentence for each volume.
+fn alarms_of(losses: &[Loss]) -> Vec<String> {
+    let mut by_volume: BTreeMap<VolumeId, (u64, Range<u64>)> = BTreeMap::new();
+    for loss in losses {
+        let (events, seqs) = by_volume.entry(loss.volume).or_insert_with(|| (0, loss.seqs.clone()));
+        *events += loss.events();
+        *seqs = seqs.start.min(loss.seqs.start)..seqs.end.max(loss.seqs.end);
+    }
+    let sentence = |(volume, (events, seqs)): (VolumeId, (u64, Range<u64>))| {
+        let (what, advice) = match volume.row {
+            RowName::Grants | RowName::Usage => ("accepted events", SEND_AGAIN),
+            RowName::Dead => ("dead letters", ""),
+        };
+        format!(
+            "the disk lost {events} {what} of {volume}, with seqs from {} to {}: nothing is left of the blocks they lay in. Check the disk{advice}",
+            seqs.start,
+            seqs.end - 1
+        )
+    };
+    by_volume.into_iter().map(sentence).collect()
+}
+
+const SEND_AGAIN: &str =
+    "; what was delivered is safe, and applications can send the rest again with the same ids";
+
+fn lost_tail_of(row: RowName, missing: u64) -> String {
+    format!(
+        "the journal had got {missing} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk{SEND_AGAIN}",
+        row.as_str()
+    )
+}
