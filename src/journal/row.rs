@@ -265,7 +265,7 @@ impl<S: Store> Row<S> {
                     events_left = events_left.saturating_sub(entry.events as usize);
                     bytes_left = bytes_left.saturating_sub(entry.text_bytes as usize);
                     blocks.push(stored);
-                    if volume.is_half_read() {
+                    if volume.is_nearly_read() {
                         self.have_next_opened();
                     }
                 }
