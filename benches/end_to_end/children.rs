@@ -30,7 +30,12 @@ impl Server {
     /// The same, with nothing that was delivered given back however much it is.
     pub(crate) fn sledge_that_keeps_all(folder: &Path, polar_url: &str) -> Self {
         let keeps_all = ("SLEDGE_JOURNAL_RETENTION_BYTES_MAX", (16_u64 << 30).to_string());
-        Self::start(Path::new(env!("CARGO_BIN_EXE_sledge")), folder, polar_url, &[keeps_all])
+        Self::sledge_with(folder, polar_url, &[keeps_all])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn sledge_with(folder: &Path, polar_url: &str, settings: &[(&str, String)]) -> Self {
+        Self::start(Path::new(env!("CARGO_BIN_EXE_sledge")), folder, polar_url, settings)
     }
 
     /// The same of another build.

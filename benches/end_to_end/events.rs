@@ -36,6 +36,12 @@ impl Lines {
         &self.text.as_bytes()[self.span(number, lines)]
     }
 
+    /// The customer of the first of them.
+    pub(crate) fn customer(&self) -> String {
+        let event: serde_json::Value = serde_json::from_slice(self.run(0, 1)).unwrap();
+        event["external_customer_id"].as_str().unwrap().to_owned()
+    }
+
     fn span(&self, number: usize, lines: usize) -> Range<usize> {
         let first = number % LINES;
         self.starts[first]..self.starts[first + lines.min(RUN_MAX)]

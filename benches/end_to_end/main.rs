@@ -3,8 +3,8 @@
 //! `cargo bench --bench end_to_end` takes about five minutes, `cargo bench --bench end_to_end -- --quick` half a
 //! minute. The words `acks`, `delivery`, `backlog` and `idle` choose parts, `--load TEXT` the loads with this in their
 //! names, `--seconds N` how long each runs; `--against PATH` compares with another build instead. `singles` is a backlog
-//! of events that came one by one, `past` looks back at what was delivered and sends it again: both run only when they
-//! are asked for. `--events N` says how large a backlog is, and how much was delivered. Absolute figures follow the disk's mood; compare those of one run only.
+//! of events that came one by one, `past` looks back at what was delivered and sends it again, `pending` has counted what
+//! each customer has pending, and asks: these run only when they are asked for. `--events N` says how large a backlog is, and how much was delivered. Absolute figures follow the disk's mood; compare those of one run only.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,6 +23,7 @@ mod events;
 mod limit_server;
 mod load;
 mod past;
+mod pending;
 mod proc_files;
 mod raw_file;
 mod table;
@@ -51,7 +52,7 @@ fn main() {
     }
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     let only = |part: &str| {
-        let parts = ["acks", "delivery", "backlog", "idle", "singles", "past"];
+        let parts = ["acks", "delivery", "backlog", "idle", "singles", "past", "pending"];
         !parts.into_iter().any(has) || has(part)
     };
     let after = |word: &str| arguments.iter().skip_while(|argument| *argument != word).nth(1).cloned();
@@ -102,6 +103,9 @@ fn main() {
     }
     if has("past") {
         past::measure(folder.path(), &extent);
+    }
+    if has("pending") {
+        pending::measure(folder.path(), &extent);
     }
     if only("idle") {
         backlog::idle(folder.path(), &extent);

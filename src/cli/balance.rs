@@ -45,17 +45,17 @@ pub(super) async fn balance(args: BalanceArgs, voice: &mut Voice) -> Result<Exit
     let meters = api.customer_meters(&key).await?;
     let customer = customer(&api, &key, &meters).await;
     let pending = pending(&args.socket.path(), &key, customer.as_ref().ok().and_then(Option::as_ref)).await;
+    let is_known = customer.is_ok();
     if args.json {
         voice.say(&as_json(args.customer.as_typed(), &meters, &pending).to_string())?;
     } else {
-        for line in lines(&meters, &pending, voice) {
+        // Polar takes events of a customer that it does not know yet, so these may be told all the same.
+        let lines = if is_known { lines(&meters, &pending, voice) } else { pending_lines(&pending, &[]) };
+        for line in lines {
             voice.say(&line)?;
         }
     }
-    match customer {
-        Err(error) => Err(unknown(error, args.customer.as_typed())),
-        Ok(_) => Ok(Exit::Ok),
-    }
+    customer.map(|_| Exit::Ok).map_err(|error| unknown(error, args.customer.as_typed()))
 }
 
 /// The customer, where the token lets us know; a meter of theirs tells without asking again.
@@ -101,27 +101,31 @@ fn lines(meters: &[CustomerMeter], pending: &Result<Pending, String>, voice: &Vo
         lines.push("no meter at Polar has counted anything of this customer yet".to_owned());
     }
     match pending {
-        Ok(pending) => {
-            let rest = pending.pending.iter().flat_map(properties);
-            for (of, property) in
-                rest.filter(|(of, property)| !shown.contains(&(of.event.as_str(), property)))
-            {
-                if let Some(sum) = of.sums.get(property) {
-                    lines.push(format!("pending here, on no meter above: {}", of.in_words(property, sum)));
-                }
-            }
-            if pending.pending.is_empty() {
+        Ok(told) => {
+            lines.extend(pending_lines(pending, &shown));
+            if told.pending.is_empty() {
                 lines.push("nothing of this customer is pending here".to_owned());
             }
-            if !pending.complete {
+            if !told.complete {
                 lines.push("sledge is still counting what is pending; there may be more".to_owned());
             }
-            lines.extend(pending.last_delivery_at.as_ref().map(|at| format!("last delivered to Polar {at}")));
+            lines.extend(told.last_delivery_at.as_ref().map(|at| format!("last delivered to Polar {at}")));
         }
-        Err(reason) => lines.push(format!("what is pending here is not known: {reason}")),
+        Err(reason) => lines.push(format!("pending here: {reason}")),
     }
     lines.push(quiet(POLARS_DELAY));
     lines
+}
+
+/// What is pending here beside what was shown under a meter.
+fn pending_lines(pending: &Result<Pending, String>, shown: &[(&str, &str)]) -> Vec<String> {
+    let all = pending.iter().flat_map(|pending| &pending.pending).flat_map(properties);
+    let rest = all.filter(|(of, property)| !shown.contains(&(of.event.as_str(), *property)));
+    let words = |(of, property): (&PendingOf, &str)| {
+        let sum = of.sums.get(property)?;
+        Some(format!("pending here, on no meter above: {}", of.in_words(property, sum)))
+    };
+    rest.filter_map(words).collect()
 }
 
 fn properties(of: &PendingOf) -> impl Iterator<Item = (&PendingOf, &str)> {
@@ -200,12 +204,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_said_and_never_shown_as_nothing() {
-        let off: Result<Pending, String> = Err("sledge is not running".to_owned());
+        let off: Result<Pending, String> = Err("not known: sledge is not running".to_owned());
         let told = lines(&[standing()], &off, &Voice::new(true)).join("\n");
-        assert!(told.contains("what is pending here is not known: sledge is not running"), "{told}");
+        assert!(told.contains("pending here: not known: sledge is not running"), "{told}");
         let object = as_json("user_123", &[standing()], &off);
         assert_eq!((&object["pending"], &object["meters"][0]["balance"]), (&Value::Null, &json!(7.0)));
-        assert_eq!(object["pending_not_known"], "sledge is not running");
+        assert_eq!(object["pending_not_known"], "not known: sledge is not running");
         let counting = pending(r#"{"complete":false,"pending":[]}"#);
         let told = lines(&[], &counting, &Voice::new(true)).join("\n");
         assert!(told.contains("there may be more") && told.contains("no meter at Polar"), "{told}");

@@ -58,15 +58,17 @@ pub(super) async fn pending(
     customer: Option<&Customer>,
 ) -> Result<Pending, String> {
     let answered = timeout(PATIENCE, ask(socket, &query(key, customer))).await;
-    let (status, body) = answered.unwrap_or_else(|_| Err("no answer within 5 s".to_owned()))?;
+    let answered = answered.unwrap_or_else(|_| Err("no answer within 5 s".to_owned()));
+    let not_known = |problem: String| format!("not known: {problem}");
+    let (status, body) = answered.map_err(not_known)?;
     match status {
-        StatusCode::OK => serde_json::from_slice(&body)
-            .map_err(|_| format!("what answers at {} is not this version of sledge", socket.display())),
+        StatusCode::OK => serde_json::from_slice(&body).map_err(|_| {
+            not_known(format!("what answers at {} is not this version of sledge", socket.display()))
+        }),
         StatusCode::NOT_FOUND => {
-            Err("sledge keeps no account of it here; start it with pending_customers_max above 0 to have one"
-                .to_owned())
+            Err("not counted (sledge does so with pending_customers_max above 0)".to_owned())
         }
-        status => Err(format!("sledge answered {status}")),
+        status => Err(not_known(format!("sledge answered {status}"))),
     }
 }
 

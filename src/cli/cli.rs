@@ -30,10 +30,11 @@ use super::voice::Voice;
 #[command(
     name = "sledge",
     version,
-    disable_help_subcommand = true,
-    after_help = "Try it without an account: sledge dev
-Exit codes: 0 ok, 1 a finding, 64 usage, 69 unavailable, 74 input or output, 75 try again,
-78 configuration."
+    after_help = "Examples:
+  sledge dev                    tries it without an account
+  sledge help grant             tells more of a command
+
+Exit codes: 0 ok, 1 a finding, 64 usage, 69 unavailable, 74 input or output, 75 try again, 78 configuration."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -198,8 +199,36 @@ mod tests {
         ] {
             assert_eq!(exit(wrong), Some(Exit::Usage), "{wrong:?}");
         }
-        for help in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        for help in [
+            &["--help"][..],
+            &["run", "--help"],
+            &["--version"],
+            &["help"],
+            &["help", "grant"],
+            &["help", "polar", "meter"],
+            &["polar", "help", "meter"],
+        ] {
             assert_eq!(exit(help), Some(Exit::Ok), "{help:?}");
+        }
+    }
+
+    /// Every command and those below it, with the words that call it.
+    fn all_commands(parent: &clap::Command, words: &str) -> Vec<(String, clap::Command)> {
+        let mut all = vec![(words.to_owned(), parent.clone())];
+        for command in parent.get_subcommands() {
+            all.extend(all_commands(command, &format!("{words} {}", command.get_name())));
+        }
+        all
+    }
+
+    #[test]
+    fn every_command_has_examples_and_no_sentence_below_them_is_cut_into_lines() {
+        for (words, command) in all_commands(&Cli::command(), "sledge") {
+            let footer = command.get_after_help().unwrap_or_default().to_string();
+            assert!(footer.starts_with("Examples:\n  "), "{words} has no examples: {footer}");
+            for line in footer.lines().filter(|line| !line.is_empty() && !line.starts_with("  ")) {
+                assert!(line.ends_with(['.', ':']), "the help of {words} is cut here: {line}");
+            }
         }
     }
 

@@ -7,11 +7,15 @@ use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::voice::Voice;
-use crate::config::{ANNOTATED_DEFAULTS, Config, Origin, Setting, settings};
+use crate::config::{ANNOTATED_DEFAULTS, Config, Origin, Setting, Sources, settings};
 use crate::polar::{Credentials, TokenSource};
 
 /// Checks or shows the configuration; nothing is started or changed.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge config default > sledge.toml
+  sledge config check --config sledge.toml
+  sledge config show --origin")]
 pub(super) struct ConfigCommand {
     #[command(subcommand)]
     verb: Verb,
@@ -69,11 +73,14 @@ struct DefaultArgs {}
 pub(super) fn config(command: ConfigCommand, voice: &mut Voice) -> Result<Exit, Failure> {
     match command.verb {
         Verb::Check(CheckArgs { config, no_environment }) => {
-            read(config, no_environment)?;
+            read(Sources { without_environment: no_environment, ..config.sources })?;
             voice.say("ok")?;
         }
         Verb::Show(ShowArgs { config, origin, json, no_environment }) => {
-            let config = read(config, no_environment)?;
+            // Whoever only looks may do so without the token.
+            let sources = Sources { without_environment: no_environment, ..config.sources };
+            let config = read(sources.clone())
+                .or_else(|failure| read(Sources { without_token: true, ..sources }).map_err(|_| failure))?;
             let text = if json { as_json(&config).to_string() } else { as_toml(&config, origin) };
             voice.say(text.trim_end())?;
         }
@@ -82,9 +89,7 @@ pub(super) fn config(command: ConfigCommand, voice: &mut Voice) -> Result<Exit, 
     Ok(Exit::Ok)
 }
 
-fn read(args: ConfigArgs, no_environment: bool) -> Result<Config, Failure> {
-    let mut sources = args.sources;
-    sources.without_environment = no_environment;
+fn read(sources: Sources) -> Result<Config, Failure> {
     Ok(sources.read()?)
 }
 

@@ -23,7 +23,7 @@ use super::voice::Voice;
   sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --yes
 
 A retry keeps each event's external_id, so it counts once however often it is retried.
-Exit codes: 0 ok, 1 nothing matched or not everything could be done, 64 usage, 69 no sledge and no journal,
+Exit codes: 0 ok, 1 nothing matched or not everything could be done, 64 usage, 69 no sledge and no journal, \
 74 the disk failed, 75 try again, 78 a setting can't be used.")]
 pub(super) struct DeadLettersArgs {
     #[command(subcommand)]

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 500;
   sledge dead-letters retry --all
   sledge dead-letters retry --all --reason refused_by_polar --since 24h
 
-An event that was refused here is retried only if it passes now: where the text itself is wrong, export the
+An event that was refused here is retried only if it passes now: where the text itself is wrong, export the \
 letters, correct the texts, import them, drop the old ones, and retry.
 Exit codes: 0 all are pending again, 1 nothing matched or some could not be retried, 75 try again.")]
 pub(super) struct RetryArgs {

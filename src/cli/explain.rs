@@ -23,7 +23,7 @@ use crate::journal::{Answer, EventState, ExplainedEvent, ExplainedLetter, Explan
   sledge explain call-81 --json | jq '.events[].answers'
 
 It reads all that is kept, beside the daemon's work. An event that came more than once is told of each time.
-Exit codes: 0 found, 1 not found, 69 no sledge and no journal, 74 the disk failed, 75 try again,
+Exit codes: 0 found, 1 not found, 69 no sledge and no journal, 74 the disk failed, 75 try again, \
 78 a setting can't be used.")]
 pub(super) struct ExplainArgs {
     /// The event's external_id

@@ -26,9 +26,9 @@ use super::voice::Voice;
   sledge grant 2.5 --customer user_123 --event api_usage --property units --id signup-user_123
   sledge grant 5 --customer user_123 --event api_usage --property units --once spring-2026
 
-The id is printed before anything is sent. A grant repeated with the same id counts once: with --once a campaign can be run
+The id is printed before anything is sent. A grant repeated with the same id counts once: with --once a campaign can be run \
 again, and each customer gets its credits once.
-Exit codes: 0 accepted and on disk, 1 refused or it would not count, 69 no daemon, 75 repeat it with the same id,
+Exit codes: 0 accepted and on disk, 1 refused or it would not count, 69 no daemon, 75 repeat it with the same id, \
 78 a setting can't be used.")]
 pub(super) struct GrantArgs {
     /// How many credits: a number above 0
@@ -113,6 +113,12 @@ impl GrantArgs {
     }
 }
 
+/// `1 credit`, `2.5 credits`.
+fn credits(number: &Number) -> String {
+    let number = number.as_str();
+    format!("{number} credit{}", if number == "1" { "" } else { "s" })
+}
+
 pub(super) async fn grant(args: GrantArgs, voice: &mut Voice) -> Result<Exit, Failure> {
     let id = args.id();
     voice.note(&format!("grant {id}"));
@@ -121,8 +127,8 @@ pub(super) async fn grant(args: GrantArgs, voice: &mut Voice) -> Result<Exit, Fa
     }
     let mut client = args.socket.connect().await?;
     let accepted = format!(
-        "accepted: {} credits ({} of {}) for {}, id {id}",
-        args.credits.as_str(),
+        "accepted: {} ({} of {}) for {}, id {id}",
+        credits(&args.credits),
         args.property,
         args.event,
         args.customer.as_typed()

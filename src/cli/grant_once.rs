@@ -1,5 +1,6 @@
 //! The id of a grant that a customer is to get once, however often a campaign is run.
 
+use crate::event::ONCE;
 use crate::polar::CustomerKey;
 
 /// `once:KEY:external:ID` or `once:KEY:polar:UUID`. Within the key `%` and `:` are written as `%25` and `%3A`, and the
@@ -8,11 +9,11 @@ use crate::polar::CustomerKey;
 pub(super) fn once_id(key: &str, customer: &CustomerKey) -> String {
     let key = key.replace('%', "%25").replace(':', "%3A");
     match customer {
-        CustomerKey::External(id) => format!("once:{key}:external:{id}"),
+        CustomerKey::External(id) => format!("{ONCE}{key}:external:{id}"),
         // One UUID may be written in several ways.
         CustomerKey::Id(id) => {
             let id = uuid::Uuid::parse_str(id).map_or_else(|_| id.clone(), |id| id.to_string());
-            format!("once:{key}:polar:{id}")
+            format!("{ONCE}{key}:polar:{id}")
         }
     }
 }

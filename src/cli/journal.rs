@@ -23,7 +23,7 @@ use crate::journal::{CheckReport, ExtractError, OpenError, RowReport, check};
   sledge journal export -o pending.ndjson
   sledge journal salvage /mnt/old-disk/journal --into ./fresh
 
-Exit codes: 0 ok, 1 a finding, 64 usage, 74 a file can't be read or written, 75 sledge runs, or try again,
+Exit codes: 0 ok, 1 a finding, 64 usage, 74 a file can't be read or written, 75 sledge runs, or try again, \
 78 there is no such folder.")]
 pub(super) struct JournalArgs {
     #[command(subcommand)]

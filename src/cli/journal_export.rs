@@ -26,7 +26,7 @@ const PROGRESS_EVENTS: u64 = 10_000;
 
 What it writes, `sledge journal import` and `sledge send` read: each event goes by the id it has, so it counts once.
 sledge must not run meanwhile. The file is new, and for its owner alone: it holds customers' data.
-Exit codes: 0 ok, 1 there is no such event or not everything is intact, 74 a file can't be read or written,
+Exit codes: 0 ok, 1 there is no such event or not everything is intact, 74 a file can't be read or written, \
 75 sledge runs, 78 there is no such folder.")]
 pub(super) struct ExportArgs {
     /// Only this lane: grants or usage

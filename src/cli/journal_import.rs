@@ -33,7 +33,7 @@ const BYTES_AT_ONCE: usize = 1 << 20;
   sledge journal import - --data-dir ./data --json < pending.ndjson
 
 An import that was cut short is simply repeated. Events without an id are refused: send those with `sledge send`.
-Exit codes: 0 ok, 1 some lines were refused, 69 no sledge and no journal, 74 the file can't be read,
+Exit codes: 0 ok, 1 some lines were refused, 69 no sledge and no journal, 74 the file can't be read, \
 75 the journal takes nothing now, 78 a setting can't be used.")]
 pub(super) struct ImportArgs {
     /// An export; - for standard input

@@ -38,10 +38,10 @@ const PORTIONS_MAX: usize = 4;
   sledge journal salvage /mnt/old-disk/journal --letters -o letters.ndjson
   sledge journal salvage /mnt/old-disk/journal --into ./fresh --json
 
-What -o writes, `sledge journal import` reads, and with --letters `sledge dead-letters import`. What --into makes,
-`sledge run --data-dir` runs on. Events that were delivered already may be among those of a volume in quarantine: they go
+What -o writes, `sledge journal import` reads, and with --letters `sledge dead-letters import`. What --into makes, \
+`sledge run --data-dir` runs on. Events that were delivered already may be among those of a volume in quarantine: they go \
 by the ids they had, so Polar counts them once.
-Exit codes: 0 ok, 1 nothing was found, or not everything is intact or could be taken along, 64 the new folder has a journal already,
+Exit codes: 0 ok, 1 nothing was found, or not everything is intact or could be taken along, 64 the new folder has a journal already, \
 74 a file can't be read or written, 75 sledge runs on it.")]
 pub(super) struct SalvageArgs {
     /// A journal's folder, one of its volumes, any folder with such files, or one file

@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// It uses your token, not the daemon's: POLAR_ACCESS_TOKEN or --token-file, with the scope that each command names. All of
 /// it can be done in Polar's dashboard just as well.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge polar meter create Calls --event api_usage --property units
+  sledge polar customer create --email user@example.com --external-id user_123
+  sledge polar meter list --environment sandbox")]
 pub(super) struct PolarCommand {
     #[command(subcommand)]
     noun: Noun,

@@ -7,10 +7,13 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::polar::{CustomerArgs, json_line};
 use super::voice::Voice;
-use crate::polar::{ApiError, Customer, NewCustomer};
+use crate::polar::{Api, ApiError, Customer, CustomerKey, NewCustomer};
 
 /// Makes and shows customers.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge polar customer create --email user@example.com --external-id user_123
+  sledge polar customer show --customer user_123")]
 pub(super) struct CustomerCommand {
     #[command(subcommand)]
     verb: Verb,
@@ -23,13 +26,15 @@ enum Verb {
 }
 
 /// Makes a customer, before any purchase.
+///
+/// Where one with this external id and address is there, it is shown and none is made, so that the command can be repeated.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge polar customer create --email user@example.com --name John --external-id user_123
 
-The token needs the scope customers:write.
+The token needs the scope customers:write, and customers:read to find one that is there already.
 In the dashboard: Customers, then the plus sign.
-Exit codes: 0 made, 1 Polar refused it, 69 Polar is away, 75 try again, 78 the token can't do it.")]
+Exit codes: 0 it is there, 1 Polar refused it, 69 Polar is away, 75 try again, 78 the token can't do it.")]
 struct CreateArgs {
     /// The address; Polar refuses one that mail can't be sent to
     #[arg(long, value_name = "ADDRESS")]
@@ -68,8 +73,7 @@ struct ShowArgs {
 pub(super) async fn customer(command: CustomerCommand, voice: &mut Voice) -> Result<Exit, Failure> {
     let (customer, json) = match command.verb {
         Verb::Create(CreateArgs { email, name, external_id, json, polar }) => {
-            let new = NewCustomer { email, name, external_id };
-            (polar.api()?.create_customer(&new).await?, json)
+            (create(&polar.api()?, NewCustomer { email, name, external_id }, voice).await?, json)
         }
         Verb::Show(ShowArgs { customer, json, polar }) => {
             let found = polar.api()?.customer(&customer.key()).await;
@@ -78,6 +82,28 @@ pub(super) async fn customer(command: CustomerCommand, voice: &mut Voice) -> Res
     };
     voice.say(&if json { json_line(&customer)? } else { in_words(&customer) })?;
     Ok(Exit::Ok)
+}
+
+async fn create(api: &Api, new: NewCustomer, voice: &mut Voice) -> Result<Customer, Failure> {
+    let refused = match api.create_customer(&new).await {
+        Err(refused @ ApiError::Refused(_)) => refused,
+        made => return Ok(made?),
+    };
+    // Polar's words say that an address or an id is taken, and not by whom.
+    let Some(id) = new.external_id else { return Err(refused.into()) };
+    match api.customer(&CustomerKey::External(id.clone())).await {
+        Ok(there) if there.email.as_deref().is_some_and(|email| email.eq_ignore_ascii_case(&new.email)) => {
+            voice.note("it is there already, and none was made");
+            Ok(there)
+        }
+        Ok(_) => Err(Failure::new(
+            Exit::Finding,
+            format!(
+                "{refused}\nthe external id {id} is that of a customer with another address; see it: sledge polar customer show --customer {id}"
+            ),
+        )),
+        Err(_) => Err(refused.into()),
+    }
 }
 
 /// What to tell of a customer that Polar does not know.

@@ -12,6 +12,9 @@ use crate::polar::{GrantCheck, Meter, Meters, NewMeter};
 
 /// Makes and lists meters.
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  sledge polar meter create Calls --event api_usage --property units
+  sledge polar meter list")]
 pub(super) struct MeterCommand {
     #[command(subcommand)]
     verb: Verb,

@@ -29,9 +29,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
   sledge replay --since 2026-06-12T09:00:00Z --until 2026-06-12T11:30:00Z
   sledge replay --since 90m --json | jq .events
 
-Times are compared with when Polar confirmed the events, by this machine's clock. Choose the span generously: what is
+Times are compared with when Polar confirmed the events, by this machine's clock. Choose the span generously: what is \
 sent twice counts once. Cut short, simply run it again.
-Exit codes: 0 all of it is pending again, 1 nothing was delivered then, or something can't be sent again, 64 usage,
+Exit codes: 0 all of it is pending again, 1 nothing was delivered then, or something can't be sent again, 64 usage, \
 69 no sledge and no journal, 74 the disk failed, 75 try again, 78 a setting can't be used.")]
 pub(super) struct ReplayArgs {
     /// Delivered at this time or later: RFC 3339, or an age such as 90s, 30m, 12h, 7d

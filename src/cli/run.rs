@@ -26,10 +26,10 @@ use crate::telemetry::FilterHandle;
   sledge run --environment sandbox --token-file /etc/sledge/token
   sledge run --data-dir ./data --socket ./sledge.sock --admin 127.0.0.1:0
 
-A flag outweighs its variable; that outweighs the file; that outweighs POLAR_MODE and POLAR_SERVER, which name an
+A flag outweighs its variable; that outweighs the file; that outweighs POLAR_MODE and POLAR_SERVER, which name an \
 environment. Every limit has a key in the file and a variable: sledge config default shows them.
 SIGHUP reads the file again. SIGTERM and SIGINT drain; a second one stops at once, and loses nothing.
-Exit codes: 0 drained, 69 something it needs is not there, 74 the disk failed,
+Exit codes: 0 drained, 69 something it needs is not there, 74 the disk failed, \
 75 another daemon has the data folder, 78 a setting can't be used.")]
 pub(super) struct RunArgs {
     #[command(flatten)]

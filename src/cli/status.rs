@@ -27,8 +27,8 @@ const STATUS_BYTES_MAX: usize = 1 << 20;
   sledge status
   sledge status --json | jq .lag_seconds
 
-A finding is: a part that is not ready or degraded, held deliveries, a lag over 5 minutes,
-a journal over 80 % full, or events that delivery gave up.
+A finding is: a part that is not ready or degraded, held deliveries, a lag over 5 minutes, \
+a journal over 80 % full, or dead letters, whichever side gave them up.
 Exit codes: 0 nothing to look at, 1 a finding, 69 not running.")]
 pub(super) struct StatusArgs {
     /// The daemon's admin address [default: 127.0.0.1:9464]
@@ -95,10 +95,12 @@ fn findings(status: &Status) -> Vec<String> {
     if let Some(percent) = status.journal_percent().filter(|percent| *percent >= FULL_NOTICED_PERCENT) {
         findings.push(format!("the journal is {percent} % full; at its limit new events are refused"));
     }
-    if status.dead_letters.delivery > 0 {
+    let letters = status.dead_letters.delivery + status.dead_letters.intake;
+    if letters > 0 {
         findings.push(format!(
-            "delivery gave up {}; see them with `sledge dead-letters list`",
-            events(status.dead_letters.delivery)
+            "{} will not reach Polar by {}; see `sledge dead-letters list`",
+            events(letters),
+            if letters == 1 { "itself" } else { "themselves" }
         ));
     }
     findings
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn each_thing_to_look_at_is_a_finding() {
         type Change = fn(&mut Status);
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 7] = [
             (|status| status.held.push("unauthorized".to_owned()), "delivery is held: unauthorized"),
             (|status| status.lag_seconds = Some(600.0), "the oldest event has waited 10 min 0 s"),
             (
@@ -210,7 +212,11 @@ mod tests {
             ),
             (
                 |status| status.dead_letters.delivery = 1,
-                "delivery gave up 1 event; see them with `sledge dead-letters list`",
+                "1 event will not reach Polar by itself; see `sledge dead-letters list`",
+            ),
+            (
+                |status| status.dead_letters.intake = 2,
+                "2 events will not reach Polar by themselves; see `sledge dead-letters list`",
             ),
             (|status| status.parts[0].state = PartState::NotReady, "journal is not ready: no reason given"),
             (|status| status.parts[0].state = PartState::Degraded, "journal is degraded: no reason given"),

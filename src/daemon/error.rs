@@ -69,7 +69,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The admin address can't be bound.
-    #[error("failed to listen on the admin address {address}: {source}; give another --admin")]
+    #[error("failed to listen on the admin address {address}: {source}; {}", way_out(source, address))]
     Admin {
         /// The address.
         address: String,
@@ -122,4 +122,14 @@ pub enum RunError {
         /// Which.
         task: &'static str,
     },
+}
+
+/// An address that is taken is mostly another sledge's.
+fn way_out(source: &std::io::Error, address: &str) -> String {
+    if source.kind() == std::io::ErrorKind::AddrInUse {
+        return format!(
+            "another sledge may have it (`sledge status --admin {address}` tells): stop that one, or give this one an address of its own, such as --admin 127.0.0.1:0"
+        );
+    }
+    "give another --admin".to_owned()
 }

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use super::size_limit::CutFrom;
-use crate::event::{Lane, PerLane, UnixMillis};
+use crate::event::{Lane, ONCE, PerLane, UnixMillis, external_id};
 use crate::journal::{Amount, Block, Source};
 
 const OPENING: &[u8] = br#"{"events":["#;
@@ -187,6 +187,12 @@ impl Batch {
             sources.any(|source| matches!(source, Some(Source::Restored(_))))
         };
         self.runs.iter().any(is_restored)
+    }
+
+    /// How many of its events are grants that may well have been made before.
+    pub(super) fn made_to_be_repeated(&self) -> u64 {
+        let is_once = |text: &&[u8]| external_id(text).is_some_and(|id| id.starts_with(ONCE));
+        self.runs.iter().flat_map(Run::texts).filter(is_once).count() as u64
     }
 
     /// The seq of its first event.

@@ -11,8 +11,10 @@ use super::delivery::{Answered, Delivery};
 use super::findings::Findings;
 use super::gate::Failure;
 use super::hold::HoldReason;
-use super::outcome::{Cause, Facts, Outcome, Patience, Retry, Sign};
+use super::outcome::{Cause, Facts, Outcome, Retry};
+use super::patience::Patience;
 use super::set_aside::Early;
+use super::sign::Sign;
 use super::unsettled::Fate;
 use super::witness::Witness;
 use crate::event::UnixMillis;
@@ -27,7 +29,7 @@ const FAILED_PIECES_MAX: u32 = 3;
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Acts on an answer.
     pub(super) async fn conclude(&mut self, answered: Answered) -> Result<(), JournalError> {
-        let Answered { batch, answer, sent } = answered;
+        let Answered { mut batch, answer, sent } = answered;
         let now = Instant::now();
         let reply = answer.reply;
         self.metrics.polar_request(reply.label(), answer.took);
@@ -43,6 +45,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             self.resend.push_first(batch);
             return Ok(());
         }
+        // Alone, after a failure, while others passed: there is nothing left to cut, and nobody else it could be.
+        batch.history.is_piece |= batch.len() == 1 && batch.history.others_confirmed(self.tally.confirmed);
         let facts = self.facts(&batch);
         let (outcome, sign) = (Outcome::of(&reply, &facts), Sign::of(&reply));
         let is_failed_piece = facts.is_piece && sign.is_of_the_batch(&reply);
@@ -63,7 +67,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Outcome::Retry(retry) => self.retry(batch, retry, now),
             Outcome::Split => {
                 // That nothing passed while it was whole, and its halves do later, says nothing of its size.
-                let cut = facts.others_confirmed.then(|| self.size.cut(batch.len()));
+                let is_of_its_size = facts.others_confirmed && !matches!(reply, Reply::Accepted(_));
+                let cut = is_of_its_size.then(|| self.size.cut(batch.len()));
                 let (first, second) = batch.split(self.tally.confirmed, cut);
                 self.resend.push_first(second);
                 self.resend.push_first(first);
@@ -109,8 +114,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 }
             }
             Sign::Down { retry_after } => {
-                // Who asks for a wait is not asked again before, by anybody.
-                let witness = if retry_after.is_some() { Witness::Sound } else { witness };
+                // Who asks for a wait is not asked again before, by anybody; but what it says to a suspect says nothing.
+                let is_sound = retry_after.is_some() && witness != Witness::Suspect;
+                let witness = if is_sound { Witness::Sound } else { witness };
                 let failure = Failure { sent, retry_after, fault: self.tell_fault(reply), witness };
                 self.gate.failed(failure, now, &mut self.rng);
             }
@@ -162,9 +168,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Retry::WithTheOthers => self.resend.push(batch),
             Retry::Suspected { blamed } => {
                 let is_trial = batch.history.is_trial(self.tally.confirmed);
-                // Alone while others pass: there is nothing left to cut, and nobody else it could be.
-                batch.history.is_piece |=
-                    batch.len() == 1 && batch.history.others_confirmed(self.tally.confirmed);
                 batch.history.failed(self.tally.confirmed, blamed);
                 // Alone, it is tried for what that proves: nothing, until others were delivered in between.
                 let failures = match (batch.len(), is_trial) {
@@ -189,6 +192,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 );
             }
             batch.history.mismatches = batch.history.mismatches.saturating_add(1);
+            batch.history.confirmed_before.get_or_insert(self.tally.confirmed);
             batch.history.not_before = Some(now + self.settings.slow_probe);
         }
         self.resend.push(batch);
@@ -289,14 +293,19 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// An id that Polar knows although its event was never sent from here means that two applications share ids, and
-    /// that one of them loses events. Events from an earlier life may have been sent then, and restored ones were.
+    /// that one of them loses events. Events from an earlier life may have been sent then, and restored ones were; a grant that
+    /// its customer is to get once is made again on purpose.
     fn notice_strange_duplicates(&mut self, batch: &Batch, duplicates: u64, now: Instant) {
         let is_first_attempt = batch.history.requests == 1;
         let of_this_life = batch.runs().iter().all(|run| run.block.accepted() >= self.tally.begun);
         if duplicates == 0 || !is_first_attempt || !of_this_life || batch.has_restored() {
             return;
         }
-        self.tally.strange_duplicates += duplicates;
+        let strange = duplicates.saturating_sub(batch.made_to_be_repeated());
+        if strange == 0 {
+            return;
+        }
+        self.tally.strange_duplicates += strange;
         let told = self.tally.strange_duplicates_told;
         if told.is_none_or(|told| now >= told + STRANGE_DUPLICATES_EVERY) {
             self.tally.strange_duplicates_told = Some(now);

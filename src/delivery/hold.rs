@@ -70,6 +70,12 @@ impl HoldReason {
             Self::Forbidden => format!(
                 "Polar answered 403: the token lacks the scope events:write ({environment}); {token_fix}"
             ),
+            Self::NotFound if token_worked => format!(
+                "Polar ({environment}) took events until now, and its address answers 404: something on the way has changed, or refuses what these events say; look at what answers at --polar-url"
+            ),
+            Self::Redirected if token_worked => format!(
+                "Polar ({environment}) took events until now, and its address answers with a redirect, which is never followed with a token: something on the way has changed, or refuses what these events say; look at what answers at --polar-url"
+            ),
             Self::NotFound => format!(
                 "Polar answered 404 ({environment}): the address or the Polar-Version is wrong; check --polar-url and the version, then restart sledge"
             ),
@@ -106,5 +112,15 @@ mod tests {
         let expired = told(Environment::Production, true);
         assert!(expired.contains("worked until now") && !expired.contains("sandbox"), "{expired}");
         assert!(!told(Environment::Custom, false).contains("looks like"));
+    }
+
+    #[test]
+    fn an_address_that_was_right_until_now_is_not_called_wrong() {
+        for reason in [HoldReason::NotFound, HoldReason::Redirected] {
+            let told = |worked| reason.explain(Environment::Production, "put a valid one in /token", worked);
+            assert!(told(false).contains("then restart sledge"), "{}", told(false));
+            assert!(told(true).contains("took events until now"), "{}", told(true));
+            assert!(!told(true).contains("restart"), "{}", told(true));
+        }
     }
 }

@@ -1,44 +1,11 @@
-//! What an answer means: for the batch it answers, and for everybody.
-
-use std::time::Duration;
+//! What an answer means for the batch it answers.
 
 use super::findings::{Finding, Findings};
 use super::hold::HoldReason;
-use super::weather::Weather;
+use super::patience::Patience;
+use super::sign::is_of_a_gateway;
 use crate::journal::DeadReason;
 use crate::polar::{Reply, Unreachable, ValidationReply};
-
-/// How many failures are enough, in the weather that Polar has now.
-///
-/// A Polar that is half down fails now and then too. The more it does, the more failures in a row it takes before they
-/// are the batch's own: to halve an innocent batch costs two requests, to give up an innocent event costs money.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// Failures after which a batch is halved.
-    pub whole: u32,
-    /// Failures after which a piece is halved again.
-    pub piece: u32,
-    /// Trials that point at an event alone, after which it is given up.
-    pub blames: u32,
-    /// Trials of any kind after which an event alone is given up: it may be what makes Polar not answer.
-    pub trials: u32,
-}
-
-impl Patience {
-    /// What is enough while hardly a request fails by chance.
-    pub const LEAST: Self = Self { whole: 3, piece: 1, blames: 5, trials: 12 };
-
-    /// What is enough in this weather.
-    pub(super) fn in_weather(weather: &Weather) -> Self {
-        let Self { whole, piece, blames, trials } = Self::LEAST;
-        Self {
-            whole: weather.failures_that_tell(whole, 1e-2),
-            piece: weather.failures_that_tell(piece, 5e-2),
-            blames: weather.failures_that_tell(blames, 1e-7),
-            trials: weather.failures_that_tell(trials, 1e-7),
-        }
-    }
-}
 
 /// What is known of a batch when its answer comes, this answer not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,27 +81,6 @@ pub struct Cause {
     pub message: String,
 }
 
-/// What an answer tells about the way to Polar, whatever the batch was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
-    /// Polar works and takes our requests.
-    Alive,
-    /// Polar, or the way there, does not work now.
-    Down {
-        /// The least to wait, when the answer says.
-        retry_after: Option<Duration>,
-    },
-    /// Too many requests.
-    Limited {
-        /// The least to wait, when Polar says.
-        retry_after: Option<Duration>,
-    },
-    /// No request can succeed before a person has mended something.
-    Barred(HoldReason),
-    /// Either that, or something on the way means only the events of this request. The next one tells.
-    PerhapsBarred(HoldReason),
-}
-
 impl Outcome {
     /// Judges a batch by its answer.
     #[must_use]
@@ -145,6 +91,9 @@ impl Outcome {
                     Self::Delivered { inserted: reply.inserted, duplicates: reply.duplicates }
                 } else if facts.mismatches == 0 {
                     Self::Retry(Retry::AtOnce)
+                } else if facts.sent > 1 && facts.others_confirmed {
+                    // Polar counts others right, so the halves tell which events it does not.
+                    Self::Split
                 } else {
                     Self::Hold(HoldReason::AnswerMismatch)
                 }
@@ -196,51 +145,6 @@ impl Outcome {
             | Self::Hold(_) => false,
         }
     }
-}
-
-impl Sign {
-    /// Reads the sign in an answer.
-    #[must_use]
-    pub fn of(reply: &Reply) -> Self {
-        match reply {
-            Reply::Accepted(_) => Self::Alive,
-            // A 422 that means no event may well be the answer to every request.
-            Reply::Invalid(reply) if reply.detail.iter().all(|fault| fault.event_index().is_none()) => {
-                Self::Down { retry_after: None }
-            }
-            Reply::Invalid(_) => Self::Alive,
-            Reply::Unauthorized { in_polars_words: true } => Self::Barred(HoldReason::Unauthorized),
-            Reply::Forbidden => Self::Barred(HoldReason::Forbidden),
-            // Polar itself answers these whatever the events are. What stands before it may not.
-            Reply::Unauthorized { in_polars_words: false } => Self::PerhapsBarred(HoldReason::Unauthorized),
-            Reply::NotFound => Self::PerhapsBarred(HoldReason::NotFound),
-            Reply::Redirect { .. } => Self::PerhapsBarred(HoldReason::Redirected),
-            Reply::Unproven { .. } => Self::PerhapsBarred(HoldReason::AnswerMismatch),
-            Reply::ProxyLogin => Self::Barred(HoldReason::ProxyLogin),
-            Reply::RateLimited { retry_after } => Self::Limited { retry_after: *retry_after },
-            Reply::ServerError { retry_after, .. } => Self::Down { retry_after: *retry_after },
-            // A gateway may well say this of everything, too.
-            Reply::TooLarge | Reply::LengthRequired | Reply::Refused { .. } | Reply::Unreachable(_) => {
-                Self::Down { retry_after: None }
-            }
-        }
-    }
-
-    /// Whether the answer to a batch that is suspected already says nothing of the way to Polar. A gateway's own failures
-    /// and no answer at all do.
-    pub(super) fn is_of_the_batch(self, reply: &Reply) -> bool {
-        match self {
-            Self::Down { .. } | Self::PerhapsBarred(_) => {
-                reply.status().is_some_and(|status| !is_of_a_gateway(status))
-            }
-            Self::Alive | Self::Limited { .. } | Self::Barred(_) => false,
-        }
-    }
-}
-
-/// Gateways answer these by themselves, about the server behind them and not about the request.
-fn is_of_a_gateway(status: u16) -> bool {
-    matches!(status, 408 | 502 | 503 | 504 | 520..=530)
 }
 
 /// A failure that may be the events' fault. `status` is 0 when there was no answer.
@@ -312,7 +216,10 @@ fn refused_without_a_name(reply: &ValidationReply, facts: &Facts) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::delivery::sign::Sign;
     use crate::polar::{Fault, IngestReply, LocPart, TlsFault};
 
     const FRESH: Facts = Facts {
@@ -409,6 +316,10 @@ mod tests {
     fn sums_that_stay_wrong_hold_the_batch_and_never_settle_it() {
         let again = Facts { mismatches: 1, ..FRESH };
         assert_eq!(Outcome::of(&accepted(9, 0), &again), Outcome::Hold(HoldReason::AnswerMismatch));
+        let others = Facts { others_confirmed: true, ..again };
+        assert_eq!(Outcome::of(&accepted(9, 0), &others), Outcome::Split);
+        let alone = Facts { sent: 1, mismatches: 99, ..others };
+        assert_eq!(Outcome::of(&accepted(0, 0), &alone), Outcome::Hold(HoldReason::AnswerMismatch));
         let delivered = Outcome::Delivered { inserted: 0, duplicates: 10 };
         assert_eq!(Outcome::of(&accepted(0, 10), &again), delivered);
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::batch::Batch;
+use super::batch::{Batch, History};
 
 /// Blind splitting ends when so many events stand alone and fail: then it is no poison but an outage.
 const LONE_FAILURES_MAX: usize = 4;
@@ -12,6 +12,9 @@ const LONE_FAILURES_MAX: usize = 4;
 /// batches as they are.
 const FAILURES_MIN: u32 = 6;
 const FAILURES_OF_A_PIECE_MIN: u32 = 3;
+/// After so many requests in vain a batch takes turns with fresh events in finding out whether Polar works, whatever it
+/// was answered.
+const REQUESTS_MAX: u32 = 3;
 
 /// Which batches are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +86,13 @@ impl Resend {
         self.batches.iter().filter(failed).map(Batch::len).sum()
     }
 
-    /// Whether each of them failed in a way that may be its own fault, so that none is a good probe. What is suspected
-    /// is none in any case.
+    /// Whether each of them failed in a way that may be its own fault, or so often in any way, that none is a good probe.
+    /// What is suspected is none in any case.
     pub(super) fn have_all_failed(&self) -> bool {
-        self.batches.iter().all(|batch| batch.history.is_piece || batch.history.failures > 0)
+        let has_failed = |History { is_piece, failures, requests, .. }: &History| {
+            *is_piece || *failures > 0 || *requests > REQUESTS_MAX
+        };
+        self.batches.iter().all(|batch| has_failed(&batch.history))
     }
 
     /// Whether the time of such a batch has come.

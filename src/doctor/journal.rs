@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::finding::{Code, Finding};
+use super::finding::{Code, Finding, counted};
 use super::meters::Sent;
 use super::running::letters_fix;
 use crate::journal::{CheckReport, check, quarantined, sample};
@@ -45,7 +45,7 @@ impl JournalSeen {
 pub(super) fn judge(seen: &JournalSeen) -> Vec<Finding> {
     let mut findings = Vec::new();
     if seen.quarantined > 0 {
-        let found = format!("{} damaged volumes were put aside", seen.quarantined);
+        let found = format!("put aside: {}", counted(seen.quarantined as u64, "damaged volume"));
         let fix = "check the disk (dmesg, smartctl); what was intact in them was taken over; remove them when they have been looked at";
         findings.push(Finding::new(Code::JournalDamaged, found, fix));
     }
@@ -63,7 +63,7 @@ pub(super) fn judge(seen: &JournalSeen) -> Vec<Finding> {
         rows.map(|row| row.pending_events).sum()
     };
     if pending(false) > 0 {
-        let found = format!("{} events wait, and no sledge runs", pending(false));
+        let found = format!("{} pending, and no sledge runs", counted(pending(false), "event"));
         findings.push(Finding::new(
             Code::PendingWithoutDaemon,
             found,
@@ -71,7 +71,7 @@ pub(super) fn judge(seen: &JournalSeen) -> Vec<Finding> {
         ));
     }
     if pending(true) > 0 {
-        let found = format!("{} dead letters are kept", pending(true));
+        let found = format!("{} kept", counted(pending(true), "dead letter"));
         findings.push(Finding::new(Code::DeadLettersWaiting, found, letters_fix()));
     }
     findings

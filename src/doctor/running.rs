@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::finding::{Code, Finding};
+use super::finding::{Code, Finding, counted};
 use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status, TokenTold};
 use crate::client::exchange;
 use crate::config::Config;
@@ -135,7 +135,7 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
     if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_NOTICED_SECONDS && status.held.is_empty()) {
         found(
             Code::Lagging,
-            format!("the oldest of {} events has waited {lag:.0} s", status.pending.events),
+            format!("the oldest of {} has waited {lag:.0} s", counted(status.pending.events, "event")),
             "see what keeps Polar from taking them: sledge status, and the log of sledge".to_owned(),
         );
     }
@@ -148,12 +148,12 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
     }
     let letters = status.dead_letters.delivery + status.dead_letters.intake;
     if letters > 0 {
-        found(Code::DeadLettersWaiting, format!("{letters} dead letters are kept"), letters_fix());
+        found(Code::DeadLettersWaiting, format!("{} kept", counted(letters, "dead letter")), letters_fix());
     }
     if *foreign_tokens > 0.0 {
         found(
             Code::ForeignTokenInUse,
-            format!("{foreign_tokens:.0} requests came with a token of Polar that is not the daemon's"),
+            format!("requests that came with a token of Polar that is not the daemon's: {foreign_tokens:.0}"),
             "give applications no token for sledge, or the daemon's; check which organization each is of (--organization)".to_owned(),
         );
     }

@@ -88,6 +88,9 @@ impl Hash for EventId<'_> {
     }
 }
 
+/// How the ids of grants begin that a customer is to get once, however often they are made: `sledge grant --once`.
+pub const ONCE: &str = "once:";
+
 /// The `external_id` in an event's text, unescaped; `None` where there is none, or the text can't be read. Nothing else of
 /// the text is looked at.
 #[must_use]

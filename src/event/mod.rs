@@ -35,7 +35,7 @@ mod tests;
 pub use code::Code;
 pub use event::{Event, Form, Rules};
 pub use event_buf::EventBuf;
-pub use event_id::{EventId, external_id};
+pub use event_id::{EventId, ONCE, external_id};
 pub use id_source::IdSource;
 pub use lane::{Lane, PerLane};
 pub use rejection::Rejection;

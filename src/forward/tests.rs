@@ -20,6 +20,9 @@ use crate::metrics::Metrics;
 use crate::polar::{self, BaseUrl, Relay, RelayedBody, Token, TokenSource};
 use crate::protocol::HttpReply;
 
+/// What takes longer would take for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Forwarding to an address, and how many requests it counted.
 struct Desk {
     forward: Forward,
@@ -44,7 +47,8 @@ impl Desk {
 
     /// The status and the body of an answer, whoever gave it.
     async fn ask(&self, request: Request<RelayedBody>) -> (u16, String) {
-        match self.forward.answer(request).await {
+        let answered = tokio::time::timeout(PATIENCE, self.forward.answer(request)).await;
+        match answered.expect("no answer in time") {
             Ok(response) => {
                 let status = response.status().as_u16();
                 let body = response.into_body().collect().await.unwrap().to_bytes();

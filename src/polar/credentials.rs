@@ -40,14 +40,15 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Takes the token from its source. A file that holds no token yet is no error: it is looked at again later.
+    /// Takes the token from its source. A file that holds no token yet is no error: it is looked at again later, and told of
+    /// then.
     #[must_use]
     pub fn new(source: TokenSource) -> Self {
         let credentials = Self { source, token: Mutex::new(None) };
         if let TokenSource::Fixed(token) = &credentials.source {
             credentials.replace(token.clone());
-        } else if let TokenChange::Unusable(fault) = credentials.reread() {
-            tracing::warn!("{fault}");
+        } else {
+            credentials.reread();
         }
         credentials
     }

@@ -47,7 +47,7 @@ pub enum SetupError {
     ProxyCredentialsAlone,
     /// The file with the proxy's user and password can't be read.
     #[error(
-        "failed to read the proxy's user and password from {}: {kind}; create the file, readable for sledge's user", path.display()
+        "failed to read the proxy's user and password from {}: {}; create the file, readable for sledge's user", path.display(), in_words(*kind)
     )]
     ProxyCredentialsUnreadable {
         /// The file.
@@ -62,7 +62,7 @@ pub enum SetupError {
         path: PathBuf,
     },
     /// The file of certificate authorities can't be read.
-    #[error("failed to read the certificates in {}: {kind}; name a PEM file that sledge's user may read", path.display())]
+    #[error("failed to read the certificates in {}: {}; name a PEM file that sledge's user may read", path.display(), in_words(*kind))]
     CaFileUnreadable {
         /// The file.
         path: PathBuf,
@@ -110,7 +110,7 @@ pub enum TokenError {
         limit: usize,
     },
     /// Its file can't be read.
-    #[error("failed to read the token file {}: {kind}; create it, readable for sledge's user", path.display())]
+    #[error("failed to read the token file {}: {}; create it, readable for sledge's user", path.display(), in_words(*kind))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -132,5 +132,13 @@ impl TokenError {
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Unreadable { kind: std::io::ErrorKind::PermissionDenied, .. })
+    }
+}
+
+/// The system's reason for not reading a file, in the words of whoever looks for one.
+fn in_words(kind: std::io::ErrorKind) -> String {
+    match kind {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        other => other.to_string(),
     }
 }

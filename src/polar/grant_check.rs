@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::filter::{Measured, Verdict};
 use super::meter::{Func, Meter};
+use super::verdict::{Measured, Verdict};
 
 /// What becomes of a grant at Polar, as far as its meters tell.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,7 @@ mod retry_after;
 mod settings;
 mod token;
 mod unreachable;
+mod verdict;
 mod wire;
 
 pub use api::{Api, Meters};
@@ -34,7 +35,7 @@ pub use base_url::{BaseUrl, Environment};
 pub use credentials::{Credentials, TokenChange, TokenSource};
 pub use customer::{Customer, CustomerKey, CustomerMeter, NewCustomer};
 pub use error::{SetupError, TokenError};
-pub use filter::{Clause, Conjunction, Filter, FilterValue, Measured, Operator, Verdict};
+pub use filter::{Clause, Conjunction, Filter, FilterValue, Operator};
 pub use grant_check::GrantCheck;
 pub use ingest::Ingest;
 pub use meter::{Aggregation, Func, Meter, NewMeter};
@@ -44,6 +45,7 @@ pub use reply::{Answer, Reply};
 pub use settings::Settings;
 pub use token::Token;
 pub use unreachable::{TlsFault, Unreachable};
+pub use verdict::{Measured, Verdict};
 pub use wire::{
     EVENTS_PER_REQUEST_MAX, Fault, INGEST_PATH, IngestReply, LocPart, POLAR_VERSION, REQUEST_BYTES_MAX,
     ValidationReply,

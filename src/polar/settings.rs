@@ -179,7 +179,8 @@ mod tests {
         };
         let missing = faults(&settings);
         assert!(
-            missing[0].contains("ca.pem: entity not found") && missing[1].contains("login: entity not found")
+            missing[0].contains("ca.pem: there is no such file")
+                && missing[1].contains("login: there is no such file")
         );
         std::fs::write(folder.path().join("login"), "user secret").unwrap();
         for (text, words) in [

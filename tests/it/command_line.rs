@@ -10,7 +10,7 @@ use sledge::simulator::Change;
 
 use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run, run_sledge, sledge};
-use crate::sledge_process::{Home, PATIENCE};
+use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
 const GRANT: [&str; 8] =
     ["grant", "10", "--customer", "user_123", "--event", "api_usage", "--property", "units"];
@@ -201,7 +201,9 @@ async fn helps() -> Vec<(Vec<String>, String)> {
             // What continues a description is indented further.
             if let Some(name) = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')) {
                 let name = name.split_whitespace().next().unwrap().to_owned();
-                asked.push(words.iter().cloned().chain([name]).collect());
+                if name != "help" {
+                    asked.push(words.iter().cloned().chain([name]).collect());
+                }
             }
         }
         if listed.is_empty() {
@@ -248,6 +250,65 @@ async fn every_command_has_examples_and_every_example_makes_sense() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn help_is_a_command_too() {
+    for words in [&[][..], &["grant"], &["polar", "meter"], &["config", "show"]] {
+        let asked = run_sledge(&[&["help"], words].concat()).await;
+        let flagged = run_sledge(&[words, &["--help"]].concat()).await;
+        assert_eq!((asked.code, &asked.out), (Some(0), &flagged.out), "{words:?}: {asked:?}");
+    }
+    let unknown = run_sledge(&["help", "grnat"]).await;
+    assert_eq!(unknown.code, Some(64), "{unknown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_events_that_are_kept_are_a_finding_of_status_as_they_are_one_of_doctor() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let sledge = home.start(&polar.url()).await;
+    let line = "{\"name\":\"api_usage\",\"customer\":\"user_1\"}\n";
+    let mut sender = sledge.connect().await;
+    sender.write_all(line.as_bytes()).await.unwrap();
+    drop(sender);
+    sledge.scrape_until(|scrape| scrape.sum("sledge_dead_letters") > 0.5).await;
+    let status = run_sledge(&["status", "--admin", sledge.admin()]).await;
+    assert_eq!(status.code, Some(1), "{status:?}");
+    assert!(status.out.contains("finding: 1 event will not reach Polar by itself"), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_is_shown_with_its_origins_though_no_token_is_there_to_run_it() {
+    let shown = run_sledge(&["config", "show", "--origin", "--data-dir", "/tmp/d"]).await;
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    assert!(shown.out.starts_with("# the token is not set"), "{shown:?}");
+    assert!(shown.out.contains("# from the command line") && shown.out.contains("# by default"), "{shown:?}");
+    let check = run_sledge(&["config", "check", "--data-dir", "/tmp/d"]).await;
+    assert_eq!(check.code, Some(78), "{check:?}");
+    let wrong = run_sledge(&["config", "show", "--admin", "localhost", "--data-dir", "/tmp/d"]).await;
+    assert_eq!(wrong.code, Some(78), "{wrong:?}");
+    assert!(wrong.err.contains("no token was given") && wrong.err.contains("write HOST:PORT"), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_token_file_is_told_once_and_a_taken_admin_address_with_a_way_out() {
+    let polar = FakePolar::start().await;
+    let (home, other) = (Home::new(), Home::new());
+    let mut command = home.run_command(&polar.url());
+    command.env_remove("POLAR_ACCESS_TOKEN").arg("--token-file").arg(home.path().join("missing"));
+    let running = SledgeProcess::start(command, home.socket()).await;
+    running.scrape_until(|scrape| scrape.sum("sledge_held") > 0.0).await;
+    let mut second = sledge(&["run", "--polar-url", &polar.url(), "--admin", running.admin()]);
+    second.arg("--data-dir").arg(other.path().join("data")).arg("--socket").arg(other.socket());
+    let Err((status, said)) = SledgeProcess::try_start(second, other.socket()).await else {
+        panic!("two daemons have one admin address")
+    };
+    assert_eq!(status.code(), Some(69), "{said}");
+    assert!(said.contains("another sledge may have it") && said.contains("--admin 127.0.0.1:0"), "{said}");
+    let (_, _, log) = running.stop().await;
+    let told = log.lines().filter(|line| line.contains("there is no such file")).count();
+    assert_eq!(told, 1, "{log}");
 }
 
 #[test]

@@ -155,8 +155,11 @@ async fn the_lines_that_dev_tells_to_copy_work() {
 /// Whoever has a token of their own set, and pastes the line that begins with export, reaches nobody but this dev.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_the_pasted_line_every_command_means_this_dev_and_its_polar() {
+    // What is tried out need not stay: where it lies in memory, as a temporary folder may, nothing is found wrong with that.
+    let memory = std::path::Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let mut dev = DevProcess::spawn(|command| {
-        command.args(["--http", "127.0.0.1:0"]);
+        command.args(["--http", "127.0.0.1:0", "--data-dir"]).arg(folder.path().join("data"));
     });
     dev.says("what arrives at Polar").await;
     let export = dev.said.iter().find(|line| line.starts_with("export ")).unwrap().clone();

@@ -161,8 +161,19 @@ async fn a_customer_is_made_and_shown_by_either_id_and_an_unknown_one_is_a_findi
         assert!(shown.out.contains("user@example.com") && shown.out.contains("user/1 ü"), "{shown:?}");
     }
     let twice = at(&polar, &create).await;
-    assert_eq!(twice.code, Some(1), "{twice:?}");
-    assert!(twice.err.contains("email: A customer with this email address already exists"), "{twice:?}");
+    assert_eq!(twice.code, Some(0), "{twice:?}");
+    assert!(twice.err.contains("there already") && twice.out.contains(id), "{twice:?}");
+    let [.., external] = create;
+    let other = ["polar", "customer", "create", "--email", "other@example.com", "--external-id", external];
+    let taken = at(&polar, &other).await;
+    assert_eq!(taken.code, Some(1), "{taken:?}");
+    assert!(taken.err.contains("already exists") && taken.err.contains("with another address"), "{taken:?}");
+    let nameless = at(&polar, &["polar", "customer", "create", "--email", "user@example.com"]).await;
+    assert_eq!(nameless.code, Some(1), "{nameless:?}");
+    assert!(
+        nameless.err.contains("email: A customer with this email address already exists"),
+        "{nameless:?}"
+    );
     for unknown in ["nobody", ".."] {
         let shown = at(&polar, &["polar", "customer", "show", "--customer", unknown]).await;
         assert_eq!(shown.code, Some(1), "{shown:?}");
@@ -334,6 +345,19 @@ async fn a_campaign_run_twice_grants_each_customer_once() {
     for customer in ["user_1", "user_2"] {
         assert_eq!(polar.simulator.balance(customer, "API Calls"), Some(10.0));
     }
+    // What is meant to be repeated is no alarm. An id that another application has used is one.
+    const ALARM: &str = "two applications use the same external_id";
+    let (_, _, log) = sledge.stop().await;
+    assert!(!log.contains(ALARM), "{log}");
+    let elsewhere = Home::new();
+    let (other, sledge) = (elsewhere.start(&polar.url()).await, home.start(&polar.url()).await);
+    let used = ["send", "api_usage", "--customer", "user_1", "--meta", "units=1", "--id", "order-7"];
+    for (at, sledge) in [(&elsewhere, &other), (&home, &sledge)] {
+        assert_eq!(at_home(&polar, at, &used).await.code, Some(0));
+        sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") < 0.5).await;
+    }
+    let (_, _, log) = sledge.stop().await;
+    assert!(log.contains(ALARM), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -345,6 +369,7 @@ async fn a_balance_is_polars_and_what_is_not_known_beside_it_is_said() {
     let unknown = at_home(&polar, &home, &balance).await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     assert!(unknown.err.contains("Polar knows no customer user_123"), "{unknown:?}");
+    assert_eq!(unknown.out, "", "there is nothing else to tell of somebody who is not known");
 
     let id = polar.simulator.create_customer(john()).unwrap().to_string();
     let nothing = at_home(&polar, &home, &balance).await;

@@ -26,7 +26,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Answers with a redirect to `elsewhere` where the path asks for one.
+    /// Answers with a redirect to `elsewhere`, or with another protocol, where the path asks for one.
     pub(crate) async fn start(elsewhere: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -88,6 +88,9 @@ async fn record(
             format!(
                 "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{elsewhere}/v1/\r\ncontent-length: 0\r\n\r\n"
             )
+        } else if line.contains("/switch") {
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nstolen"
+                .to_owned()
         } else if line.starts_with("POST /v1/events/ingest ") {
             let events =
                 serde_json::from_str::<serde_json::Value>(&body).unwrap()["events"].as_array().unwrap().len();

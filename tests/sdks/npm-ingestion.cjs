@@ -16,8 +16,7 @@ const { S3Strategy } = require("@polar-sh/ingestion/strategies/S3");
 const { StreamStrategy } = require("@polar-sh/ingestion/strategies/Stream");
 const { HTTPClient } = require("@polar-sh/sdk");
 const { generateText, streamText } = require("ai");
-const { Agent } = require("undici");
-const { serve, version } = require("./orders.cjs");
+const { agentOf, serve, version } = require("./orders.cjs");
 
 const customer = { externalCustomerId: "user_123" };
 
@@ -106,7 +105,7 @@ const by = (strategy, address) => (order) => {
 
 const tcp = ({ http }) => ({ serverURL: http });
 const socket = (order) => {
-  const dispatcher = new Agent({ connect: { socketPath: order.socket } });
+  const dispatcher = agentOf(order.socket);
   return { serverURL: "http://localhost", fetcher: (input, init) => fetch(input, { ...init, dispatcher }) };
 };
 

@@ -1,8 +1,7 @@
 // npm @polar-sh/sdk 0.x.
 
 const { Polar, HTTPClient } = require("@polar-sh/sdk");
-const { Agent } = require("undici");
-const { serve, version } = require("./orders.cjs");
+const { agentOf, serve, version } = require("./orders.cjs");
 
 const accessToken = "polar_oat_of_the_app";
 
@@ -14,7 +13,7 @@ const ways = {
   "tcp with a slash": ({ http }) => calling(new Polar({ accessToken, serverURL: `${http}/` })),
   "tcp without a token": ({ http }) => calling(new Polar({ serverURL: http })),
   "socket": ({ socket }) => {
-    const dispatcher = new Agent({ connect: { socketPath: socket } });
+    const dispatcher = agentOf(socket);
     const httpClient = new HTTPClient({ fetcher: (input, init) => fetch(input, { ...init, dispatcher }) });
     return calling(new Polar({ accessToken, serverURL: "http://localhost", httpClient }));
   },

@@ -1,7 +1,7 @@
 // npm @polar-sh/sdk 1.x: every API version it has, and every address it can be given.
 
 const { Agent, setGlobalDispatcher } = require("undici");
-const { serve, version } = require("./orders.cjs");
+const { agentOf, serve, version } = require("./orders.cjs");
 
 const accessToken = "polar_oat_of_the_app";
 const tcp = new Agent();
@@ -23,7 +23,7 @@ const ways = {
   "tcp without a token": over("2026-10", () => ({ accessToken: undefined })),
   // It takes no fetcher of its own, so all of the process's fetches go to the socket.
   "socket": (order) => {
-    setGlobalDispatcher(new Agent({ connect: { socketPath: order.socket } }));
+    setGlobalDispatcher(agentOf(order.socket));
     const { createPolar } = require("@polar-sh/sdk/2026-10");
     return calling(createPolar({ accessToken, baseUrl: "http://localhost" }));
   },

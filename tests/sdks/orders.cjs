@@ -24,6 +24,14 @@ exports.version = (name) => {
   return "not installed";
 };
 
+// An application keeps one agent for a socket. Each has connections of its own, which stay open for a while.
+const agents = new Map();
+exports.agentOf = (socketPath) => {
+  const { Agent } = require("undici");
+  if (!agents.has(socketPath)) agents.set(socketPath, new Agent({ connect: { socketPath } }));
+  return agents.get(socketPath);
+};
+
 // `ways` maps the name of a way to a function that is given the order and returns a call: (event's name, units) → promise.
 // `read` is given the order and asks Polar for the names of its meters.
 exports.serve = async (sdk, versions, ways, read) => {

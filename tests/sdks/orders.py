@@ -30,6 +30,11 @@ class Answer:
         self.slowest_ms = max(self.slowest_ms, round((time.monotonic() - begun) * 1000))
 
 
+# httpx keeps so many idle connections. With more threads than that it closes one that another thread is about to use, now and
+# then (Errno 9), whoever the server is.
+THREADS_MAX = 20
+
+
 def one_after_another(answer, names, call):
     """The first alone, the others from threads of their own."""
 
@@ -42,7 +47,7 @@ def one_after_another(answer, names, call):
         return answer.ended(name, begun)
 
     one(names[0])
-    with ThreadPoolExecutor(max(1, len(names) - 1)) as threads:
+    with ThreadPoolExecutor(min(THREADS_MAX, max(1, len(names) - 1))) as threads:
         list(threads.map(one, names[1:]))
 
 

@@ -105,6 +105,73 @@ async fn one_event_that_a_gateway_answers_holds_up_no_others_of_a_quiet_service(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gateway_that_asks_for_a_wait_because_of_one_event_is_not_waited_for_by_others_again_and_again() {
+    let busy = Reply::ServerError { status: 503, retry_after: Some(10 * MINUTE) };
+    let house = before_polar(&["u0"], &busy);
+    house.journal.append_many(Lane::Usage, NOON, 1, 1);
+    house
+        .run(async {
+            after(SECOND).await;
+            assert!(house.time_of_one_more().await < 25 * MINUTE, "nobody could know");
+            while house.journal.with(|books| books.dead.is_empty()) {
+                after(MINUTE).await;
+                let took = house.time_of_one_more().await;
+                assert!(took < 2 * SECOND, "{took:?}");
+                assert!(house.begun.elapsed() < 5 * HOUR, "it is never given up");
+            }
+            MINUTE
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_that_is_always_refused_for_its_number_keeps_others_waiting_and_not_for_ever() {
+    let limited = Reply::RateLimited { retry_after: Some(MINUTE) };
+    let house = before_polar(&["u0"], &limited);
+    house.journal.append_many(Lane::Usage, NOON, 1, 1);
+    house
+        .run(async {
+            after(MINUTE).await;
+            let mut slowest = Duration::ZERO;
+            for _ in 0..20 {
+                slowest = slowest.max(house.time_of_one_more().await);
+                after(3 * MINUTE).await;
+                assert!(house.begun.elapsed() < 5 * HOUR, "{slowest:?}");
+            }
+            assert!(slowest < 8 * MINUTE, "{slowest:?}");
+            assert_eq!(house.journal.with(|books| (books.pending, books.dead.len())), (1, 0));
+            house.polar.with(|world| world.walled.clear());
+            house.journal.pending_at_most(0).await;
+            MINUTE
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_polar_always_miscounts_keeps_nothing_back_but_itself() {
+    let house = House::with(FakePolar::living(World {
+        miscounted: ["u321".to_owned()].into(),
+        latency: Duration::from_millis(100),
+        ..World::default()
+    }));
+    house.journal.append_many(Lane::Usage, NOON, 1_000, 100);
+    house
+        .run(async {
+            for _ in 0..60 {
+                assert!(house.time_of_one_more().await < 2 * SECOND);
+                after(MINUTE).await;
+            }
+            assert_eq!(house.journal.with(|books| (books.pending, books.dead.len())), (1, 0));
+            assert!(house.is_held("answer_mismatch"), "that is told");
+            house.polar.with(|world| world.miscounted.clear());
+            house.journal.pending_at_most(0).await;
+            MINUTE
+        })
+        .await;
+    assert_eq!(house.inserted().len(), 1_060);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gateway_that_answers_everything_for_hours_holds_delivery_and_costs_nothing() {
     for (reply, reason) in words() {
         let until = Some((Instant::now() + 3 * HOUR, Turn::Say(reply.clone())));

@@ -8,7 +8,7 @@ use sledge::simulator::Change;
 
 use super::examination::{
     GRANT, TOKEN, USE, api_calls, assert_finds, assert_is_silent, doctor, doctor_after_mounting, doctor_at,
-    is_drained, send, token_file, with_sent,
+    is_drained, send, token_file, with_sent, words,
 };
 use crate::fake_polar::FakePolar;
 use crate::one_command::sledge;
@@ -173,11 +173,14 @@ async fn a_user_who_may_not_open_the_admin_socket_finds_a_sledge_that_delivers_w
     fs::set_permissions(home.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let only = vec![TOKEN.to_owned()];
     polar.simulator.change(Change { accepted_tokens: Some(only), ..Change::default() });
-    for token in [None, Some("polar_oat_of_nobody")] {
+    // Where the address is not known either, nothing is told by the daemon at all.
+    let named = words(&home, &polar.url());
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let told = ["doctor", "--json", "--admin", sledge.admin()];
+    for (words, token) in [(&told[..], None), (&told, Some("polar_oat_of_nobody")), (&named, None)] {
         let mut command = tokio::process::Command::new("setpriv");
         command.args(["--reuid=54321", "--regid=54321", "--clear-groups", env!("CARGO_BIN_EXE_sledge")]);
-        command.args(["doctor", "--json", "--admin", sledge.admin()]);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home.path());
+        command.args(words).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", home.path());
         command.envs(token.map(|token| ("POLAR_ACCESS_TOKEN", token)));
         assert_is_silent(command).await;
     }

@@ -1,0 +1,35 @@
+//! How many failures are enough to tell something of a batch.
+
+use super::weather::Weather;
+
+/// How many failures are enough, in the weather that Polar has now.
+///
+/// A Polar that is half down fails now and then too. The more it does, the more failures in a row it takes before they
+/// are the batch's own: to halve an innocent batch costs two requests, to give up an innocent event costs money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Failures after which a batch is halved.
+    pub whole: u32,
+    /// Failures after which a piece is halved again.
+    pub piece: u32,
+    /// Trials that point at an event alone, after which it is given up.
+    pub blames: u32,
+    /// Trials of any kind after which an event alone is given up: it may be what makes Polar not answer.
+    pub trials: u32,
+}
+
+impl Patience {
+    /// What is enough while hardly a request fails by chance.
+    pub const LEAST: Self = Self { whole: 3, piece: 1, blames: 5, trials: 12 };
+
+    /// What is enough in this weather.
+    pub(super) fn in_weather(weather: &Weather) -> Self {
+        let Self { whole, piece, blames, trials } = Self::LEAST;
+        Self {
+            whole: weather.failures_that_tell(whole, 1e-2),
+            piece: weather.failures_that_tell(piece, 5e-2),
+            blames: weather.failures_that_tell(blames, 1e-7),
+            trials: weather.failures_that_tell(trials, 1e-7),
+        }
+    }
+}
