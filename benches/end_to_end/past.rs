@@ -1,6 +1,6 @@
 //! Looking back at what was delivered, and sending it again, while events come in.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use super::Extent;
 use super::children::{Polar, Server};
 use super::events::Lines;
 use super::load::{Load, Outcome, Speech, pour_exactly};
+use super::proc_files::rss_and_peak_mib;
 use super::table::{count, median, print, short};
 
 /// Events a second while it is looked back.
@@ -38,24 +39,30 @@ pub(crate) fn measure(folder: &Path, extent: &Extent) {
         rows.push(vec![what.to_owned(), value]);
     };
 
+    let peak = |server: &Server| short(rss_and_peak_mib(server.id()).1);
+    say("peak RSS before anything is explained, MiB", peak(&server));
     for id in ["first", "last", "unknown"] {
-        let took = (0..extent.rounds).map(|_| explain(home.path(), id)).collect();
+        let took = (0..extent.rounds).map(|_| timed(home.path(), &["explain", id])).collect();
         say(&format!("explain {id}, alone, s"), short(median(took)));
     }
+    say("peak RSS after it, MiB", peak(&server));
     let each = extent.each.max(EACH_MIN);
     let (mut alone, mut beside, mut under_load) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..extent.rounds {
         alone.push(PACE.run(&server.socket, Speech::Sledge, &lines, each).wait_ms(0.99));
-        let (mut outcome, took) = loaded(&server, &lines, each, || explain(home.path(), "last"));
+        let (mut outcome, took) = loaded(&server, &lines, each, || ask(home.path(), "last"));
         beside.push(outcome.wait_ms(0.99));
         under_load.extend(took);
     }
-    let ratio = median(alone.iter().zip(&beside).map(|(alone, beside)| beside / alone).collect());
+    let mut ratios: Vec<f64> = alone.iter().zip(&beside).map(|(alone, beside)| beside / alone).collect();
+    ratios.sort_by(f64::total_cmp);
     say("explain last, with 1,000 events/s coming in, s", short(median(under_load.clone())));
     say("the longest of these, s", short(under_load.iter().copied().fold(0.0, f64::max)));
     say("ack p99 at 1,000 events/s, ms", short(median(alone)));
     say("ack p99 at 1,000 events/s while it is explained without a pause, ms", short(median(beside)));
-    say("the latter over the former, median of the rounds", short(ratio));
+    say("the latter over the former, median of the rounds", short(median(ratios.clone())));
+    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
+    say("least and most of the rounds", format!("{} – {}", short(least), short(most)));
 
     let (mut outcome, took) =
         loaded(&server, &lines, each, || timed(home.path(), &["replay", "--since", "1d"]));
@@ -83,8 +90,19 @@ fn loaded(
     })
 }
 
-fn explain(home: &Path, id: &str) -> f64 {
-    timed(home, &["explain", id])
+/// How long the daemon takes to explain an event. Asked as the command asks it, without the start of a process, which would
+/// take time from whoever sends at that moment.
+fn ask(home: &Path, id: &str) -> f64 {
+    let body = format!("{{\"external_id\":\"{id}\"}}");
+    let begun = Instant::now();
+    let mut stream = UnixStream::connect(home.join("data/admin.sock")).unwrap();
+    let head =
+        "POST /explain HTTP/1.1\r\nhost: sledge\r\ncontent-type: application/json\r\nconnection: close";
+    write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    begun.elapsed().as_secs_f64()
 }
 
 /// How long the command takes, in seconds, its start included.

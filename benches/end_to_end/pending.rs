@@ -10,6 +10,7 @@ use super::Extent;
 use super::children::{NOWHERE, Server};
 use super::events::Lines;
 use super::load::{Load, Outcome, Speech, pour_exactly};
+use super::proc_files::cpu;
 use super::table::{count, median, print, short};
 
 /// More than the customers of the lines.
@@ -32,12 +33,15 @@ pub(crate) fn measure(folder: &Path, extent: &Extent) {
         LOADS.into_iter().map(|(name, load)| cost(folder, extent, &lines, name, load)).collect();
     let head = [
         "",
-        "off, acked events/s",
+        "off: acked events/s",
         "p99 ms",
-        "on, acked events/s",
+        "CPU µs/event",
+        "on: acked events/s",
         "p99 ms",
-        "rate, on over off",
-        "p99, on over off",
+        "CPU µs/event",
+        "on over off: rate",
+        "p99",
+        "CPU",
     ];
     print("Counting what customers have pending", &head, &cost);
 
@@ -78,29 +82,29 @@ fn counting(home: &Path) -> Server {
 }
 
 fn cost(folder: &Path, extent: &Extent, lines: &Arc<Lines>, name: &str, load: Load) -> Vec<String> {
-    let (mut off, mut on): (Vec<[f64; 2]>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
+    let (mut off, mut on): (Vec<[f64; 3]>, Vec<[f64; 3]>) = (Vec::new(), Vec::new());
     for round in 0..extent.rounds {
         // Who comes first has no advantage in the end.
         for counts in [round % 2 == 0, round % 2 != 0] {
             let home = tempfile::tempdir_in(folder).unwrap();
             let server = if counts { counting(home.path()) } else { Server::sledge(home.path(), NOWHERE) };
+            let cpu_before = cpu(server.id());
             let mut outcome = load.run(&server.socket, Speech::Sledge, lines, extent.each);
-            let measured = [outcome.per_second(), outcome.wait_ms(0.99)];
+            let spent = (cpu(server.id()) - cpu_before).as_secs_f64() * 1e6 / outcome.events as f64;
+            let measured = [outcome.per_second(), outcome.wait_ms(0.99), spent];
             if counts { on.push(measured) } else { off.push(measured) }
         }
     }
-    let of = |rounds: &[[f64; 2]], which: usize| median(rounds.iter().map(|round| round[which]).collect());
+    let of = |rounds: &[[f64; 3]], which: usize| median(rounds.iter().map(|round| round[which]).collect());
     let ratio = |which: usize| median(on.iter().zip(&off).map(|(on, off)| on[which] / off[which]).collect());
-    eprintln!("  {name}: rate {}, p99 {}", short(ratio(0)), short(ratio(1)));
-    vec![
-        name.to_owned(),
-        count(of(&off, 0)),
-        short(of(&off, 1)),
-        count(of(&on, 0)),
-        short(of(&on, 1)),
-        short(ratio(0)),
-        short(ratio(1)),
-    ]
+    let ratios = [0, 1, 2].map(|which| short(ratio(which)));
+    eprintln!("  {name}: rate, p99 and CPU with the counts over those without: {}", ratios.join(", "));
+    let mut row = vec![name.to_owned()];
+    for measured in [&off, &on] {
+        row.extend([count(of(measured, 0)), short(of(measured, 1)), short(of(measured, 2))]);
+    }
+    row.extend(ratios);
+    row
 }
 
 /// Asks again and again over one connection: how long each answer took.

@@ -6,7 +6,7 @@ import os
 import httpx
 from polar_sdk import Polar
 
-token = os.environ.get("POLAR_ACCESS_TOKEN", "")
+token = os.environ.get("POLAR_ACCESS_TOKEN", "none")
 path = os.environ.get("SLEDGE_SOCKET", "/run/sledge/sledge.sock")
 request = {"events": [{"name": "api_usage", "external_customer_id": "user_123", "metadata": {"units": 3}}]}
 

@@ -267,9 +267,9 @@ fn damaged_disk(accounts: &Accounts) -> Option<PartStatus> {
     if volumes == 0 && lost == 0 {
         return None;
     }
-    let lost = if lost == 0 { String::new() } else { format!("{lost} accepted events were lost; ") };
+    let lost = if lost == 0 { String::new() } else { format!("accepted events were lost: {lost}; ") };
     let reason = format!(
-        "{lost}{volumes} damaged volumes lie in journal/quarantine in the data folder, and what was intact in them was salvaged; check the disk, and remove them once they have been looked at"
+        "{lost}damaged volumes in journal/quarantine in the data folder: {volumes}, and what was intact in them was salvaged; check the disk, and remove them once they have been looked at"
     );
     Some(PartStatus::of("disk", State::Degraded(reason)))
 }

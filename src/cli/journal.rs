@@ -163,7 +163,9 @@ fn lines(report: &CheckReport) -> Vec<String> {
 }
 
 fn line(row: &RowReport) -> String {
-    let what = if row.row == "dead" { "letters kept" } else { "events pending" };
+    let plural = if row.pending_events == 1 { "" } else { "s" };
+    let what =
+        if row.row == "dead" { format!("letter{plural} kept") } else { format!("event{plural} pending") };
     let on_disk = row.volumes.iter().map(|volume| volume.bytes).sum();
     let volumes = row.volumes.len();
     format!(

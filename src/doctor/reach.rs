@@ -35,6 +35,8 @@ pub(super) struct PolarSeen {
     good_at: Option<String>,
     /// Variables of the environment that name a proxy.
     proxies: Vec<&'static str>,
+    /// Whether there was a token to ask with.
+    had_token: bool,
 }
 
 impl PolarSeen {
@@ -68,6 +70,7 @@ impl PolarSeen {
             with_own_version,
             good_at,
             proxies: proxies(),
+            had_token: settings.token != TokenSource::None,
         })
     }
 
@@ -162,28 +165,18 @@ fn proxies() -> Vec<&'static str> {
 
 pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
     let PolarSeen { address, version, .. } = seen;
-    let environment = seen.environment.as_str();
     let mut findings = Vec::new();
     let mut found = |code, seen: String, fix: String| findings.push(Finding::new(code, seen, fix));
-    let token_fix = || {
-        "make a token with the scope events:write in Polar's dashboard, in the settings of your organization, and put it where sledge looks for it".to_owned()
-    };
     match &seen.reply {
         Reply::Accepted(_) | Reply::RateLimited { .. } => {}
-        Reply::Unauthorized { .. } => match &seen.good_at {
-            Some(other) => found(
-                Code::TokenOfOtherEnvironment,
-                format!("the token is not known at {address} ({environment}), and is good at {other}"),
-                format!(
-                    "give the token of {environment}, or deliver to {other} (--environment, --polar-url)"
-                ),
-            ),
-            None => found(
-                Code::TokenUnknown,
-                format!("Polar at {address} ({environment}) does not know the token"),
-                token_fix(),
-            ),
-        },
+        Reply::Unauthorized { in_polars_words: false } => {
+            found(
+                Code::ProxyInTheWay,
+                format!("what answers at {address} is not Polar (status 401)"),
+                direct(),
+            );
+        }
+        Reply::Unauthorized { in_polars_words: true } => findings.push(unauthorized(seen)),
         Reply::Forbidden if !seen.is_forbidden_by_polar => found(
             Code::ProxyInTheWay,
             format!("what answers at {address} is not Polar (status 403)"),
@@ -238,6 +231,30 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
     // Only Polar's own answers carry Polar's time.
     findings.extend(seen.ahead_millis.filter(|_| seen.is_reached()).and_then(skewed));
     findings
+}
+
+/// Polar's own 401.
+fn unauthorized(seen: &PolarSeen) -> Finding {
+    let (address, environment) = (&seen.address, seen.environment.as_str());
+    match &seen.good_at {
+        _ if !seen.had_token => {
+            let found = format!("no token was given, and Polar at {address} ({environment}) wants one");
+            Finding::new(Code::TokenMissing, found, token_fix())
+        }
+        Some(other) => Finding::new(
+            Code::TokenOfOtherEnvironment,
+            format!("the token is not known at {address} ({environment}), and is good at {other}"),
+            format!("give the token of {environment}, or deliver to {other} (--environment, --polar-url)"),
+        ),
+        None => {
+            let found = format!("Polar at {address} ({environment}) does not know the token");
+            Finding::new(Code::TokenUnknown, found, token_fix())
+        }
+    }
+}
+
+fn token_fix() -> String {
+    "make a token with the scope events:write in Polar's dashboard, in the settings of your organization, and put it where sledge looks for it".to_owned()
 }
 
 /// The client could not even be set up: its words end in what to do.
@@ -299,6 +316,7 @@ mod tests {
             with_own_version: None,
             good_at: None,
             proxies: Vec::new(),
+            had_token: true,
         }
     }
 
@@ -315,6 +333,7 @@ mod tests {
         assert!(codes(&well()).is_empty());
         for (reply, code) in [
             (Reply::Unauthorized { in_polars_words: true }, Code::TokenUnknown),
+            (Reply::Unauthorized { in_polars_words: false }, Code::ProxyInTheWay),
             (Reply::Forbidden, Code::ScopeMissing),
             (Reply::NotFound, Code::PolarAddressWrong),
             (Reply::Redirect { status: 302 }, Code::ProxyInTheWay),
@@ -327,6 +346,8 @@ mod tests {
         ] {
             assert_eq!(codes(&seen(reply.clone())), [code], "{reply:?}");
         }
+        let unknown = Reply::Unauthorized { in_polars_words: true };
+        assert_eq!(codes(&PolarSeen { had_token: false, ..seen(unknown) }), [Code::TokenMissing]);
         let foreign = PolarSeen { is_forbidden_by_polar: false, ..seen(Reply::Forbidden) };
         assert_eq!(codes(&foreign), [Code::ProxyInTheWay]);
         let elsewhere = PolarSeen {

@@ -80,6 +80,9 @@ impl House {
                 assert_complete(&held.append.events.grants);
                 held.commit();
             }
+            for letter in self.writer.waiting_letters().into_iter().flatten() {
+                assert!(!letter.code.is_empty() && !letter.message.is_empty(), "a refusal says why");
+            }
         }
     }
 }

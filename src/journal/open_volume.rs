@@ -285,6 +285,13 @@ impl<V: Volume> OpenVolume<V> {
         self.pending.range(self.unread_from..).next().is_some()
     }
 
+    /// Whether three quarters of it have been handed out.
+    pub(super) fn is_nearly_read(&self) -> bool {
+        let first = self.pending.keys().next().into_iter().chain(self.settled.first()).min();
+        let all = self.next_seq.saturating_sub(first.copied().unwrap_or_default());
+        self.next_seq.saturating_sub(self.unread_from) <= all / 4
+    }
+
     /// Whether none of its blocks was ever handed out or settled: only then does an index describe it fully.
     pub(super) fn is_untouched(&self) -> bool {
         self.settled.is_empty() && !self.is_being_read

@@ -1,7 +1,9 @@
-//! The pace of a thread beside those that can't wait.
+//! The pace of a thread beside those that can't wait: it gets the processor only when nobody else wants it, works for a
+//! fraction of a millisecond at a time, and pauses in between.
 //!
-//! At best the system gives it the processor only when nobody else wants it. Where that is not allowed it works for a
-//! fraction of a millisecond at a time, behind the others in the queue, and pauses in between.
+//! The pauses are needed all the same. Whoever wants the processor back gets it at once only where the system interrupts a
+//! thread for it; and on a busy machine all that sledge does counts as one, so that a thread without a pause would use up
+//! what its others have coming.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,47 +14,33 @@ use super::system::only_when_idle;
 const WORK: Duration = Duration::from_micros(200);
 /// How long is paused then.
 const PAUSE: Duration = Duration::from_micros(200);
-/// How far the thread stands behind the others then.
+/// How far a thread stands behind the others where it can't wait until nobody wants the processor.
 const NICENESS: i32 = 10;
 
 /// How a thread makes way.
 #[derive(Debug)]
-pub(super) enum Pace {
-    /// The system sees to it.
-    WhenIdle,
-    /// It pauses by itself; this is when it last did.
-    WithPauses(Cell<Instant>),
+pub(super) struct Pace {
+    /// When the last pause ended.
+    since: Cell<Instant>,
 }
 
 impl Pace {
     /// Has the calling thread make way for all others from now on, for the rest of its life.
     pub(super) fn make_way() -> Self {
-        match only_when_idle() {
-            Ok(()) => Self::WhenIdle,
-            Err(error) => {
-                tracing::debug!(%error, "looking back with pauses, for the system does not let a thread wait until it is idle");
-                Self::behind_others()
+        if let Err(error) = only_when_idle() {
+            tracing::debug!(%error, "the system lets no thread wait until it is idle");
+            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                tracing::debug!(%error, "nor may one stand behind the others; it only pauses");
             }
         }
-    }
-
-    fn behind_others() -> Self {
-        if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-            tracing::debug!(%error, "looking back with the priority of everybody else");
-        }
-        Self::WithPauses(Cell::new(Instant::now()))
+        Self { since: Cell::new(Instant::now()) }
     }
 
     /// Pauses if it is time to. Called after every small piece of work.
     pub(super) fn step(&self) {
-        match self {
-            Self::WhenIdle => {}
-            Self::WithPauses(since) => {
-                if since.get().elapsed() >= WORK {
-                    std::thread::sleep(PAUSE);
-                    since.set(Instant::now());
-                }
-            }
+        if self.since.get().elapsed() >= WORK {
+            std::thread::sleep(PAUSE);
+            self.since.set(Instant::now());
         }
     }
 }

@@ -265,8 +265,23 @@ impl<S: Store> Row<S> {
                     events_left = events_left.saturating_sub(entry.events as usize);
                     bytes_left = bytes_left.saturating_sub(entry.text_bytes as usize);
                     blocks.push(stored);
+                    if volume.is_nearly_read() {
+                        self.have_next_opened();
+                    }
                 }
             }
+        }
+    }
+
+    /// Has the closed volume opened that is read next, so that nobody waits for it; not earlier, for an open one takes
+    /// megabytes.
+    fn have_next_opened(&mut self) {
+        if self.arriving.is_none()
+            && let Some(next) = self.closed.front()
+            && !self.is_being_repacked(next.number)
+        {
+            let number = next.number;
+            self.arriving = self.janitor.open(self.id(number)).map(|arriving| (number, arriving));
         }
     }
 
@@ -290,12 +305,6 @@ impl<S: Store> Row<S> {
                 };
                 volume.begin_reading();
                 self.open_closed(volume)?;
-                if let Some(next) = self.closed.front()
-                    && !self.is_being_repacked(next.number)
-                {
-                    let number = next.number;
-                    self.arriving = self.janitor.open(self.id(number)).map(|arriving| (number, arriving));
-                }
                 Ok(Some(number))
             }
         }

@@ -271,8 +271,11 @@ impl Found {
         &self,
         volume: &OpenVolume<V>,
     ) -> Vec<(BlockEntry, StoredBlock)> {
-        let known = |seq: u64| volume.owes(seq) || volume.has_settled(seq);
-        self.pending().into_iter().filter(|(entry, _)| !known(entry.seq)).collect()
+        let is_known =
+            |seq: u64| volume.owes(seq) || volume.has_settled(seq) || self.settled.contains_key(&seq);
+        // Whatever is known is not unpacked: that is nearly always all of it.
+        let unknown = self.blocks.iter().filter(|(seq, _)| !is_known(**seq));
+        unknown.filter_map(|(_, parts)| complete(parts)).collect()
     }
 
     /// How many blocks this volume owes and does not give out.

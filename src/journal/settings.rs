@@ -19,7 +19,7 @@ pub struct Settings {
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
     /// Frames in one volume before the next one is begun: the unit in which disk space comes back. sled keeps all of an
-    /// open volume in memory, and up to three are open in a row; below 4 MiB the making of volumes begins to cost.
+    /// open volume in memory, and up to three are open in a row. Half as large, their making would cost more than it saves.
     pub volume_bytes: u64,
     /// How long settled volumes are kept for a replay; zero for not at all.
     pub retention: Duration,
@@ -62,7 +62,7 @@ impl Settings {
             low_water_bytes: None,
             ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
-            volume_bytes: 4 << 20,
+            volume_bytes: 2 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,

@@ -82,8 +82,13 @@ impl WriterByHand {
 
     /// As [`letters`](Self::letters), turn by turn.
     pub(crate) async fn letters_by_turn(&self) -> Vec<Vec<DeadLetter>> {
-        let take = || self.with_arrived(|arrived| std::mem::take(&mut arrived.letters));
-        until_there_is("a dead letter", || Some(take()).filter(|letters| !letters.is_empty())).await
+        let waiting = || Some(self.waiting_letters()).filter(|letters| !letters.is_empty());
+        until_there_is("a dead letter", waiting).await
+    }
+
+    /// As [`letters_by_turn`](Self::letters_by_turn), of those that wait already.
+    pub(crate) fn waiting_letters(&self) -> Vec<Vec<DeadLetter>> {
+        self.with_arrived(|arrived| std::mem::take(&mut arrived.letters))
     }
 
     /// Fills the journal up, or makes room again.

@@ -137,24 +137,36 @@ impl Running {
 
     /// Runs a program that finds this sledge, and Node packages as in a folder of the examples.
     pub(crate) async fn run(&self, folder: &str, program: impl AsRef<Path>, words: &[&str]) -> Ended {
+        self.run_with(Some("polar_oat_of_the_app"), folder, program, words).await
+    }
+
+    /// The same with this token of Polar, or none.
+    async fn run_with(
+        &self,
+        token: Option<&str>,
+        folder: &str,
+        program: impl AsRef<Path>,
+        words: &[&str],
+    ) -> Ended {
         let mut command = Command::new(program.as_ref());
         command.args(words).current_dir(examples("")).env("NODE_PATH", node_path(folder));
         command.env("SLEDGE_SOCKET", self.socket()).env("SLEDGE_HTTP", self.http().await);
-        command.env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_app").env("PYTHONDONTWRITEBYTECODE", "1");
+        command.env_remove("POLAR_ACCESS_TOKEN").envs(token.map(|token| ("POLAR_ACCESS_TOKEN", token)));
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         run(command, "").await
     }
 
     /// Runs them one after another: each says what it should, and its events are at Polar.
-    async fn run_all(&self, all: &[Example]) {
+    async fn run_all(&self, token: Option<&str>, all: &[Example]) {
         let mut events = self.polar.simulator.state().events_inserted;
         for Example { file, with, says, events: sent } in all {
             let ended = match with {
                 [program, words @ ..] => {
                     let program =
                         if program.contains('/') { examples(program) } else { PathBuf::from(program) };
-                    self.run("", program, &[words, &[*file]].concat()).await
+                    self.run_with(token, "", program, &[words, &[*file]].concat()).await
                 }
-                [] => self.run("", examples(file), &[]).await,
+                [] => self.run_with(token, "", examples(file), &[]).await,
             };
             assert_eq!(ended.code, Some(0), "{file}: {ended:?}");
             assert_as_shown(&ended.out.lines().collect::<Vec<_>>(), says, file);
@@ -166,11 +178,11 @@ impl Running {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_example_sends_its_events() {
+async fn every_example_sends_its_events_and_needs_no_token_for_that() {
     if !are_installed() || !tool::is_there("curl", &["--version"]) || !tool::is_there("socat", &["-V"]) {
         return;
     }
-    Running::start().await.run_all(EXAMPLES).await;
+    Running::start().await.run_all(None, EXAMPLES).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,7 +203,7 @@ async fn the_examples_in_go_php_and_ruby_send_their_events_where_that_is_asked_f
     if std::env::var_os("SLEDGE_LANGUAGES").is_none() {
         return;
     }
-    Running::start().await.run_all(LONG_FORM).await;
+    Running::start().await.run_all(Some("polar_oat_of_the_app"), LONG_FORM).await;
 }
 
 /// The README opens with what this prints.

@@ -86,6 +86,10 @@ async fn a_missing_token_a_placeholder_and_a_file_that_others_may_read_are_found
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert_finds(with_file(&file), &[Code::TokenReadableByOthers]).await;
 
+    polar.simulator.change(Change { accepted_tokens: Some(vec![TOKEN.to_owned()]), ..Change::default() });
+    let mut tokenless = doctor(&home, &polar.url());
+    tokenless.env_remove("POLAR_ACCESS_TOKEN");
+    assert_finds(tokenless, &[Code::TokenMissing]).await;
     let mut none = sledge(&["doctor", "--json", "--environment", "sandbox", "--admin", "127.0.0.1:0"]);
     none.arg("--data-dir").arg(home.path().join("data")).arg("--socket").arg(home.socket());
     assert_finds(none, &[Code::TokenMissing]).await;
@@ -134,7 +138,7 @@ async fn page(status: u16) -> (String, JoinSet<()>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_answers_in_polars_place_is_found() {
-    for status in [200, 302, 403, 405, 407, 511] {
+    for status in [200, 302, 401, 403, 405, 407, 511] {
         let (url, _serving) = page(status).await;
         let expected = if status == 511 { Code::PolarUnreachable } else { Code::ProxyInTheWay };
         assert_finds(doctor(&Home::new(), &url), &[expected]).await;
