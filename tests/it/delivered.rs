@@ -68,6 +68,9 @@ fn refuse(polar: &FakePolar, name: Option<&str>) {
     polar.simulator.change(Change { also_refuse: Some(rules), ..Change::default() });
 }
 
+/// Of so many events a replay knows that an earlier one sent them again; those beyond are sent twice, which is harmless.
+const COPIES_REMEMBERED: u64 = 500_000;
+
 /// The outage of June 2026: Polar is restored from a snapshot, and a replay gives back exactly what it lost, while new
 /// events come in, and nothing of what had been refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +138,8 @@ async fn a_replay_gives_a_restored_polar_exactly_what_it_lost() {
     let again = command(&home, &words).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
-    assert_eq!(json(&again)["events"].as_u64(), Some(lost + 300));
+    let not_remembered = lost.saturating_sub(COPIES_REMEMBERED);
+    assert_eq!(json(&again)["events"].as_u64(), Some(lost + 300 + not_remembered));
     assert_eq!(polar.simulator.balance("user_1", "API Calls"), Some(balance));
     let (_, _, log) = sledge.stop().await;
     assert!(
