@@ -2,7 +2,7 @@
 // its ways, and says on one line how they ended.
 //
 //   {"calls":3,"weather":"slow","http":"http://127.0.0.1:1","socket":"/tmp/s.sock","only":"tcp","units":3}
-//   {"ways":[{"way":"tcp","sent":["npm-sdk-1 tcp slow 0", …],"failed":[],"slowest_ms":12}]}
+//   {"ways":[{"way":"tcp","sent":["npm-sdk-1 tcp slow 0", …],"failed":[],"slowest_ms":12,"quickest_ms":3}]}
 //   {"read":true,"http":"http://127.0.0.1:1"}
 //   {"read":["API Calls"]}
 //
@@ -45,7 +45,7 @@ exports.serve = async (sdk, versions, ways, read) => {
     const answers = [];
     for (const [way, open] of Object.entries(ways)) {
       if (order.only !== undefined && order.only !== way) continue;
-      const answer = { way, sent: [], failed: [], slowest_ms: 0 };
+      const answer = { way, sent: [], failed: [], slowest_ms: 0, quickest_ms: Infinity };
       const call = open(order);
       const one = async (name) => {
         const begun = performance.now();
@@ -55,7 +55,9 @@ exports.serve = async (sdk, versions, ways, read) => {
         } catch (error) {
           answer.failed.push(`${error.constructor.name}: ${error.message}`);
         }
-        answer.slowest_ms = Math.max(answer.slowest_ms, Math.round(performance.now() - begun));
+        const took = Math.round(performance.now() - begun);
+        answer.slowest_ms = Math.max(answer.slowest_ms, took);
+        answer.quickest_ms = Math.min(answer.quickest_ms, took);
       };
       const names = Array.from({ length: order.calls }, (_, at) => `${sdk} ${way} ${order.weather} ${at}`);
       // One alone, the others at the same time over the connection that the first one opened and over new ones.

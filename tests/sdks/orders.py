@@ -20,14 +20,16 @@ class Answer:
     """How the calls of one way ended."""
 
     def __init__(self, way):
-        self.way, self.sent, self.failed, self.slowest_ms = way, [], [], 0
+        self.way, self.sent, self.failed, self.slowest_ms, self.quickest_ms = way, [], [], 0, None
 
     def ended(self, name, begun, error=None):
         if error is None:
             self.sent.append(name)
         else:
             self.failed.append(f"{type(error).__name__}: {error}")
-        self.slowest_ms = max(self.slowest_ms, round((time.monotonic() - begun) * 1000))
+        took = round((time.monotonic() - begun) * 1000)
+        self.slowest_ms = max(self.slowest_ms, took)
+        self.quickest_ms = took if self.quickest_ms is None else min(self.quickest_ms, took)
 
 
 # httpx keeps so many idle connections. With more threads than that it closes one that another thread is about to use, now and
