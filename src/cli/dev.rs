@@ -66,7 +66,9 @@ pub(super) struct DevArgs {
 pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     args.log.start(no_color, "warn")?;
     descriptors::take_enough();
-    let socket = absolute(Path::new(&args.socket))?;
+    // An empty variable is none.
+    let socket = if args.socket.is_empty() { SOCKET.into() } else { args.socket };
+    let socket = absolute(Path::new(&socket))?;
     if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
         let message =
             format!("a Unix socket's path may have {SOCKET_PATH_BYTES_MAX} bytes; give a shorter --socket");
@@ -89,14 +91,14 @@ pub(super) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Res
     config.journal.warns_if_volatile = false;
     let signals = Signals::new()?;
     let daemon = Daemon::build(config).await?;
-    let place = Place {
+    let session = Session {
         socket: socket.display().to_string(),
         data_dir: folder.path.display().to_string(),
         admin: daemon.admin_address()?.to_string(),
         polar: polar_address,
         http: daemon.http_address(),
     };
-    for line in place.welcome(voice) {
+    for line in session.welcome(voice) {
         voice.say(&line)?;
     }
     let work = |stopped: oneshot::Receiver<()>| async {
@@ -187,7 +189,7 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Where everything of this session is.
-struct Place {
+struct Session {
     socket: String,
     data_dir: String,
     admin: String,
@@ -195,7 +197,7 @@ struct Place {
     http: Option<SocketAddr>,
 }
 
-impl Place {
+impl Session {
     /// What to copy into another terminal.
     fn welcome(&self, voice: &Voice) -> Vec<String> {
         let Self { socket, polar, .. } = self;
@@ -266,19 +268,19 @@ mod tests {
 
     #[test]
     fn the_lines_to_copy_name_the_socket() {
-        let place = Place {
+        let session = Session {
             socket: SOCKET.to_owned(),
             data_dir: "/tmp/sledge dev".to_owned(),
             admin: "127.0.0.1:2".to_owned(),
             polar: "http://127.0.0.1:1".to_owned(),
             http: None,
         };
-        let lines = place.welcome(&Voice::new(true));
+        let lines = session.welcome(&Voice::new(true));
         let commands: Vec<_> = lines.iter().filter(|line| line.contains("user_123")).collect();
         assert_eq!(commands.len(), 4);
         assert!(commands.iter().all(|line| line.contains(SOCKET)), "{commands:?}");
         assert_eq!(
-            place.export(),
+            session.export(),
             "export SLEDGE_SOCKET=/tmp/sledge-dev.sock 'SLEDGE_DATA_DIR=/tmp/sledge dev' SLEDGE_ADMIN=127.0.0.1:2 \
              SLEDGE_POLAR_URL=http://127.0.0.1:1 POLAR_ACCESS_TOKEN=polar_oat_dev"
         );

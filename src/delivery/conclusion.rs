@@ -15,6 +15,7 @@ use super::outcome::{Cause, Facts, Outcome, Retry};
 use super::patience::Patience;
 use super::set_aside::Early;
 use super::sign::Sign;
+use super::size_limit::SizeLimit;
 use super::unsettled::Fate;
 use super::witness::Witness;
 use crate::event::UnixMillis;
@@ -49,11 +50,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         batch.history.is_piece |= batch.len() == 1 && batch.history.others_confirmed(self.tally.confirmed);
         let facts = self.facts(&batch);
         let (outcome, sign) = (Outcome::of(&reply, &facts), Sign::of(&reply));
+        let is_just_large = reply == Reply::TooLarge && SizeLimit::may_be_too_many(batch.body_bytes());
         let is_failed_piece = facts.is_piece && sign.is_of_the_batch(&reply);
         self.failed_pieces = if is_failed_piece { self.failed_pieces.saturating_add(1) } else { 0 };
         // What is suspected already may well be at fault itself: that is no reason to slow down the others. Only when
-        // nothing else was heard for some requests, or none are on their way, is it asked whether Polar is there at all.
-        if !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX || !self.gate.is_proven() {
+        // nothing else was heard for some requests, or Polar is not known to work, is it asked whether it is there at all.
+        // A body that may well be too large is halved and sent at once.
+        let says_something =
+            !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX || !self.gate.is_proven();
+        if says_something && !is_just_large {
             let witness = if outcome.may_be_the_events_fault() { witness(&batch) } else { Witness::Sound };
             self.heed(&reply, sign, sent, witness, now);
         }
@@ -115,8 +120,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             Sign::Down { retry_after } => {
                 // Who asks for a wait is not asked again before, by anybody; but what it says to a suspect says nothing.
-                let is_sound = retry_after.is_some() && witness != Witness::Suspect;
-                let witness = if is_sound { Witness::Sound } else { witness };
+                let (retry_after, witness) = match witness {
+                    Witness::Suspect => (None, Witness::Suspect),
+                    Witness::One(..) | Witness::Sound if retry_after.is_some() => {
+                        (retry_after, Witness::Sound)
+                    }
+                    Witness::One(..) | Witness::Sound => (None, witness),
+                };
                 let failure = Failure { sent, retry_after, fault: self.tell_fault(reply), witness };
                 self.gate.failed(failure, now, &mut self.rng);
             }

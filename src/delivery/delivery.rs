@@ -375,6 +375,12 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.gate.failing().is_some() || self.is_held_up_by_a_person()
     }
 
+    /// Whether a stop gains nothing by asking Polar further: it takes nothing, or nothing of what is left.
+    pub(super) fn is_hopeless(&self) -> bool {
+        let has_untried = !self.batcher.is_empty() || self.resend.has_untried();
+        self.polar.lacks_token() || self.gate.is_shut() || (self.is_unavailable() && !has_untried)
+    }
+
     /// How the drain ended, when it has.
     fn drained(&self, next: &Departure, idle: bool) -> Option<Drained> {
         let draining = self.draining?;
@@ -391,7 +397,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         };
         let end = if idle && is_empty {
             DrainEnd::Empty
-        } else if idle && self.is_unavailable() {
+        } else if idle && self.is_hopeless() {
             DrainEnd::PolarUnavailable
         } else if now >= draining.deadline || (idle && too_late) {
             DrainEnd::Deadline

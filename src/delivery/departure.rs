@@ -35,7 +35,7 @@ pub(super) enum Departure {
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Decides on the next request, with so many in flight.
     pub(super) fn departure(&mut self, now: Instant, in_flight: usize) -> Departure {
-        let hopeless = self.polar.lacks_token() || (self.draining.is_some() && self.is_unavailable());
+        let hopeless = self.polar.lacks_token() || (self.draining.is_some() && self.is_hopeless());
         if hopeless || (self.batcher.is_empty() && self.resend.is_empty()) {
             return Departure::Nothing;
         }

@@ -207,6 +207,14 @@ impl Gate {
         }
     }
 
+    /// Whether requests fail, whatever they carry.
+    pub(super) fn is_shut(&self) -> bool {
+        match &self.way {
+            Way::Failing { witness, .. } | Way::Held { witness, .. } => witness.is_sound(),
+            Way::Unproven | Way::Proven => false,
+        }
+    }
+
     /// Whether the last request was answered as it should be.
     pub(super) fn is_proven(&self) -> bool {
         self.way == Way::Proven

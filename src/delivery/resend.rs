@@ -95,6 +95,11 @@ impl Resend {
         self.batches.iter().all(|batch| has_failed(&batch.history))
     }
 
+    /// Whether any of them has not failed as it is.
+    pub(super) fn has_untried(&self) -> bool {
+        self.batches.iter().any(|batch| batch.history.failures == 0 && batch.history.mismatches == 0)
+    }
+
     /// Whether the time of such a batch has come.
     pub(super) fn has_ready(&self, now: Instant, kind: Kind) -> bool {
         self.batches.iter().any(|batch| batch.is_ready(now) && kind.includes(batch))

@@ -22,7 +22,7 @@ pub enum Sign {
     },
     /// No request can succeed before a person has mended something.
     Barred(HoldReason),
-    /// Either that, or something on the way means only the events of this request. The next one tells.
+    /// Either that, or something on the way means only the events of this request. The next ones tell.
     PerhapsBarred(HoldReason),
 }
 

@@ -131,6 +131,11 @@ impl SizeLimit {
         (after < before).then_some(after)
     }
 
+    /// Whether so many bytes may really be too many for somebody.
+    pub(super) fn may_be_too_many(bytes: usize) -> bool {
+        bytes > LEARNED_BYTES_MIN
+    }
+
     /// Polar, or a gateway, refused so many bytes as too many.
     pub(super) fn too_many_bytes(&mut self, bytes: usize, now: Instant) {
         self.bytes.learn((bytes / 2).max(LEARNED_BYTES_MIN), now);

@@ -6,6 +6,7 @@ use super::finding::{Code, Finding};
 use super::owners::{is_same_file, listens_at};
 use crate::admin::Status;
 use crate::config::{Config, Faults, Origin, Sources};
+use crate::polar::{BaseUrl, Environment};
 
 /// The configuration, and as much of it as there is without a token, beside every other fault. Whether a token is missing
 /// is judged later: a daemon may have been given one that this process does not see.
@@ -17,9 +18,18 @@ pub(super) fn read(sources: &Sources) -> (Option<Config>, Faults) {
     (Sources { without_token: true, ..sources.clone() }.read().ok(), faults)
 }
 
+/// A set-up of which not everything was named, as the daemon that runs has it.
+pub(super) struct AsDaemonHasIt {
+    /// Where to read it from.
+    pub(super) sources: Sources,
+    /// The Polar that the daemon delivers to, where that is another than the sources lead to. Anybody may answer at an
+    /// admin address, so no token goes where it says: Polar's own two environments are told apart, and nothing else.
+    pub(super) unnamed_polar: Option<String>,
+}
+
 /// The same sources with what nobody named as the daemon with this status has it: whoever only asks need not repeat its
 /// flags. `None` where something was named that is not that daemon's.
-pub(super) fn as_daemon_has_it(sources: &Sources, config: &Config, status: &Status) -> Option<Sources> {
+pub(super) fn as_daemon_has_it(sources: &Sources, config: &Config, status: &Status) -> Option<AsDaemonHasIt> {
     let is_named = |key| *config.origins.of(key) != Origin::Default;
     let socket =
         status.listeners.iter().map(|it| it.address.as_str()).find(|address| address.starts_with('/'))?;
@@ -28,15 +38,23 @@ pub(super) fn as_daemon_has_it(sources: &Sources, config: &Config, status: &Stat
     if is_another || status.data_dir.is_empty() {
         return None;
     }
-    let mut told = vec![("socket", socket), ("data_dir", status.data_dir.as_str())];
-    if !is_named("environment") {
-        told.push(("polar_url", &status.polar));
-    }
     let mut sources = sources.clone();
-    sources
-        .flags
-        .extend(told.into_iter().filter(|(key, _)| !is_named(key)).map(|(key, value)| (key, value.into())));
-    Some(sources)
+    let mut take = |key: &'static str, value: &str| sources.flags.push((key, value.into()));
+    for (key, value) in [("socket", socket), ("data_dir", &status.data_dir)] {
+        if !is_named(key) {
+            take(key, value);
+        }
+    }
+    let named = config.polar.base_url.as_str();
+    let mut unnamed_polar = None;
+    if !is_named("polar_url") && !is_named("environment") && status.polar != named {
+        match status.polar.as_str() {
+            BaseUrl::PRODUCTION => take("environment", Environment::Production.as_str()),
+            BaseUrl::SANDBOX => take("environment", Environment::Sandbox.as_str()),
+            other => unnamed_polar = Some(other.to_owned()),
+        }
+    }
+    Some(AsDaemonHasIt { sources, unnamed_polar })
 }
 
 /// A finding for each setting that can't be used.

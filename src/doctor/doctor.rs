@@ -136,7 +136,7 @@ impl Doctor {
         let mut report = Report::default();
         let Some(config) = self.configuration(&mut report) else { return report };
         let at_admin_address = Running::at_admin_address(&config).await;
-        let config = self.as_daemon_has_it(config, at_admin_address.as_ref());
+        let (config, unnamed_polar) = self.as_daemon_has_it(config, at_admin_address.as_ref());
         let owners = Owners::look(&config, at_admin_address.as_ref().map(|it| &it.status));
         report.made("one daemon", owners::judge(&owners, &config));
         let at_admin_address = at_admin_address.filter(|_| owners.elsewhere.is_none());
@@ -166,7 +166,15 @@ impl Doctor {
         disks(&config, running.as_ref().is_some_and(|it| it.status.trial), &mut report).await;
         let sent = kept(&config, may_run, &mut report).await;
         let asked = if may_run { Asked::Runs(running.as_ref()) } else { Asked::RunsNot };
-        self.polar(&config, asked, sent, &mut report).await;
+        match unnamed_polar {
+            None => self.polar(&config, asked, sent, &mut report).await,
+            Some(url) => {
+                let why = format!(
+                    "the daemon delivers to {url}: name that with --polar-url to have it asked with your token"
+                );
+                report.not_made("token, and Polar", why);
+            }
+        }
         report
     }
 
@@ -179,12 +187,18 @@ impl Doctor {
         config.map(with_credential)
     }
 
-    /// The configuration with what nobody named as the daemon at the admin address has it.
-    fn as_daemon_has_it(&self, config: Config, at_admin_address: Option<&Running>) -> Config {
+    /// The configuration with what nobody named as the daemon at the admin address has it, and the Polar that would have to
+    /// be named to be asked.
+    fn as_daemon_has_it(
+        &self,
+        config: Config,
+        at_admin_address: Option<&Running>,
+    ) -> (Config, Option<String>) {
         let told = at_admin_address.map(|it| &it.status);
-        let sources = told.and_then(|status| configuration::as_daemon_has_it(&self.sources, &config, status));
-        let read = sources.and_then(|sources| configuration::read(&sources).0);
-        read.map_or(config, with_credential)
+        let as_told = told.and_then(|status| configuration::as_daemon_has_it(&self.sources, &config, status));
+        let Some(as_told) = as_told else { return (config, None) };
+        let read = configuration::read(&as_told.sources).0;
+        (read.map_or(config, with_credential), as_told.unnamed_polar)
     }
 
     fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {

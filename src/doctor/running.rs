@@ -154,7 +154,7 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
         found(
             Code::ForeignTokenInUse,
             format!("requests that came with a token of Polar that is not the daemon's: {foreign_tokens:.0}"),
-            "give applications no token for sledge, or the daemon's; check which organization each is of (--organization)".to_owned(),
+            "give applications no token for sledge, or the daemon's; with theirs in POLAR_ACCESS_TOKEN and the daemon's by --token-file, doctor compares their organizations".to_owned(),
         );
     }
     findings

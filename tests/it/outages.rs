@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use sledge::simulator::{Change, Scripted};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::fake_polar::FakePolar;
 use crate::senders::Senders;
@@ -101,4 +103,27 @@ async fn a_refused_token_holds_everything_until_the_file_has_a_good_one() {
     sledge.scrape_until(|scrape| scrape.sum("sledge_held") == 0.0).await;
     let (_, _, log) = sledge.stop().await;
     assert!(!log.contains("polar_oat_"), "no token in the log");
+}
+
+/// Polar takes the request and never answers. A stop waits for it until its deadline, not until the request's own, and the
+/// next life sends the event again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_hangs_holds_up_a_stop_no_longer_than_the_stops_own_deadline() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = Home::new();
+    let mut command = home.run_command(&format!("http://{}", silent.local_addr().unwrap()));
+    command.env("SLEDGE_DRAIN_DEADLINE_SECONDS", "1").env("SLEDGE_POLAR_REQUEST_TIMEOUT_SECONDS", "300");
+    let sledge = SledgeProcess::start(command, home.socket()).await;
+    let event = r#"{"events":[{"name":"api_usage","external_customer_id":"user_1"}]}"#;
+    assert_eq!(sledge.ingest(event).await.0, 200);
+    let (mut line, _) = silent.accept().await.unwrap();
+    assert_eq!(line.read(&mut [0; 1]).await.unwrap(), 1, "the request is on its way");
+    let (status, said, log) = sledge.stop().await;
+    assert!(status.success(), "{log}");
+    assert!(said.contains("left 1 in the journal"), "{said}");
+
+    let polar = FakePolar::start().await;
+    let sledge = home.start(&polar.url()).await;
+    polar.has_events(1, PATIENCE).await;
+    sledge.stop().await;
 }

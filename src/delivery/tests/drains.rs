@@ -54,6 +54,37 @@ async fn a_drain_does_not_wait_for_a_polar_that_does_not_take_events() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_does_not_give_up_because_of_what_one_batch_meets() {
+    let house = House::with(FakePolar::living(World {
+        events_max: Some(300),
+        latency: Duration::from_millis(100),
+        ..World::default()
+    }));
+    let names: Vec<String> = (0..1_000).map(|number| format!("{number}{}", "x".repeat(300))).collect();
+    house.journal.append(Lane::Usage, NOON, 0, &names);
+    let drained = house.run(async { MINUTE }).await;
+    assert_eq!((drained.end, drained.delivered, drained.left), (DrainEnd::Empty, 1_000, 0));
+    assert!(house.begun.elapsed() < Duration::from_secs(2), "{:?}", house.begun.elapsed());
+
+    let house =
+        House::with(FakePolar::living(World { poison: ["u0".to_owned()].into(), ..World::default() }));
+    house.journal.append_many(Lane::Usage, NOON, 1, 1);
+    let drained = house
+        .run(async {
+            after(MINUTE).await;
+            house.journal.append_many(Lane::Usage, NOON, 1, 1);
+            MINUTE
+        })
+        .await;
+    assert_eq!((drained.delivered, drained.left), (1, 1));
+    assert!(
+        house.begun.elapsed() < 2 * MINUTE,
+        "what fails alone is not waited for: {:?}",
+        house.begun.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_does_not_wait_for_what_cannot_leave_before_its_deadline() {
     let limited = Reply::RateLimited { retry_after: Some(5 * MINUTE) };
     let house = House::with(FakePolar::replying([Turn::Say(limited)]));

@@ -124,8 +124,11 @@ async fn of_nothing_but_poison_none_is_given_up_before_good_events_pass_and_the_
 
 #[tokio::test(start_paused = true)]
 async fn half_of_all_requests_failing_for_ten_minutes_costs_no_event() {
-    for seed in 0..20 {
-        let down = (Instant::now() + 10 * MINUTE, fastrand::Rng::with_seed(seed));
+    let polars_own = Reply::ServerError { status: 500, retry_after: None };
+    let of_a_gateway = [Reply::NotFound, Reply::Redirect { status: 302 }, Reply::Unproven { status: 200 }];
+    let replies = std::iter::repeat_n(polars_own, 12).chain(of_a_gateway.into_iter().cycle().take(12));
+    for (seed, reply) in (0..).zip(replies) {
+        let down = (Instant::now() + 10 * MINUTE, fastrand::Rng::with_seed(seed), reply);
         let mut house = House::with(FakePolar::living(World {
             half_down: Some(down),
             latency: Duration::from_millis(200),

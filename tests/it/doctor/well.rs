@@ -8,7 +8,7 @@ use sledge::simulator::Change;
 
 use super::examination::{
     GRANT, TOKEN, USE, api_calls, assert_finds, assert_is_silent, doctor, doctor_after_mounting, doctor_at,
-    is_drained, send, token_file, with_sent, words,
+    is_drained, send, token_file, with_sent, with_words, words,
 };
 use crate::fake_polar::FakePolar;
 use crate::one_command::sledge;
@@ -124,8 +124,18 @@ async fn a_sledge_with_paths_from_its_own_folder_is_well_however_they_are_spelt_
     assert_is_silent(named("./data", "./sledge.sock")).await;
     assert_is_silent(named(&at(home.path(), "data"), &at(home.path(), "sledge.sock"))).await;
     assert_is_silent(named(&at(&link, "data"), &at(&link, "sledge.sock"))).await;
-    let ended = assert_is_silent(doctor_at(&home, sledge.admin(), Some(TOKEN))).await;
+    let mut unnamed = doctor_at(&home, sledge.admin(), Some(TOKEN));
+    let asked = polar.simulator.state().ingest_requests;
+    let ended = assert_is_silent(with_words(&unnamed, |_| true)).await;
+    assert!(
+        ended.out.contains("1 could not be made"),
+        "no token goes where an admin address says: {ended:?}"
+    );
+    assert_eq!(polar.simulator.state().ingest_requests, asked);
+    unnamed.args(["--polar-url", &polar.url()]);
+    let ended = assert_is_silent(unnamed).await;
     assert!(!ended.out.contains("could not be made"), "everything was looked at: {ended:?}");
+    assert!(polar.simulator.state().ingest_requests > asked);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,14 +156,18 @@ async fn whoever_asks_without_a_token_or_with_one_that_may_do_less_finds_a_sledg
     let sledge = as_the_guide_starts_it(&polar, &home).await;
     for is_proven in [false, true] {
         for token in [None, Some("polar_oat_own"), Some("polar_oat_of_nobody"), Some(TOKEN)] {
-            assert_is_silent(doctor_at(&home, sledge.admin(), token)).await;
+            let mut command = doctor_at(&home, sledge.admin(), token);
+            command.args(["--polar-url", &polar.url()]);
+            assert_is_silent(command).await;
         }
         if !is_proven {
             send(&home, &GRANT).await;
             is_drained(&sledge).await;
         }
     }
-    let told = assert_is_silent(doctor_at(&home, sledge.admin(), Some("polar_oat_own"))).await;
+    let mut own = doctor_at(&home, sledge.admin(), Some("polar_oat_own"));
+    own.args(["--polar-url", &polar.url()]);
+    let told = assert_is_silent(own).await;
     assert!(
         told.out.contains("1 could not be made"),
         "meters were looked at by the caller's own token: {told:?}"
