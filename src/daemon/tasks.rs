@@ -48,6 +48,7 @@ pub(super) struct Ended<T> {
 #[derive(Debug)]
 pub(super) struct Tasks<T> {
     running: JoinSet<(Task, T)>,
+    /// Those that were not seen to end.
     ids: Vec<(tokio::task::Id, Task)>,
 }
 
@@ -64,19 +65,24 @@ impl<T: Send + 'static> Tasks<T> {
 
     /// Waits for the next task to end; for ever when none runs. Cancel-safe.
     pub(super) async fn next_end(&mut self) -> Ended<T> {
-        match self.running.join_next().await {
-            Some(Ok((task, outcome))) => Ended { task, outcome: Some(outcome) },
+        match self.running.join_next_with_id().await {
+            Some(Ok((id, (task, outcome)))) => {
+                self.forget(id);
+                Ended { task, outcome: Some(outcome) }
+            }
             Some(Err(error)) => {
-                let task = self
-                    .ids
-                    .iter()
-                    .find(|(id, _)| *id == error.id())
-                    .map_or(Task::Listener, |(_, task)| *task);
+                let task = self.forget(error.id()).unwrap_or(Task::Listener);
                 tracing::error!(%error, task = task.as_str(), "a task panicked");
                 Ended { task, outcome: None }
             }
             None => std::future::pending().await,
         }
+    }
+
+    /// It runs no longer.
+    fn forget(&mut self, id: tokio::task::Id) -> Option<Task> {
+        let at = self.ids.iter().position(|(known, _)| *known == id)?;
+        Some(self.ids.swap_remove(at).1)
     }
 
     /// Waits for these to end, in any order.
@@ -94,14 +100,37 @@ impl<T: Send + 'static> Tasks<T> {
         }
     }
 
-    /// Waits for `task` to end.
+    /// Waits for `task` to end; not for one that ended out of turn, and whose end was seen before.
     pub(super) async fn end_of(&mut self, task: Task) -> Option<T> {
         loop {
+            if !self.ids.iter().any(|(_, running)| *running == task) {
+                return None;
+            }
             let ended = self.next_end().await;
             if ended.task == task {
                 return ended.outcome;
             }
             tracing::error!(task = ended.task.as_str(), "a task ended out of turn while sledge was stopping");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drain_does_not_wait_for_a_task_that_ended_out_of_turn() {
+        let mut tasks = Tasks::new();
+        let (ending, ended) = oneshot::channel();
+        tasks.start(Task::Delivery, async move { ending.send(()).is_ok() });
+        tasks.start(Task::Listener, async move { ended.await.is_ok() });
+        tasks.end_of_all(&[Task::Listener]).await;
+        let outcome = tokio::time::timeout(Duration::from_secs(60), tasks.end_of(Task::Delivery)).await;
+        assert_eq!(outcome, Ok(None), "it had ended before the listener did");
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::bad_sectors::is_unreadable;
 use super::continuity::Continuity;
 use super::frame::RowName;
 use super::high_water::HighWater;
@@ -117,26 +118,20 @@ fn check_row(
         volumes.push((id, index));
     }
     let mut continuity = Continuity::of_a_row();
-    let mut next_number = 1;
     for (id, index_before) in volumes {
-        if id.number != next_number {
-            continuity.forget();
-        }
-        next_number = id.number + 1;
-        let (volume, found, index) = check_volume(&row_folder, id, findings)?;
+        continuity.come_to(id);
+        let (volume, mut found, index) = check_volume(&row_folder, id, findings)?;
         report.next_seq = report.next_seq.max(found.next_seq());
         match index {
             Some(VolumeIndex::Open(noted)) if index_before == Some(VolumeIndex::Open(noted.clone())) => {
                 report.next_seq = report.next_seq.max(noted.end);
-                continuity.see(id, None, &found.noting(noted));
+                found.note(Some(noted));
+                continuity.see(id, None, &found);
             }
             None if index_before.is_none() => {
                 continuity.see(id, None, &found);
             }
-            Some(VolumeIndex::Pending { begin, .. }) => {
-                continuity.begin(id, begin);
-                continuity.forget();
-            }
+            Some(VolumeIndex::Pending { begin, .. }) => continuity.pass(id, begin),
             Some(VolumeIndex::Open(_) | VolumeIndex::Settled(_)) | None => continuity.forget(),
         }
         report.pending_events += volume.pending_events;
@@ -180,10 +175,11 @@ fn volumes_in(row_folder: &Path, row: RowName) -> io::Result<BTreeSet<VolumeId>>
     Ok(ids)
 }
 
-fn index_of(row_folder: &Path, id: VolumeId) -> io::Result<Option<VolumeIndex>> {
+/// The index of a volume, where it has an intact one.
+pub(super) fn index_of(row_folder: &Path, id: VolumeId) -> io::Result<Option<VolumeIndex>> {
     match fs::read(row_folder.join(id.folder_name()).with_extension("index")) {
         Ok(bytes) => Ok(VolumeIndex::decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -3,34 +3,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::accounts::Restored;
-use super::appender::Append;
 use super::ballast::Ballast;
 use super::block_builder::BlockBuilder;
-use super::dead_letter::{DeadLetter, Origin};
+use super::dead_letter::Origin;
 use super::dead_limit::DeadLimit;
-use super::error::{AppendError, JournalError};
+use super::error::JournalError;
 use super::frame::RowName;
+use super::group::{Group, Restoring};
 use super::high_water::HighWater;
 use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
 use super::ledger::Ledger;
-use super::letter_order::LetterOrder;
-use super::look::LookOrder;
+use super::measuring::{MEASURE_EVERY, Measured};
 use super::restorer::Restoration;
 use super::row::Row;
-use super::settlement::Settlement;
-use super::settlement_record::SettlementRecord;
 use super::shared::Shared;
-use super::source::Source;
-use super::space::{Disk, SpaceLimits};
+use super::space::SpaceLimits;
 use super::store::{Store, StoreError};
-use super::survey::SurveyStep;
 use super::units_watch::UnitsWatch;
 use crate::clock::Clock;
-use crate::event::{EventBuf, IdSource, Lane, PerLane, UnixMillis};
+use crate::event::{IdSource, Lane, PerLane};
 use crate::metrics::Metrics;
 
 /// Text in one group: below a segment of the store, so that a group never needs two.
@@ -38,11 +31,6 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 /// After this much quiet settlements alone are synced (a lost one only means a block sent twice), and volumes of dead
 /// letters that were looked into are closed.
 const QUIET_AFTER: Duration = Duration::from_millis(200);
-/// How often the space on disk is measured while something is going on, or while the gate is closed.
-const MEASURE_EVERY: Duration = Duration::from_secs(1);
-/// Text written after which it is measured at once: at most this, and at most 1/64 of what the journal may hold.
-const MEASURE_AFTER_BYTES: u64 = 1 << 20;
-
 /// What a volume and its copy may take for a while, beside what they take already: each opens a segment or two.
 const REPACKING_BYTES: u64 = 64 << 20;
 
@@ -66,46 +54,6 @@ pub(super) struct Committer<S: Store> {
     pub(super) units: Option<UnitsWatch>,
     /// Where there is a disk for it.
     pub(super) ballast: Option<Ballast>,
-}
-
-/// When the space was last measured, and what was written since.
-#[derive(Debug, Default)]
-pub(super) struct Measured {
-    at: Option<Instant>,
-    pub(super) bytes_since: u64,
-    journal_bytes: u64,
-    disk: Disk,
-}
-
-/// What one group does.
-struct Group {
-    now: UnixMillis,
-    blocks: PerLane<BlockBuilder>,
-    letters: BlockBuilder,
-    /// What those letters take.
-    letter_bytes: u64,
-    settlements: PerLane<Vec<SettlementRecord>>,
-    /// What to enter into the book once it is durable.
-    settled: Vec<Settlement>,
-    kept: Vec<DeadLetter>,
-    appended: Vec<Waiting>,
-    restored: Vec<Restoring>,
-    reads: Vec<Command>,
-    orders: Vec<LetterOrder>,
-    survey: Vec<SurveyStep>,
-    looks: Vec<LookOrder>,
-}
-
-/// An append to be answered.
-struct Waiting {
-    append: Append,
-    answer: oneshot::Sender<Result<(), AppendError>>,
-}
-
-/// Events that come back, to be answered.
-struct Restoring {
-    restoration: Restoration,
-    answer: oneshot::Sender<Result<(), AppendError>>,
 }
 
 impl<S: Store> Committer<S> {
@@ -174,7 +122,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = &Row<S>> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row<S>> {
         [&self.lanes.grants, &self.lanes.usage, &self.dead].into_iter()
     }
 
@@ -217,116 +165,12 @@ impl<S: Store> Committer<S> {
         }
         self.reconcile_with_the_disk();
         self.tidy()?;
-        if self.measured.at.is_none_or(|at| at.elapsed() >= MEASURE_EVERY)
-            || self.measured.bytes_since >= self.measure_after_bytes()
-        {
+        if self.measuring_is_due() {
             self.mark();
             self.measure();
         }
         self.publish();
         Ok(())
-    }
-
-    fn gather(&mut self, commands: Vec<Command>) -> Group {
-        let now = self.clock.now();
-        let builder = |row: &Row<S>, name| BlockBuilder::new(name, now, row.next_seq());
-        let mut group = Group {
-            now,
-            blocks: PerLane {
-                grants: builder(&self.lanes.grants, RowName::Grants),
-                usage: builder(&self.lanes.usage, RowName::Usage),
-            },
-            letters: builder(&self.dead, RowName::Dead),
-            letter_bytes: 0,
-            settlements: PerLane::default(),
-            settled: Vec::new(),
-            kept: Vec::new(),
-            appended: Vec::new(),
-            restored: Vec::new(),
-            reads: Vec::new(),
-            orders: Vec::new(),
-            survey: Vec::new(),
-            looks: Vec::new(),
-        };
-        for command in commands {
-            match command {
-                Command::Append { append, room, answer } => {
-                    self.gather_append(&mut group, Waiting { append, answer });
-                    drop(room);
-                }
-                Command::KeepRefused(letters, room) => {
-                    self.gather_refused(&mut group, letters);
-                    drop(room);
-                }
-                Command::Settle(settlement) => gather_settlement(&mut group, settlement),
-                Command::Read { .. } => group.reads.push(command),
-                Command::Restore { restoration, answer } => {
-                    self.gather_restored(&mut group, Restoring { restoration, answer });
-                }
-                Command::Letters(order) => group.orders.push(order),
-                Command::Survey(step) => group.survey.push(step),
-                Command::Look(order) => group.looks.push(order),
-            }
-        }
-        group
-    }
-
-    fn gather_append(&mut self, group: &mut Group, waiting: Waiting) {
-        let source = Source::Listener(waiting.append.listener);
-        match self.gather_events(group, source, &waiting.append.events) {
-            Ok(()) => group.appended.push(waiting),
-            Err(refusal) => drop(waiting.answer.send(Err(refusal))),
-        }
-    }
-
-    fn gather_restored(&mut self, group: &mut Group, restoring: Restoring) {
-        let Restoration { source, events } = &restoring.restoration;
-        match self.gather_events(group, Source::Restored(*source), events) {
-            Ok(()) => group.restored.push(restoring),
-            Err(refusal) => drop(restoring.answer.send(Err(refusal))),
-        }
-    }
-
-    fn gather_events(
-        &mut self,
-        group: &mut Group,
-        source: Source,
-        events: &PerLane<EventBuf>,
-    ) -> Result<(), AppendError> {
-        let bytes = (events.grants.text_bytes() + events.usage.text_bytes()) as u64;
-        let ahead = self.measured.bytes_since + bytes;
-        for lane in Lane::ALL.into_iter().filter(|lane| !events[*lane].is_empty()) {
-            let refusal = self.space.refusal(lane, self.measured.journal_bytes, self.measured.disk, ahead);
-            refusal.map_or(Ok(()), |detail| Err(AppendError::Full { detail }))?;
-        }
-        for lane in Lane::ALL {
-            group.blocks[lane].push_all(source, &events[lane]);
-        }
-        self.measured.bytes_since += bytes;
-        Ok(())
-    }
-
-    fn gather_refused(&mut self, group: &mut Group, letters: Vec<DeadLetter>) {
-        let bytes = self.ledger.accounts().dead_letter_bytes + group.letter_bytes;
-        let full = self.dead_limit.refusal(bytes);
-        // A journal that takes no usage has no room for what was not even accepted.
-        let full = full.or_else(|| self.shared.refusal(Lane::Usage).map(|refusal| refusal.to_string()));
-        if let Some(detail) = full {
-            self.ledger.letters_not_kept(letters.len() as u64);
-            if let Some(events) = self.dead_limit.not_kept(letters.len() as u64, Instant::now()) {
-                tracing::error!(
-                    events,
-                    detail,
-                    "there is no more room for dead letters: refused events are only counted, not kept; look at them with `sledge dead-letters list`, export and drop them, or raise dead_bytes_max"
-                );
-            }
-            return;
-        }
-        for letter in letters {
-            let letter = self.with_spare_id(letter);
-            group.letter_bytes += push_letter(&mut group.letters, &letter);
-            group.kept.push(letter);
-        }
     }
 
     /// Dead letters become durable before the settlements that rely on them, and everything before it is answered.
@@ -475,46 +319,6 @@ impl<S: Store> Committer<S> {
         self.lanes.usage.repack(has_room)
     }
 
-    /// Looks at the disk; where there is too little room, as many retained volumes go as are needed, then the gate
-    /// closes.
-    fn measure(&mut self) {
-        let mut disk = self.space.measure_disk();
-        let mut journal_bytes = self.rows().map(Row::disk_bytes).sum::<u64>();
-        while self.space.shortage(Lane::Usage, journal_bytes, disk) > 0
-            && let Some(bytes) = self.lanes.usage.give_back().or_else(|| self.lanes.grants.give_back())
-        {
-            // It is deleted in a moment, off this thread.
-            journal_bytes = journal_bytes.saturating_sub(bytes);
-            disk.free = disk.free.saturating_add(bytes);
-        }
-        self.ledger.quarantined(self.dead.store.quarantined());
-        for lane in Lane::ALL {
-            let refusal = self.space.refusal(lane, journal_bytes, disk, 0);
-            if let Some(detail) = &refusal
-                && !self.shared.is_gate_closed(lane)
-            {
-                tracing::error!(lane = lane.as_str(), detail, "the journal is full: new events are refused");
-            }
-            self.shared.set_gate(lane, refusal);
-        }
-        if let Some(ballast) = self.ballast.as_ref().filter(|ballast| ballast.is_missing())
-            && self.space.has_room_for(ballast.bytes(), disk)
-        {
-            self.janitor.keep_ballast(ballast);
-        }
-        self.measured = Measured { at: Some(Instant::now()), bytes_since: 0, journal_bytes, disk };
-        let now = self.clock.now();
-        let oldest = PerLane {
-            grants: self.lanes.grants.waiting_since(now),
-            usage: self.lanes.usage.waiting_since(now),
-        };
-        self.ledger.measured(oldest, journal_bytes);
-    }
-
-    fn measure_after_bytes(&self) -> u64 {
-        MEASURE_AFTER_BYTES.min(self.ledger.accounts().journal_limit_bytes / 64)
-    }
-
     pub(super) fn publish(&self) {
         self.shared.accounts.publish(self.ledger.accounts());
         self.publish_unread();
@@ -523,37 +327,6 @@ impl<S: Store> Committer<S> {
     fn publish_unread(&self) {
         let unread = PerLane { grants: self.lanes.grants.has_unread(), usage: self.lanes.usage.has_unread() };
         self.shared.unread.send_if_modified(|published| std::mem::replace(published, unread) != unread);
-    }
-}
-
-fn gather_settlement(group: &mut Group, settlement: Settlement) {
-    for letter in &settlement.dead {
-        group.letter_bytes += push_letter(&mut group.letters, letter);
-    }
-    for block in &settlement.blocks {
-        group.settlements[block.id.lane].push(SettlementRecord {
-            row: RowName::from(block.id.lane),
-            seq: block.id.seq,
-            events: 0,
-            settled_at: group.now,
-            attempts: block.attempts.clone(),
-            dead_positions: block.dead_positions.clone(),
-        });
-    }
-    group.settled.push(settlement);
-}
-
-/// Adds a letter and says how many bytes it takes, written down.
-pub(super) fn push_letter(letters: &mut BlockBuilder, letter: &DeadLetter) -> u64 {
-    match serde_json::to_vec(letter) {
-        Ok(text) => {
-            letters.push_letter(letter.origin == Origin::Intake, &text);
-            text.len() as u64
-        }
-        Err(error) => {
-            tracing::error!(%error, "a dead letter could not be written down");
-            0
-        }
     }
 }
 

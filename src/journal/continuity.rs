@@ -66,13 +66,23 @@ pub(super) struct Continuity {
     at: Option<u64>,
     /// Everything before it was durable.
     durable_to: u64,
+    /// The number of the volume that comes next, if none are gone.
+    next_number: u32,
     missing: Vec<Loss>,
 }
 
 impl Continuity {
     /// Begins with the first volume that a row ever had.
     pub(super) fn of_a_row() -> Self {
-        Self { at: Some(0), durable_to: 0, missing: Vec::new() }
+        Self { at: Some(0), durable_to: 0, next_number: 1, missing: Vec::new() }
+    }
+
+    /// Comes to this volume. What was between it and the one before was settled, and given back to the disk.
+    pub(super) fn come_to(&mut self, id: VolumeId) {
+        if id.number != self.next_number {
+            self.forget();
+        }
+        self.next_number = id.number + 1;
     }
 
     /// The seq that comes next, if that is known.
@@ -80,13 +90,19 @@ impl Continuity {
         self.at
     }
 
-    /// What comes next is not known: here volumes are gone, or were closed and answer for themselves.
+    /// With which seq the next volume begins is not known.
     pub(super) fn forget(&mut self) {
         self.at = None;
     }
 
-    /// The next volume begins with this seq, so all before it was in the volumes before.
-    pub(super) fn begin(&mut self, id: VolumeId, begin: u64) {
+    /// This volume is closed, and its index answers for it.
+    pub(super) fn pass(&mut self, id: VolumeId, begin: u64) {
+        self.begin(id, begin);
+        self.forget();
+    }
+
+    /// This volume begins with this seq, so all before it was in the volumes before.
+    fn begin(&mut self, id: VolumeId, begin: u64) {
         self.durable_to = self.durable_to.max(begin);
         if let Some(at) = self.at.filter(|at| *at < begin) {
             let before = VolumeId { number: id.number.saturating_sub(1).max(1), ..id };
@@ -95,7 +111,7 @@ impl Continuity {
         }
     }
 
-    /// What was found in the next volume. `first_seq` is the seq that its store remembers, up to which nothing was missing,
+    /// What was found in this volume. `first_seq` is the seq that its store remembers, up to which nothing was missing,
     /// or it was told. Says with which seq the volume begins; 0 where that is not known.
     pub(super) fn see(&mut self, id: VolumeId, first_seq: Option<u64>, found: &Found) -> u64 {
         let noted = found.noted();
@@ -124,6 +140,12 @@ impl Continuity {
     pub(super) fn losses(self, mark: u64) -> Vec<Loss> {
         let durable_to = self.durable_to.max(mark);
         self.losses_before(durable_to)
+    }
+
+    /// How many events are lost then, those included that lay at the end of the row.
+    pub(super) fn lost_events(self, mark: u64) -> u64 {
+        let tail = self.at.map_or(0, |at| mark.saturating_sub(at));
+        self.losses(mark).iter().map(Loss::events).sum::<u64>() + tail
     }
 
     /// What is lost, when everything before `durable_to` was durable, and no more is known.

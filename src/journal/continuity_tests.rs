@@ -241,6 +241,29 @@ async fn a_dead_letter_that_vanished_is_missed() {
     assert_eq!(over(&store, &settings()).alarms(), [] as [String; 0]);
 }
 
+#[tokio::test]
+async fn a_dead_letter_that_vanished_from_a_closed_volume_is_missed_once() {
+    let store = MemoryStore::default();
+    let small = Settings { volume_bytes: 1_000, ..settings() };
+    let journal = over(&store, &small);
+    for number in 0..12 {
+        let one = letter(&format!("refused {number}"), Origin::Intake);
+        journal.appender().keep_refused(vec![one]).await.unwrap();
+        keep(&journal, Lane::Usage, &numbered(1)).await;
+    }
+    journal.close().await.unwrap();
+    let volume = VolumeId { row: RowName::Dead, number: 2 };
+    let first = seqs_in(&store, volume)[0];
+    store.erase_blocks(volume, first..first + 1);
+    for kept_at_start in [12, 11] {
+        let journal = over(&store, &small);
+        assert_eq!(journal.accounts().read().dead_letters, [0, kept_at_start]);
+        assert_eq!(journal.dead_letters().read(0, 100).await.unwrap().len(), 11);
+        assert_eq!(journal.accounts().read().dead_letters, [0, 11]);
+        journal.close().await.unwrap();
+    }
+}
+
 /// Blocks that are written together: every other event is held for ever.
 fn together(events: usize) -> Append {
     let mut together: PerLane<EventBuf> = PerLane::default();
@@ -256,10 +279,9 @@ fn together(events: usize) -> Append {
 async fn cut_in_a_group(store: &MemoryStore, settings: &Settings, mut journal: Journal) {
     let hold = store.hold_syncs();
     let guard = hold.lock().unwrap();
-    let before = store.operations();
     let receipt = journal.appender().append(together(5)).await.unwrap();
     let begun = Instant::now();
-    while store.operations() < before + 5 {
+    while seqs_in(store, usage(1)).len() < 6 {
         assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -317,6 +339,12 @@ async fn what_a_failed_sync_left_behind_is_durable_before_an_index_promises_it()
         let store = MemoryStore::default();
         let mut journal = over(&store, &settings());
         keep_blocks(&journal, 1).await;
+        let begun = Instant::now();
+        // Nothing else is written then that could be what fails.
+        while store.indices(RowName::Usage) == 0 {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         store.fail_in(1);
         let receipt = journal.appender().append(together(1)).await.unwrap();
         assert!(receipt.committed().await.is_err());

@@ -6,12 +6,17 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::check::index_of;
 use super::consumer::Block;
+use super::continuity::Continuity;
 use super::copies::Copies;
 use super::frame::{Kind, RowName};
+use super::high_water::HighWater;
 use super::salvage::{Found, scan_past_damage};
 use super::settlement_record::SettlementRecord;
+use super::sled_store::HIGH_WATER;
 use super::store::VolumeId;
+use super::volume_index::VolumeIndex;
 use crate::event::Lane;
 use crate::lock_file::{LockError, LockFile};
 
@@ -49,7 +54,7 @@ pub struct Extracted {
     pub events: u64,
     /// Dead letters that were handed out.
     pub letters: u64,
-    /// Events that lay between those that are intact, and are not so in any copy.
+    /// Events that are not intact in any copy, as far as the seqs around them and the indices of a journal tell.
     pub lost_events: u64,
     /// Bytes that the disk can't read any more.
     pub unreadable_bytes: u64,
@@ -94,14 +99,49 @@ pub fn extract(
     let mut extracted = Extracted::default();
     let mut seen = BTreeSet::new();
     let mut copies = Copies::default();
-    for path in files_in(place)? {
-        let scanned = File::open(&path).and_then(Contents::of);
-        let contents = scanned.map_err(|source| ExtractError::Read { path: path.clone(), source })?;
-        contents.rows.iter().for_each(|(row, of_row)| copies.add(*row, &of_row.found));
+    let mut rows: BTreeMap<RowName, Continuity> = BTreeMap::new();
+    for (path, volume) in files_in(place)? {
+        let read = |source| ExtractError::Read { path: path.clone(), source };
+        let mut contents = File::open(&path).and_then(Contents::of).map_err(read)?;
+        match volume {
+            Some(id) => {
+                let index = index_of(&place.join(id.row.as_str()), id.place()).map_err(read)?;
+                let mut nothing = Found::default();
+                let of_row = contents.rows.get_mut(&id.row);
+                let found = of_row.map_or(&mut nothing, |of_row| &mut of_row.found);
+                let continuity = rows.entry(id.row).or_insert_with(Continuity::of_a_row);
+                follow(continuity, id.place(), index, found);
+            }
+            None => contents.rows.iter().for_each(|(row, of_row)| copies.add(*row, &of_row.found)),
+        }
         contents.show(wanted, &mut seen, &mut extracted, see)?;
     }
-    extracted.lost_events = copies.lost_events();
+    let mark = fs::read(place.join(HIGH_WATER))
+        .map_or_else(|_| HighWater::default(), |bytes| HighWater::decode_file(&bytes));
+    let lost = rows.into_iter().map(|(row, continuity)| continuity.lost_events(mark.next_seq(row)));
+    extracted.lost_events = copies.lost_events() + lost.sum::<u64>();
     Ok(extracted)
+}
+
+/// Goes along a row of a journal that nobody has open.
+fn follow(continuity: &mut Continuity, id: VolumeId, index: Option<VolumeIndex>, found: &mut Found) {
+    continuity.come_to(id);
+    match index {
+        Some(VolumeIndex::Settled(_)) => continuity.forget(),
+        Some(index @ VolumeIndex::Pending { .. }) => {
+            found.note(index.into_inventory());
+            continuity.see(id, None, found);
+            // It answers for itself, and for no other.
+            continuity.forget();
+        }
+        Some(VolumeIndex::Open(noted)) => {
+            found.note(Some(noted));
+            continuity.see(id, None, found);
+        }
+        None => {
+            continuity.see(id, None, found);
+        }
+    }
 }
 
 /// Holds the lock of a journal's folder meanwhile. A folder without one, or one that can't be written to, has no owner.
@@ -122,27 +162,29 @@ fn is_journal(place: &Path) -> bool {
     RowName::ALL.iter().any(|row| place.join(row.as_str()).is_dir())
 }
 
-/// The files to look through, each before those it is older than.
-fn files_in(place: &Path) -> Result<Vec<PathBuf>, ExtractError> {
+/// The files to look through, each before those it is older than; of a journal, which volume each is of.
+fn files_in(place: &Path) -> Result<Vec<(PathBuf, Option<VolumeId>)>, ExtractError> {
     let read = |source| ExtractError::Read { path: place.to_owned(), source };
     if fs::metadata(place).map_err(read)?.is_file() {
-        return Ok(vec![place.to_owned()]);
+        return Ok(vec![(place.to_owned(), None)]);
     }
-    let mut files = Vec::new();
     if !is_journal(place) {
+        let mut files = Vec::new();
         files_below(place, &mut files).map_err(read)?;
         // Of a database only this one holds values. Where there is none, the folder is somebody's rescue.
         let named_db = |path: &&PathBuf| path.file_name().is_some_and(|name| name == "db");
         let databases: Vec<PathBuf> = files.iter().filter(named_db).cloned().collect();
-        return Ok(if databases.is_empty() { files } else { databases });
+        let chosen = if databases.is_empty() { files } else { databases };
+        return Ok(chosen.into_iter().map(|path| (path, None)).collect());
     }
+    let mut files = Vec::new();
     for row in RowName::ALL {
         let folder = place.join(row.as_str());
         for id in volumes_in(&folder, row).map_err(read)? {
-            files.push(folder.join(id.folder_name()).join("db"));
+            files.push((folder.join(id.folder_name()).join("db"), Some(id)));
         }
     }
-    files.retain(|path| path.is_file());
+    files.retain(|(path, _)| path.is_file());
     Ok(files)
 }
 

@@ -104,7 +104,7 @@ mod tests {
             ("checksum of bytes 0 to 39", checksum),
             ("zero", 0),
         ];
-        super::super::frame::tests::assert_as_drawn("The mark", &slot, &fields);
+        super::super::frame_tests::assert_as_drawn("The mark", &slot, &fields);
     }
 
     #[test]

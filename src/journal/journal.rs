@@ -23,6 +23,7 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::measuring::Measured;
 use super::pending_units::PendingUnits;
 use super::recall::Recall;
 use super::restorer::Restorer;
@@ -98,9 +99,6 @@ impl Journal {
         if !ballast.is_missing() {
             ballast.keep();
         }
-        for alarm in &journal.alarms {
-            tracing::error!("{alarm}");
-        }
         let volumes = journal.accounts().read().quarantined_volumes;
         if volumes > 0 {
             let folder = folder.join(QUARANTINE);
@@ -144,24 +142,25 @@ impl Journal {
             },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
-        let mut alarms = Vec::new();
-        let mut find = |name| {
-            let found = Row::open(name, store, &janitor, limits_of(name), high_water.next_seq(name))?;
-            alarms.extend(found.alarms);
-            Ok::<_, StoreError>((found.row, found.salvaged))
-        };
-        let (grants, salvaged_grants) = find(RowName::Grants)?;
-        let (usage, salvaged_usage) = find(RowName::Usage)?;
-        let (dead, _) = find(RowName::Dead)?;
-        let lanes = PerLane { grants, usage };
+        let find = |name| Row::open(name, store, &janitor, limits_of(name), high_water.next_seq(name));
+        let found = PerLane { grants: find(RowName::Grants)?, usage: find(RowName::Usage)? };
+        let found_dead = find(RowName::Dead)?;
+        let alarms: Vec<String> = [&found.grants, &found.usage, &found_dead]
+            .into_iter()
+            .flat_map(|found| found.alarms.iter().cloned())
+            .collect();
+        // Before anything is written that keeps the next start from telling it again.
+        alarms.iter().for_each(|alarm| tracing::error!("{alarm}"));
+        let salvaged = [found.grants.salvaged, found.usage.salvaged];
+        let lanes = PerLane { grants: found.grants.accept()?, usage: found.usage.accept()? };
+        let dead = found_dead.accept()?;
         let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
         let mut ledger = Ledger::opened(
             PerLane { grants: grants.events, usage: usage.events },
             grants.text_bytes + usage.text_bytes,
             settings.journal_bytes_max,
         );
-        ledger.found_damaged(salvaged_grants);
-        ledger.found_damaged(salvaged_usage);
+        salvaged.into_iter().for_each(|salvaged| ledger.found_damaged(salvaged));
         ledger.limit_letters(settings.dead_bytes_max);
         ledger.letter_bytes_kept(letters.text_bytes);
         ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
@@ -183,7 +182,7 @@ impl Journal {
             space: SpaceLimits::new(settings),
             dead_limit: DeadLimit::new(settings.dead_bytes_max),
             ids: IdSource::new(),
-            measured: super::committer::Measured::default(),
+            measured: Measured::default(),
             janitor,
             high_water,
             units,

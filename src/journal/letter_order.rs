@@ -6,11 +6,12 @@ use tokio::sync::oneshot;
 
 use super::Restored;
 use super::block_builder::BlockBuilder;
-use super::committer::{Committer, push_letter};
+use super::committer::Committer;
 use super::dead_letter::{DeadLetter, Origin};
 use super::dead_letters::LetterNumber;
 use super::error::AppendError;
 use super::frame::RowName;
+use super::group::push_letter;
 use super::open_volume::StoredBlock;
 use super::requeue::Requeued;
 use super::settlement_record::SettlementRecord;

@@ -29,10 +29,13 @@ mod extract;
 #[cfg(test)]
 mod extract_tests;
 mod frame;
+#[cfg(test)]
+mod frame_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 #[cfg(test)]
 mod golden_tests;
+mod group;
 mod high_water;
 mod inbox;
 mod janitor;
@@ -44,6 +47,7 @@ mod letter_order;
 mod letters_tests;
 mod look;
 mod looker;
+mod measuring;
 #[cfg(test)]
 mod memory_store;
 #[cfg(test)]
@@ -63,6 +67,8 @@ mod repacking_tests;
 mod replay;
 mod requeue;
 mod restorer;
+mod retiring;
+mod rewriting;
 mod row;
 mod salvage;
 mod sample;

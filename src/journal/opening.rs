@@ -21,6 +21,35 @@ pub(super) struct AsFound<S: Store> {
     pub(super) salvaged: Salvaged,
     /// What a person should know of it, in sentences.
     pub(super) alarms: Vec<String>,
+    /// Of volumes that lie closed from now on, what is to be written down.
+    indices: Vec<(VolumeId, VolumeIndex)>,
+}
+
+impl<S: Store> AsFound<S> {
+    /// Goes on with the row as it was found, once the alarms were heard: the next start tells nothing of them again.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn accept(self) -> Result<Row<S>, StoreError> {
+        let Self { mut row, indices, .. } = self;
+        // A process that did not end well may have left something unsynced: it must not be promised by a durable index
+        // and then go with the power.
+        for (id, index) in indices {
+            row.store.sync_raw(id)?;
+            row.write_index(id, &index)?;
+        }
+        if let Some(mut tail) = row.open.last_entry()
+            && tail.get().next_seq() < row.next_seq
+        {
+            // It may be one that was made ahead of time and never written to, or the disk lost its end.
+            tail.get_mut().begin(row.next_seq)?;
+        }
+        for number in row.open.keys().copied().collect::<Vec<_>>() {
+            row.store.sync_raw(row.id(number))?;
+            row.describe_open(number, row.next_seq)?;
+        }
+        Ok(row)
+    }
 }
 
 impl<S: Store> Row<S> {
@@ -54,7 +83,8 @@ impl<S: Store> Row<S> {
             lost: Totals::default(),
             found_again: Totals::default(),
         };
-        let mut opening = Opening { row, salvaged_events: 0, continuity: Continuity::of_a_row() };
+        let mut opening =
+            Opening { row, salvaged_events: 0, continuity: Continuity::of_a_row(), indices: Vec::new() };
         let numbers = store.list(name)?;
         for number in &numbers {
             opening.find(*number, Some(number) == numbers.last())?;
@@ -63,7 +93,7 @@ impl<S: Store> Row<S> {
             // Whoever took all of them away knows what was in them.
             opening.continuity.forget();
         }
-        opening.end(mark)
+        Ok(opening.end(mark))
     }
 
     /// Has an index say of an open volume what is in it, and that all before `end` is accounted for. On a full disk the
@@ -86,21 +116,18 @@ struct Opening<S: Store> {
     row: Row<S>,
     salvaged_events: u64,
     continuity: Continuity,
+    indices: Vec<(VolumeId, VolumeIndex)>,
 }
 
 impl<S: Store> Opening<S> {
     fn find(&mut self, number: u32, is_last: bool) -> Result<(), StoreError> {
-        if number != self.row.next_number {
-            // What was between was settled, and given back to the disk.
-            self.continuity.forget();
-        }
-        self.row.next_number = number + 1;
         let id = self.row.id(number);
+        self.continuity.come_to(id);
+        self.row.next_number = number + 1;
         let index = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
         match index {
             Some(VolumeIndex::Pending { begin, blocks }) if !is_last => {
-                self.continuity.begin(id, begin);
-                self.continuity.forget();
+                self.continuity.pass(id, begin);
                 self.row.close_entry(id, begin, &blocks);
                 return Ok(());
             }
@@ -115,7 +142,7 @@ impl<S: Store> Opening<S> {
         let found = scan_at_rest(self.row.store.as_ref(), id)?;
         let noted_end = found.noted().map_or(0, |noted| noted.end);
         self.row.next_seq = self.row.next_seq.max(found.next_seq()).max(noted_end);
-        if !is_last && self.describe(id, &found)? {
+        if !is_last && self.describe(id, &found) {
             return Ok(());
         }
         self.open(id, is_last, &found)
@@ -123,21 +150,17 @@ impl<S: Store> Opening<S> {
 
     /// Describes a volume without opening it, for that costs the store a segment of disk each time: its file tells as well
     /// what is pending in it. `false` where it can't be told for sure, or nothing is.
-    fn describe(&mut self, id: VolumeId, found: &Found) -> Result<bool, StoreError> {
+    fn describe(&mut self, id: VolumeId, found: &Found) -> bool {
         let blocks: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
         // Otherwise only its store knows where it began.
         let knows_begin = found.noted().is_some() || self.continuity.at().is_some();
         if !found.is_whole() || !knows_begin || blocks.is_empty() {
-            return Ok(false);
+            return false;
         }
         let begin = self.continuity.see(id, None, found);
-        // A process that did not end well may have left something unsynced: it must not be promised by a durable index
-        // and then go with the power.
-        self.row.store.sync_raw(id)?;
-        let index = VolumeIndex::Pending { begin, blocks: blocks.clone() };
-        self.row.store.write_index(id, &index.encode())?;
         self.row.close_entry(id, begin, &blocks);
-        Ok(true)
+        self.indices.push((id, VolumeIndex::Pending { begin, blocks }));
+        true
     }
 
     fn open(&mut self, id: VolumeId, is_last: bool, found: &Found) -> Result<(), StoreError> {
@@ -148,39 +171,30 @@ impl<S: Store> Opening<S> {
         // Between the first volume with something owed and the tail, untouched volumes wait closed.
         let waits = !is_last && volume.is_untouched() && !volume.is_settled() && !self.row.open.is_empty();
         if waits {
-            self.row.store.sync_raw(id)?;
-            self.row.close(volume)
+            volume.sync()?;
+            self.row.close_entry(id, volume.begin_seq(), &volume.pending().copied().collect::<Vec<_>>());
+            self.indices.push((id, volume.closed_index()));
+            self.row.janitor.close(volume.into_store());
         } else {
             self.row.open.insert(id.number, volume);
-            Ok(())
         }
+        Ok(())
     }
 
-    fn end(self, mark: u64) -> Result<AsFound<S>, StoreError> {
-        let Self { mut row, salvaged_events, continuity } = self;
+    fn end(self, mark: u64) -> AsFound<S> {
+        let Self { mut row, salvaged_events, continuity, indices } = self;
         let missing_tail = mark.saturating_sub(row.next_seq);
         row.next_seq = row.next_seq.max(mark);
         // Where nothing tells how far the row got, neither can it be told what of the tail was still in it.
         let lost_tail = continuity.at().map_or(0, |_| missing_tail);
         let losses = continuity.losses(mark);
         let lost_events = losses.iter().map(Loss::events).sum::<u64>() + lost_tail;
-        if let Some(mut tail) = row.open.last_entry()
-            && tail.get().next_seq() < row.next_seq
-        {
-            // It may be one that was made ahead of time and never written to, or the disk lost its end.
-            tail.get_mut().begin(row.next_seq)?;
-        }
-        // What is told now is accounted for at the next start.
-        for number in row.open.keys().copied().collect::<Vec<_>>() {
-            row.store.sync_raw(row.id(number))?;
-            row.describe_open(number, row.next_seq)?;
-        }
         let salvaged = Salvaged { events: salvaged_events, lost_events };
         let mut alarms = alarms_of(&losses);
         if missing_tail > 0 {
             alarms.push(lost_tail_of(row.id(1).row, missing_tail));
         }
-        Ok(AsFound { row, salvaged, alarms })
+        AsFound { row, salvaged, alarms, indices }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
 use super::open_volume::{OpenVolume, StoredBlock};
-use super::repacking::{self, Repacked, Repacking};
+use super::repacking::{self, Repacking};
 use super::settlement_record::SettlementRecord;
 use super::store::{Store, StoreError, VolumeId};
 use super::totals::Totals;
@@ -37,14 +37,14 @@ pub(super) struct RowLimits {
 pub(super) struct Closed {
     pub(super) number: u32,
     /// The seq it began with; 0 where that is not known.
-    begin: u64,
+    pub(super) begin: u64,
     /// The first seq of its first pending block, and the first after its last one.
     pub(super) seqs: Range<u64>,
-    totals: Totals,
-    disk_bytes: u64,
-    blocks: u64,
+    pub(super) totals: Totals,
+    pub(super) disk_bytes: u64,
+    pub(super) blocks: u64,
     /// It was tried to rewrite it.
-    tried: bool,
+    pub(super) tried: bool,
 }
 
 impl Closed {
@@ -53,7 +53,7 @@ impl Closed {
         self.totals.events
     }
 
-    fn wants_repacking(&self) -> bool {
+    pub(super) fn wants_repacking(&self) -> bool {
         !self.tried && repacking::is_worthwhile(self.blocks, self.totals.events, self.totals.text_bytes)
     }
 }
@@ -106,14 +106,18 @@ impl<S: Store> Row<S> {
 
     /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
     /// no longer pending. What is in it beside that came back with a settlement that a power cut took: it is owed again.
-    pub(super) fn compare_with_index(&mut self, opened: &OpenVolume<S::Volume>) {
+    /// Says whether there was anything of either.
+    pub(super) fn compare_with_index(&mut self, opened: &mut OpenVolume<S::Volume>) -> bool {
         let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == opened.id().number) else {
-            return;
+            return false;
         };
+        opened.note_begin(closed.begin);
         let found = Totals::of(opened.pending());
-        self.lost = self.lost.plus(closed.totals.without(found));
-        self.found_again = self.found_again.plus(found.without(closed.totals));
+        let (lost, found_again) = (closed.totals.without(found), found.without(closed.totals));
+        self.lost = self.lost.plus(lost);
+        self.found_again = self.found_again.plus(found_again);
         closed.totals = found;
+        lost.events > 0 || found_again.events > 0
     }
 
     /// What is pending, over the whole row.
@@ -145,7 +149,7 @@ impl<S: Store> Row<S> {
         self.retained.iter().map(|retained| retained.number)
     }
 
-    fn retained_bytes(&self) -> u64 {
+    pub(super) fn retained_bytes(&self) -> u64 {
         self.retained.iter().map(|retained| retained.disk_bytes).sum()
     }
 
@@ -205,7 +209,7 @@ impl<S: Store> Row<S> {
     }
 
     /// Begins the next volume and makes it the tail.
-    fn rotate(&mut self) -> Result<u32, StoreError> {
+    pub(super) fn rotate(&mut self) -> Result<u32, StoreError> {
         let number = self.next_number;
         let store = match self.ahead.take() {
             Some(ahead) => ahead.wait()?,
@@ -315,146 +319,16 @@ impl<S: Store> Row<S> {
         !self.closed.is_empty() || self.open.values().any(OpenVolume::has_unread)
     }
 
-    /// Moves volumes on to the state they have reached. Called after a group is answered, never in its way.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub(super) fn tidy(&mut self, now: UnixMillis) -> Result<(), StoreError> {
-        if let Some((_, tail)) = self.open.last_key_value()
-            && self.ahead.is_none()
-            && tail.frame_bytes() >= self.limits.volume_bytes / 2
-        {
-            self.ahead = self.janitor.create(self.id(self.next_number));
-        }
-        let done: Vec<u32> = self
-            .open
-            .values()
-            .filter(|volume| self.is_done(volume))
-            .map(|volume| volume.id().number)
-            .collect();
-        for number in done {
-            self.leave(number, now)?;
-        }
-        Ok(())
-    }
-
-    /// Sees how the rewriting of a closed volume goes on, and begins the next one where the disk `has_room` for a copy. The
-    /// volume that is read next is left alone.
-    ///
-    /// # Errors
-    /// When a copy could not be put into its volume's place.
-    pub(super) fn repack(&mut self, has_room: bool) -> Result<(), StoreError> {
-        if let Some(ended) = self.repacking.as_ref().and_then(Repacking::poll) {
-            self.end_repacking(ended)?;
-        }
-        if self.repacking.is_none() && self.limits.repacks && has_room {
-            let arriving = self.arriving.as_ref().map(|(number, _)| *number);
-            let is_free = |closed: &&Closed| closed.wants_repacking() && Some(closed.number) != arriving;
-            let next = self.closed.iter().skip(1).find(is_free);
-            self.repacking = next.and_then(|closed| self.janitor.repack(self.id(closed.number)));
-        }
-        Ok(())
-    }
-
-    /// Whether a volume is being rewritten, and somebody should look how that goes on.
-    pub(super) fn is_repacking(&self) -> bool {
-        self.repacking.is_some()
-    }
-
-    fn is_being_repacked(&self, number: u32) -> bool {
-        self.repacking.as_ref().is_some_and(|repacking| repacking.number() == number)
-    }
-
-    /// The reader has come to this volume: it is rewritten now or never.
-    fn stop_repacking(&mut self, number: u32) -> Result<(), StoreError> {
-        match self.repacking.take_if(|repacking| repacking.number() == number) {
-            Some(repacking) => {
-                let ended = repacking.give_up();
-                self.note_repacked(number, ended?);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn end_repacking(&mut self, ended: Result<Repacked, StoreError>) -> Result<(), StoreError> {
-        let Some(repacking) = self.repacking.take() else { return Ok(()) };
-        self.note_repacked(repacking.number(), ended?);
-        Ok(())
-    }
-
-    fn note_repacked(&mut self, number: u32, repacked: Repacked) {
-        if let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == number) {
-            closed.tried = true;
-            if let Repacked::Done { blocks, disk_bytes } = repacked {
-                (closed.blocks, closed.disk_bytes) = (blocks, disk_bytes);
-            }
-        }
-    }
-
-    /// Whether an open volume need not stay open: it owes nothing, or nobody has begun to read it. The tail stays until
-    /// it is full; it goes then even when nothing more is written, so that its memory is given back.
-    fn is_done(&self, volume: &OpenVolume<S::Volume>) -> bool {
-        let is_tail = volume.id().number + 1 == self.next_number;
-        if volume.is_settled() {
-            !is_tail || volume.frame_bytes() >= self.limits.volume_bytes
-        } else {
-            volume.is_untouched() && (!is_tail || volume.frame_bytes() >= self.limits.volume_bytes)
-        }
-    }
-
-    /// A full volume that owes nothing is retained; one that nobody has read yet is closed, unless it is next to be read.
-    fn leave(&mut self, number: u32, now: UnixMillis) -> Result<(), StoreError> {
-        let settled = self.open.get(&number).is_some_and(OpenVolume::is_settled);
-        let is_first = self.open.first_key_value().is_some_and(|(first, _)| *first == number)
-            && self.closed.front().is_none_or(|closed| number < closed.number);
-        if !settled && is_first {
-            return Ok(());
-        }
-        let is_tail = number + 1 == self.next_number;
-        if is_tail {
-            // The seqs live on in the next volume, which must therefore be durable before this one goes.
-            self.rotate()?;
-        }
-        self.sync()?;
-        let Some(volume) = self.open.remove(&number) else { return Ok(()) };
-        if !settled {
-            return self.close(volume);
-        }
-        let id = volume.id();
-        self.janitor.close(volume.into_store());
-        if self.limits.retention.is_zero() {
-            self.janitor.remove(id);
-            return Ok(());
-        }
-        self.write_index(id, &VolumeIndex::Settled(now))?;
-        let disk_bytes = self.store.disk_bytes(id);
-        self.retained.push_back(Retained { number, settled_at: now, disk_bytes });
-        Ok(())
-    }
-
-    pub(super) fn close(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
-        volume.sync()?;
-        let id = volume.id();
-        let blocks: Vec<BlockEntry> = volume.pending().copied().collect();
-        self.write_index(id, &volume.closed_index())?;
-        let begin = volume.begin_seq();
-        self.janitor.close(volume.into_store());
-        self.close_entry(id, begin, &blocks);
-        Ok(())
-    }
-
     /// A closed volume was opened, and its blocks are to be handed out or settled. Its index has told what must be in it;
     /// another now tells what is.
     ///
     /// # Errors
     /// When the store fails.
     pub(super) fn open_closed(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
-        self.compare_with_index(&volume);
+        self.compare_with_index(&mut volume);
         let number = volume.id().number;
         let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return Ok(()) };
         let Some(closed) = self.closed.remove(at) else { return Ok(()) };
-        volume.note_begin(closed.begin);
         self.open.insert(number, volume);
         self.describe_open(number, closed.seqs.end)
     }
@@ -471,39 +345,5 @@ impl<S: Store> Row<S> {
             // Whether it was written or not, another may be now.
             drop(described.wait());
         }
-    }
-
-    /// A volume that such an index describes lies closed.
-    pub(super) fn close_entry(&mut self, id: VolumeId, begin: u64, entries: &[BlockEntry]) {
-        let totals = Totals::of(entries.iter());
-        let first = entries.first().map_or(0, |entry| entry.seq);
-        let end = entries.last().map_or(0, |entry| entry.seq + u64::from(entry.events));
-        self.next_seq = self.next_seq.max(end);
-        let disk_bytes = self.store.disk_bytes(id);
-        let at = self.closed.partition_point(|closed| closed.number < id.number);
-        let blocks = entries.len() as u64;
-        let closed =
-            Closed { number: id.number, begin, seqs: first..end, totals, disk_bytes, blocks, tried: false };
-        self.closed.insert(at, closed);
-    }
-
-    /// Lets go of retained volumes that are too old, or too many.
-    pub(super) fn expire(&mut self, now: UnixMillis) {
-        let keep_from =
-            now.saturating_sub(u64::try_from(self.limits.retention.as_millis()).unwrap_or(u64::MAX));
-        while let Some(oldest) = self.retained.front()
-            && (oldest.settled_at < keep_from || self.retained_bytes() > self.limits.retention_bytes_max)
-        {
-            let id = self.id(oldest.number);
-            self.retained.pop_front();
-            self.janitor.remove(id);
-        }
-    }
-
-    /// Gives the oldest retained volume back to the disk, and says how much that is. `None` when there is none.
-    pub(super) fn give_back(&mut self) -> Option<u64> {
-        let oldest = self.retained.pop_front()?;
-        self.janitor.remove(self.id(oldest.number));
-        Some(oldest.disk_bytes)
     }
 }

@@ -241,9 +241,9 @@ impl Found {
         groups.chain(settled).max().unwrap_or_default()
     }
 
-    /// Found where this must be.
-    pub(super) fn noting(self, noted: Inventory) -> Self {
-        Self { noted: Some(noted), ..self }
+    /// It was found where this must be.
+    pub(super) fn note(&mut self, noted: Option<Inventory>) {
+        self.noted = noted;
     }
 
     /// What must be in it, where an index tells.

@@ -180,7 +180,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::frame::tests::{bytes_of, hex_of};
+    use super::super::frame_tests::{bytes_of, hex_of};
     use super::*;
 
     fn record() -> SettlementRecord {

@@ -93,8 +93,11 @@ impl<S: Store> Row<S> {
         if !is_open && self.looked_at.as_ref().is_none_or(|volume| volume.id().number != number) {
             let other = self.looked_at.take();
             self.put_away(other);
-            let volume = self.janitor.open_now(self.id(number))?;
-            self.compare_with_index(&volume);
+            let mut volume = self.janitor.open_now(self.id(number))?;
+            if self.compare_with_index(&mut volume) {
+                // Told once, and not by the next start again.
+                self.write_index(volume.id(), &volume.closed_index())?;
+            }
             self.looked_at = Some(volume);
         }
         let volume = if is_open { self.open.get(&number) } else { self.looked_at.as_ref() };

@@ -170,7 +170,7 @@ mod tests {
             ("blocks", 2),
             ("for each block: seq (8), events (4), text bytes (4), waiting since (8), flags (1", 0),
         ];
-        super::super::frame::tests::assert_as_drawn("An index", &bytes, &fields);
+        super::super::frame_tests::assert_as_drawn("An index", &bytes, &fields);
         assert_eq!(bytes.len(), HEAD_BYTES + 2 * ENTRY_BYTES + 4);
         let page = include_str!("../../docs/durability.md");
         assert!(page.contains(&format!("| {HEAD_BYTES} | {ENTRY_BYTES} each |")));

@@ -120,9 +120,11 @@ async fn send(home: &Home, ids: &[&str], noise_chars: usize, acked: &mut Vec<Str
 /// What became of the operation that failed.
 #[derive(Debug)]
 struct Verdict {
+    what: String,
     failure: Option<Failure>,
     exited: bool,
     took: Duration,
+    log: String,
 }
 
 /// Lives with this trouble and checks everything that must hold.
@@ -166,7 +168,7 @@ async fn suffer(shim: &DiskShim, nth: usize, errno: i32, on: bool) -> Verdict {
         .collect();
     let lost: Vec<_> = life.acked.iter().filter(|id| !at_polar.contains(*id)).collect();
     assert!(lost.is_empty(), "{what}: acknowledged and lost after a restart: {lost:?}\n{}", life.log);
-    Verdict { failure, exited, took }
+    Verdict { what, failure, exited, took, log: life.log }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -199,13 +201,14 @@ async fn whichever_nth_io_fails_nothing_unsynced_is_acknowledged_and_nothing_ack
                         let is_lost = failure.operation == "write"
                             && failure.path.ends_with("db")
                             && (errno != 0 || on);
-                        assert!(!is_lost, "sledge went on after {failure:?}");
+                        assert!(!is_lost, "{}: sledge went on\n{}", verdict.what, verdict.log);
                         let kind =
                             failure.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                         *survived.entry(format!("{} {kind}", failure.operation)).or_default() += 1;
                     }
-                    Some(failure) => {
-                        assert!(verdict.took < EXITS_WITHIN, "{failure:?}: exited after {:?}", verdict.took);
+                    Some(_) => {
+                        let Verdict { what, took, log, .. } = &verdict;
+                        assert!(*took < EXITS_WITHIN, "{what}: exited after {took:?}\n{log}");
                     }
                 }
             }
