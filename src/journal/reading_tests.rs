@@ -118,6 +118,25 @@ async fn what_an_open_volume_has_and_its_file_does_not_show_yet_is_explained() {
     journal.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_volume_is_not_opened_long_before_it_is_read_for_each_takes_megabytes() {
+    let store = MemoryStore::default();
+    let settings = with_closed_volumes(&store, 400).await;
+    let blocks_of_the_first = usize::try_from(first_seq(&store, usage(2))).unwrap();
+    for (read, opened) in [(1, 1), (blocks_of_the_first / 2, 1), (blocks_of_the_first * 7 / 8, 2)] {
+        let mut journal = over(&store, &settings);
+        let before = store.opens();
+        let mut consumer = journal.take_consumer().unwrap();
+        for _ in 0..read {
+            assert_eq!(consumer.read(Lane::Usage, 1, 1 << 20).await.unwrap().len(), 1);
+        }
+        drop(consumer);
+        // Whatever was to be opened has been by then.
+        journal.close().await.unwrap();
+        assert_eq!(store.opens() - before, opened, "{read} of {blocks_of_the_first} blocks were read");
+    }
+}
+
 /// A store on disk with a volume and its successor, filled aside.
 fn with_successor(store: &SledStore, id: VolumeId) {
     for (id, value) in [(id, b"old"), (id.aside(), b"new")] {
