@@ -50,12 +50,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         batch.history.is_piece |= batch.len() == 1 && batch.history.others_confirmed(self.tally.confirmed);
         let facts = self.facts(&batch);
         let (outcome, sign) = (Outcome::of(&reply, &facts), Sign::of(&reply));
-        let is_just_large = reply == Reply::TooLarge && SizeLimit::may_be_too_many(batch.body_bytes());
+        let is_just_large =
+            reply == Reply::TooLarge && batch.len() > 1 && SizeLimit::may_be_too_many(batch.body_bytes());
         let is_failed_piece = facts.is_piece && sign.is_of_the_batch(&reply);
         self.failed_pieces = if is_failed_piece { self.failed_pieces.saturating_add(1) } else { 0 };
         // What is suspected already may well be at fault itself: that is no reason to slow down the others. Only when
         // nothing else was heard for some requests, or Polar is not known to work, is it asked whether it is there at all.
-        // A body that may well be too large is halved and sent at once.
+        // Events whose body may well be too large are halved and sent at once; one alone can't be.
         let says_something =
             !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX || !self.gate.is_proven();
         if says_something && !is_just_large {
@@ -128,7 +129,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                     Witness::One(..) | Witness::Sound => (None, witness),
                 };
                 let failure = Failure { sent, retry_after, fault: self.tell_fault(reply), witness };
-                self.gate.failed(failure, now, &mut self.rng);
+                if let Some(reason) = self.gate.failed(failure, now, &mut self.rng) {
+                    let fault = describe(reply);
+                    tracing::warn!(
+                        "Polar does not take events now: {fault}; delivery was held ({}) and no longer is, events are kept and sent again",
+                        reason.as_str()
+                    );
+                }
             }
             Sign::PerhapsBarred(reason) => {
                 let failure = Failure { sent, retry_after: None, fault: self.tell_fault(reply), witness };

@@ -34,10 +34,18 @@ enum Way {
     Unproven,
     /// The last request was answered as it should be.
     Proven,
-    /// Requests fail: one at a time, and not before `next`.
-    Failing { failures: u32, since_request: Instant, next: Instant, fault: String, witness: Witness },
-    /// A person must mend something: one at a time and rarely.
-    Held { reason: HoldReason, failures: u32, next: Instant, witness: Witness },
+    /// Requests fail: one at a time, and not before `next`. `barred`: what the last of them may be barred by, and how
+    /// many in a row.
+    Failing {
+        failures: u32,
+        since_request: Instant,
+        next: Instant,
+        fault: String,
+        witness: Witness,
+        barred: Option<(HoldReason, u32)>,
+    },
+    /// A person must mend something: one at a time and rarely. What is not certain, answers of another kind refute.
+    Held { reason: HoldReason, failures: u32, next: Instant, witness: Witness, is_certain: bool },
 }
 
 /// A request that failed.
@@ -122,28 +130,17 @@ impl Gate {
     }
 
     /// A request failed. Requests that were in flight together fail for one reason and count once. While delivery is
-    /// held it stays held: the fault may well be there still.
-    pub(super) fn failed(&mut self, failure: Failure, now: Instant, rng: &mut fastrand::Rng) {
-        let (failures, witness) = match &self.way {
-            Way::Held { reason, failures, witness, .. } => {
-                let (reason, failures, witness) =
-                    (*reason, failures.saturating_add(1), witness.and(failure.witness));
-                self.hold_for(reason, failures, witness, now);
-                return;
-            }
-            Way::Failing { since_request, .. } if failure.sent < *since_request => {
-                if let Way::Failing { witness, .. } = &mut self.way {
-                    *witness = witness.and(failure.witness);
-                }
-                return;
-            }
-            Way::Failing { failures, witness, .. } => {
-                (failures.saturating_add(1), witness.and(failure.witness))
-            }
-            Way::Unproven | Way::Proven => (1, failure.witness),
-        };
-        let next = now + self.policy.wait(failures, failure.retry_after, rng);
-        self.way = Way::Failing { failures, since_request: now, next, fault: failure.fault, witness };
+    /// held for certain it stays held: the fault may well be there still. Returns what it was held for when it is no
+    /// longer.
+    pub(super) fn failed(
+        &mut self,
+        failure: Failure,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Option<HoldReason> {
+        let before = self.held();
+        self.note(failure, None, now, rng);
+        before.filter(|_| self.held().is_none())
     }
 
     /// A request met what either bars every request or means only the events in it. The next ones tell: delivery is held
@@ -156,16 +153,54 @@ impl Gate {
         rng: &mut fastrand::Rng,
     ) -> bool {
         let of_others = failure.witness != Witness::Suspect;
-        self.failed(failure, now, rng);
-        match &self.way {
-            Way::Held { failures, witness, .. } | Way::Failing { failures, witness, .. }
-                if of_others && *failures >= HELD_FROM =>
+        self.note(failure, Some(reason), now, rng);
+        match self.way {
+            Way::Held { reason: held, failures, witness, is_certain, .. } if of_others => {
+                self.hold_for(reason, failures, witness, is_certain && held == reason, now)
+            }
+            Way::Failing { failures, witness, barred: Some((barred, times)), .. }
+                if of_others && barred == reason && times >= HELD_FROM =>
             {
-                let (failures, witness) = (*failures, *witness);
-                self.hold_for(reason, failures, witness, now)
+                self.hold_for(reason, failures, witness, false, now)
             }
             Way::Held { .. } | Way::Failing { .. } | Way::Unproven | Way::Proven => false,
         }
+    }
+
+    /// Counts a failure. `reason`: what it may be barred by.
+    fn note(&mut self, failure: Failure, reason: Option<HoldReason>, now: Instant, rng: &mut fastrand::Rng) {
+        let of_a_suspect = failure.witness == Witness::Suspect;
+        let (failures, witness, barred) = match &mut self.way {
+            Way::Held { reason: held, failures, witness, is_certain, .. }
+                if *is_certain || of_a_suspect || reason.is_some() =>
+            {
+                let (held, failures, is_certain) = (*held, failures.saturating_add(1), *is_certain);
+                let witness = witness.and(failure.witness);
+                self.hold_for(held, failures, witness, is_certain, now);
+                return;
+            }
+            Way::Failing { since_request, witness, .. } if failure.sent < *since_request => {
+                *witness = witness.and(failure.witness);
+                return;
+            }
+            Way::Held { failures, witness, .. } => {
+                (failures.saturating_add(1), witness.and(failure.witness), None)
+            }
+            Way::Failing { failures, witness, barred, .. } => {
+                (failures.saturating_add(1), witness.and(failure.witness), *barred)
+            }
+            Way::Unproven | Way::Proven => (1, failure.witness, None),
+        };
+        let barred = match (barred, reason) {
+            (Some((before, times)), Some(reason)) if before == reason => {
+                Some((reason, times.saturating_add(1)))
+            }
+            // What it met alone breaks no row of the others.
+            (Some(before), _) if of_a_suspect => Some(before),
+            (_, reason) => reason.map(|reason| (reason, 1)),
+        };
+        let next = now + self.policy.wait(failures, failure.retry_after, rng);
+        self.way = Way::Failing { failures, since_request: now, next, fault: failure.fault, witness, barred };
     }
 
     /// Polar refused a request for their number.
@@ -179,15 +214,22 @@ impl Gate {
 
     /// A person must mend something. Returns whether that is news.
     pub(super) fn hold(&mut self, reason: HoldReason, now: Instant) -> bool {
-        self.hold_for(reason, u32::MAX, Witness::Sound, now)
+        self.hold_for(reason, u32::MAX, Witness::Sound, true, now)
     }
 
     /// The probes of a hold are slow; those of one that may be about some events become so.
-    fn hold_for(&mut self, reason: HoldReason, failures: u32, witness: Witness, now: Instant) -> bool {
+    fn hold_for(
+        &mut self,
+        reason: HoldReason,
+        failures: u32,
+        witness: Witness,
+        is_certain: bool,
+        now: Instant,
+    ) -> bool {
         let news = self.held() != Some(reason);
         let pace = RetryPolicy { interval_max: self.slow_probe, ..self.policy };
         let next = now + pace.interval_after(failures).min(self.slow_probe);
-        self.way = Way::Held { reason, failures, next, witness };
+        self.way = Way::Held { reason, failures, next, witness, is_certain };
         news
     }
 
@@ -291,7 +333,9 @@ mod tests {
         for is_500 in [true, false] {
             let (mut gate, mut rng, now) = gate();
             let mut meet = |gate: &mut Gate, at: Instant, witness| match is_500 {
-                true => gate.failed(failure(at, "x", witness), at, &mut rng),
+                true => {
+                    gate.failed(failure(at, "x", witness), at, &mut rng);
+                }
                 false => {
                     gate.perhaps_hold(HoldReason::NotFound, failure(at, "x", witness), at, &mut rng);
                 }
@@ -314,6 +358,52 @@ mod tests {
             }
             assert!(gate.held().is_none() && gate.failing().is_some(), "a suspect holds up nobody");
         }
+    }
+
+    #[test]
+    fn one_404_among_the_503s_of_an_outage_holds_nothing() {
+        let (mut gate, mut rng, now) = gate();
+        let mut fail = |gate: &mut Gate, reason: Option<HoldReason>, number| {
+            let failure = failure(now, "x", Witness::One(Lane::Usage, number));
+            match reason {
+                Some(reason) => gate.perhaps_hold(reason, failure, now, &mut rng),
+                None => {
+                    gate.failed(failure, now, &mut rng);
+                    false
+                }
+            }
+        };
+        let [not_found, redirected] = [HoldReason::NotFound, HoldReason::Redirected].map(Some);
+        for number in 1..HELD_FROM {
+            fail(&mut gate, None, number.into());
+        }
+        for reason in [not_found, not_found, not_found, None, not_found, redirected, not_found] {
+            assert!(!fail(&mut gate, reason, 9), "so many of one reason were not in a row");
+        }
+        assert_eq!(gate.held(), None);
+        for _ in 2..HELD_FROM {
+            assert!(!fail(&mut gate, not_found, 9));
+        }
+        assert!(fail(&mut gate, not_found, 9));
+        assert_eq!(gate.held(), not_found);
+    }
+
+    #[test]
+    fn a_hold_for_a_404_ends_when_an_outage_follows_and_its_retry_after_is_waited_for() {
+        let (mut gate, mut rng, now) = gate();
+        for number in 0..HELD_FROM {
+            let failure = failure(now, "x", Witness::One(Lane::Usage, number.into()));
+            gate.perhaps_hold(HoldReason::NotFound, failure, now, &mut rng);
+        }
+        assert_eq!(gate.held(), Some(HoldReason::NotFound));
+        gate.failed(failure(now, "y", Witness::Suspect), now, &mut rng);
+        assert_eq!(gate.held(), Some(HoldReason::NotFound), "a suspect says nothing of the others");
+        let ten_minutes = Duration::from_secs(600);
+        let busy = Failure { retry_after: Some(ten_minutes), ..failure(now, "z", Witness::Sound) };
+        assert_eq!(gate.failed(busy, now, &mut rng), Some(HoldReason::NotFound), "that is told");
+        assert_eq!((gate.held(), gate.failing()), (None, Some(("z", HELD_FROM + 2))));
+        let Opening::At(until) = gate.opening(now, true) else { panic!("open while Polar asks for a wait") };
+        assert!(until >= now + ten_minutes);
     }
 
     #[test]

@@ -105,6 +105,30 @@ async fn one_event_that_a_gateway_answers_holds_up_no_others_of_a_quiet_service(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_large_event_alone_that_is_too_large_for_somebody_is_not_sent_again_and_again_without_a_wait() {
+    let name = "u".repeat(100 << 10);
+    let house = before_polar(&[&name], &Reply::TooLarge);
+    house.journal.append(Lane::Usage, NOON, 0, std::slice::from_ref(&name));
+    house
+        .run(async {
+            after(10 * MINUTE).await;
+            let requests = house.polar.seen().len();
+            assert!(requests < 100, "{requests} requests in ten minutes");
+            let trouble = house.trouble().unwrap();
+            assert!(trouble.contains("it answered 413"), "{trouble}");
+            while house.journal.with(|books| books.dead.is_empty()) {
+                let took = house.time_of_one_more().await;
+                assert!(took < 2 * SECOND, "others waited {took:?}");
+                assert!(house.begun.elapsed() < 12 * HOUR, "it is never given up");
+                after(5 * MINUTE).await;
+            }
+            MINUTE
+        })
+        .await;
+    assert_eq!(house.journal.with(|books| books.dead[0].reason), DeadReason::TooLarge);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_gateway_that_asks_for_a_wait_because_of_one_event_is_not_waited_for_by_others_again_and_again() {
     let busy = Reply::ServerError { status: 503, retry_after: Some(10 * MINUTE) };
     let house = before_polar(&["u0"], &busy);
