@@ -25,6 +25,8 @@ impl Patience {
     /// What is enough in this weather.
     pub(super) fn in_weather(weather: &Weather) -> Self {
         let Self { whole, piece, blames, trials } = Self::LEAST;
+        // Of a storm that begins hardly anything is known yet: then no answer points at an event.
+        let blames = if weather.is_calm() { blames } else { trials };
         Self {
             whole: weather.failures_that_tell(whole, 1e-2),
             piece: weather.failures_that_tell(piece, 5e-2),

@@ -2,6 +2,8 @@
 
 /// So many deliveries back it remembers, more or less.
 const MEMORY: f64 = 32.0;
+/// And so many in its short memory, which hours of calm do not blind to a storm that begins.
+const SHORT_MEMORY: f64 = 8.0;
 /// Below this share of failures a failure says something about the batch.
 const CALM: f64 = 0.05;
 
@@ -9,16 +11,34 @@ const CALM: f64 = 0.05;
 /// taken does not count, so that a poison does not make Polar look unwell.
 #[derive(Debug, Default)]
 pub(super) struct Weather {
+    long: Recollection,
+    short: Recollection,
+}
+
+/// Failures and deliveries, those that lie back counting less and less.
+#[derive(Debug, Default)]
+struct Recollection {
     failed: f64,
     passed: f64,
+}
+
+impl Recollection {
+    fn passed_after(&mut self, failures: u32, memory: f64) {
+        let kept = 1.0 - 1.0 / memory;
+        self.failed = self.failed * kept + f64::from(failures);
+        self.passed = self.passed * kept + 1.0;
+    }
+
+    fn share(&self) -> f64 {
+        if self.passed > 0.0 { self.failed / (self.failed + self.passed) } else { 0.0 }
+    }
 }
 
 impl Weather {
     /// Polar took a batch that had failed so often before.
     pub(super) fn passed_after(&mut self, failures: u32) {
-        let kept = 1.0 - 1.0 / MEMORY;
-        self.failed = self.failed * kept + f64::from(failures);
-        self.passed = self.passed * kept + 1.0;
+        self.long.passed_after(failures, MEMORY);
+        self.short.passed_after(failures, SHORT_MEMORY);
     }
 
     /// How many failures in a row tell that it is not the weather: at least `least`, and as many as would befall an
@@ -40,7 +60,7 @@ impl Weather {
     }
 
     fn share(&self) -> f64 {
-        if self.passed > 0.0 { self.failed / (self.failed + self.passed) } else { 0.0 }
+        self.long.share().max(self.short.share())
     }
 }
 
@@ -68,5 +88,21 @@ mod tests {
             weather.passed_after(0);
         }
         assert_eq!(weather.failures_that_tell(5, 1e-6), 5, "it passes");
+    }
+
+    #[test]
+    fn a_calm_of_hours_does_not_blind_it_to_a_storm_that_begins() {
+        let mut weather = Weather::default();
+        for _ in 0..10_000 {
+            weather.passed_after(0);
+        }
+        weather.passed_after(1);
+        assert!(!weather.is_calm(), "one failure is news");
+        // Four requests of five fail.
+        for _ in 0..4 {
+            weather.passed_after(4);
+        }
+        let failures = weather.failures_that_tell(5, 1e-7);
+        assert!(failures >= 30, "{failures}");
     }
 }

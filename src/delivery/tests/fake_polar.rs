@@ -62,8 +62,8 @@ pub(super) struct World {
     pub(super) events_max: Option<usize>,
     /// More events than this match too many meters: 500.
     pub(super) matches_max: Option<usize>,
-    /// Until then half of all requests, drawn by this chance, are answered like this.
-    pub(super) half_down: Option<(Instant, fastrand::Rng, Reply)>,
+    /// Until then this share of all requests, drawn by this chance, are answered like this.
+    pub(super) partly_down: Option<(Instant, f64, fastrand::Rng, Reply)>,
     /// How far Polar's clock is behind the daemon's, and the daemon's base: both to write `Date`.
     pub(super) date: Option<(Instant, u64)>,
     /// Whether what follows an `@` in a name is the event's timestamp, which must not lie ahead of that clock.
@@ -185,9 +185,9 @@ impl World {
         if self.refuses_token {
             return self.refusal.clone().unwrap_or(Reply::Unauthorized { in_polars_words: true });
         }
-        if let Some((until, chance, reply)) = &mut self.half_down
+        if let Some((until, share, chance, reply)) = &mut self.partly_down
             && Instant::now() < *until
-            && chance.bool()
+            && chance.f64() < *share
         {
             return reply.clone();
         }

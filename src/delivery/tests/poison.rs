@@ -128,9 +128,9 @@ async fn half_of_all_requests_failing_for_ten_minutes_costs_no_event() {
     let of_a_gateway = [Reply::NotFound, Reply::Redirect { status: 302 }, Reply::Unproven { status: 200 }];
     let replies = std::iter::repeat_n(polars_own, 12).chain(of_a_gateway.into_iter().cycle().take(12));
     for (seed, reply) in (0..).zip(replies) {
-        let down = (Instant::now() + 10 * MINUTE, fastrand::Rng::with_seed(seed), reply);
+        let down = (Instant::now() + 10 * MINUTE, 0.5, fastrand::Rng::with_seed(seed), reply);
         let mut house = House::with(FakePolar::living(World {
-            half_down: Some(down),
+            partly_down: Some(down),
             latency: Duration::from_millis(200),
             ..World::default()
         }));
@@ -151,6 +151,38 @@ async fn half_of_all_requests_failing_for_ten_minutes_costs_no_event() {
         assert_eq!((dead, house.inserted().len()), (0, 17_000), "seed {seed}");
         assert!(house.begun.elapsed() < 12 * MINUTE, "seed {seed}: {:?}", house.begun.elapsed());
         assert!(house.polar.seen().len() < 4_000, "seed {seed}: {} requests", house.polar.seen().len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_polar_that_begins_to_fail_four_requests_in_five_after_a_calm_time_costs_no_event() {
+    // Who remembers only many deliveries back gives an innocent event up at the first pace with the seed 17.
+    for (events, block, pace, latency) in [(7, 3, 10 * SECOND, SECOND), (13, 1, SECOND, SECOND / 5)] {
+        for seed in 12..20 {
+            let mut house = House::with(FakePolar::living(World { latency, ..World::default() }));
+            house.settings.requests_per_minute = Some(500);
+            house
+                .run_seeded(seed, async {
+                    while house.begun.elapsed() < 20 * MINUTE {
+                        let is_down = house.polar.with(|world| world.partly_down.is_some());
+                        if house.begun.elapsed() >= 5 * MINUTE && !is_down {
+                            let reply = Reply::ServerError { status: 500, retry_after: None };
+                            let until = Instant::now() + 15 * MINUTE;
+                            let down = (until, 0.8, fastrand::Rng::with_seed(seed), reply);
+                            house.polar.with(|world| world.partly_down = Some(down));
+                        }
+                        house.journal.append_many(Lane::Usage, NOON, events, block);
+                        after(pace).await;
+                    }
+                    house.journal.pending_at_most(0).await;
+                    MINUTE
+                })
+                .await
+                .unwrap();
+            let all = house.journal.with(|books| books.next_seq.usage);
+            assert_eq!(house.journal.with(|books| books.dead.len()), 0, "seed {seed}");
+            assert_eq!(house.inserted().len() as u64, all, "seed {seed}");
+        }
     }
 }
 
