@@ -2,8 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The connections of both listeners at their limits, and as many again for everything else.
+use crate::intake;
+
+/// The connections of both listeners at their limits, and several times as many for everything else.
 const WANTED: u64 = 4_096;
+/// What the journal, Polar, forwarded requests and the admin address may need together, and more.
+const SPARE: u64 = 256;
 
 /// Takes more descriptors than a process usually gets, as far as the system lets it. Where it does not, accepting rests
 /// when there are none left, and says so.
@@ -12,5 +16,36 @@ pub(super) fn take_enough() {
     let wanted = maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
     if current.is_some_and(|current| current < wanted) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).ok();
+    }
+}
+
+/// Warns when connections at their limits would leave the journal without descriptors.
+pub(super) fn warn_of_too_few(intake: &intake::Settings) {
+    let Some(descriptors) = getrlimit(Resource::Nofile).current else { return };
+    let connections_most = descriptors.saturating_sub(SPARE);
+    if !leaves_enough(intake, descriptors) {
+        tracing::warn!(
+            descriptors,
+            "connections may take every descriptor, and the journal stops when it finds none: raise the limit of open files, or \
+             lower intake.connections_max and intake.http_connections_max to {connections_most} together"
+        );
+    }
+}
+
+fn leaves_enough(intake: &intake::Settings, descriptors: u64) -> bool {
+    let connections = intake.connections_max.saturating_add(intake.http_connections_max);
+    u64::try_from(connections).is_ok_and(|connections| connections.saturating_add(SPARE) <= descriptors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_at_their_limits_leave_the_journal_descriptors_where_a_process_gets_no_more_than_1024() {
+        let usual = intake::Settings::default();
+        assert!(leaves_enough(&usual, 1_024) && !leaves_enough(&usual, 1_023));
+        let many = intake::Settings { connections_max: usize::MAX, ..usual };
+        assert!(!leaves_enough(&many, WANTED));
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// What senders may take of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Connections open at once; the next one is told so and closed. With as many at the loopback address it is a quarter of
-    /// the descriptors that sledge takes where it may, so that the journal and Polar always find one.
+    /// Connections open at once; the next one is told so and closed. With as many at the loopback address it is three
+    /// quarters of 1,024 descriptors, which is all that some systems let a process have: the journal and Polar always find one.
     pub connections_max: usize,
     /// Connections open at once on the loopback address, counted apart: who cannot use the socket must not be able to
     /// take its places. Node's fetch opens one for every call that is not answered yet.
@@ -45,8 +45,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            connections_max: 512,
-            http_connections_max: 512,
+            connections_max: 384,
+            http_connections_max: 384,
             http_grants: false,
             forward: true,
             datagram_bytes_max: 1 << 20,
