@@ -385,7 +385,10 @@ impl Store for MemoryStore {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
-            disk.volumes.remove(&id);
+            let index = disk.volumes.remove(&id).and_then(|files| files.index);
+            if let Some(filled) = disk.volumes.get_mut(&id.aside()) {
+                filled.index = index;
+            }
             disk.quarantined += 1;
         }
         if course.reaches(Cut::After) {

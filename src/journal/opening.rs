@@ -164,7 +164,7 @@ impl<S: Store> Opening<S> {
     }
 
     fn open(&mut self, id: VolumeId, is_last: bool, found: &Found) -> Result<(), StoreError> {
-        let mut volume = open_as_found(&self.row.store, id, found)?;
+        let mut volume = open_as_found(&self.row.store, id, found, self.continuity.at())?;
         volume.note_begin(self.continuity.see(id, volume.first_seq(), found));
         self.salvaged_events += volume.salvaged();
         self.row.next_seq = self.row.next_seq.max(volume.next_seq());

@@ -198,8 +198,6 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
-        // It no longer describes what will be there.
-        self.remove_index(id)?;
         self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
         self.take_over(id)?;
