@@ -101,12 +101,15 @@ impl Continuity {
         self.forget();
     }
 
-    /// This volume begins with this seq, so all before it was in the volumes before.
+    /// This volume begins with this seq, so all before it was in the volumes before. Before the first there was none: where
+    /// it does not begin with 0, all volumes of an earlier row were taken away, and a start has told that.
     fn begin(&mut self, id: VolumeId, begin: u64) {
         self.durable_to = self.durable_to.max(begin);
         if let Some(at) = self.at.filter(|at| *at < begin) {
-            let before = VolumeId { number: id.number.saturating_sub(1).max(1), ..id };
-            self.missing.push(Loss { volume: before, seqs: at..begin });
+            if id.number > 1 {
+                let before = VolumeId { number: id.number - 1, ..id };
+                self.missing.push(Loss { volume: before, seqs: at..begin });
+            }
             self.at = Some(begin);
         }
     }

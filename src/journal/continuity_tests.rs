@@ -483,3 +483,30 @@ async fn a_start_that_dies_after_a_salvage_leaves_the_loss_to_be_told_by_the_nex
         assert_told_whatever_start_dies(damaged, is_cut).await;
     }
 }
+
+#[tokio::test]
+async fn a_row_that_was_taken_away_begins_anew_and_no_later_start_misses_what_was_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    keep_blocks(&journal, 5).await;
+    journal.close().await.unwrap();
+    let row = folder.path().join("journal/usage");
+    std::fs::remove_dir_all(&row).unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    assert!(journal.alarms().len() == 1 && journal.alarms()[0].contains("50 events further"));
+    keep_blocks(&journal, 1).await;
+    journal.close().await.unwrap();
+    for has_index in [true, false] {
+        if has_index {
+            assert_eq!(check(&folder.path().join("journal")).unwrap().findings, [] as [String; 0]);
+        } else {
+            // Its store knows where it began, too.
+            std::fs::remove_file(row.join("volume-00000001.index")).unwrap();
+        }
+        let journal = on_disk(folder.path(), |_| ());
+        let accounts = journal.accounts().read();
+        assert_eq!((journal.alarms(), accounts.lost()), (&[] as &[String], 0));
+        assert_eq!((accounts.pending_at_start, accounts.add_up()), (10, true));
+        journal.close().await.unwrap();
+    }
+}

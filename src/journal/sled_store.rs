@@ -206,7 +206,6 @@ impl Store for SledStore {
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
         let doomed = self.doomed_folder(id);
-        self.remove_index(id)?;
         // In one step, so that whoever reads the files finds one of the two. Not every file system can do that.
         if exchange(&self.volume_folder(id.aside()), &self.volume_folder(id)).is_ok() {
             fs::rename(self.volume_folder(id.aside()), &doomed)?;
