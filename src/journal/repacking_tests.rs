@@ -124,7 +124,7 @@ async fn a_crash_at_any_step_of_a_rewriting_loses_nothing() {
         }
         steps += 1;
     }
-    // The volume begun, its block, the sync, the index removed, the two renames, the new index.
+    // The volume begun, its block, the sync, the index for either, the two renames, the new index.
     assert_eq!(steps, 7);
 }
 
