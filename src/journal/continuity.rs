@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::salvage::Found;
 use super::store::VolumeId;
-use super::volume_index::Inventory;
+use super::volume_index::{Inventory, VolumeIndex};
 
 /// A stretch of seqs, as it lies in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,17 @@ impl Continuity {
     pub(super) fn pass(&mut self, id: VolumeId, begin: u64) {
         self.begin(id, begin);
         self.forget();
+    }
+
+    /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells what was owed of it
+    /// in the end.
+    pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex) {
+        let VolumeIndex::Pending { blocks, .. } = index else { return };
+        let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
+        for seqs in seqs {
+            self.durable_to = self.durable_to.max(seqs.end);
+            self.missing.push(Loss { volume: id, seqs });
+        }
     }
 
     /// This volume begins with this seq, so all before it was in the volumes before. Before the first there was none: where

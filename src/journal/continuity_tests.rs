@@ -510,3 +510,30 @@ async fn a_row_that_was_taken_away_begins_anew_and_no_later_start_misses_what_wa
         journal.close().await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_closed_volume_whose_folder_vanished_is_missed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_small = |settings: &mut Settings| settings.volume_bytes = 600;
+    let journal = on_disk(folder.path(), is_small);
+    keep_blocks(&journal, 20).await;
+    journal.close().await.unwrap();
+    let place = folder.path().join("journal");
+    let report = check(&place).unwrap();
+    assert_eq!((report.findings.len(), report.rows[1].pending_events), (0, 200));
+    let closed = report.rows[1].volumes.iter().find(|volume| volume.state == "pending").unwrap();
+    std::fs::remove_dir_all(place.join("usage").join(&closed.volume)).unwrap();
+    let findings = check(&place).unwrap().findings.concat();
+    assert!(findings.contains(&format!("events of usage/{} are gone", closed.volume)), "{findings}");
+    let lost = closed.pending_events;
+    for told in [lost, 0] {
+        let journal = on_disk(folder.path(), is_small);
+        let (accounts, alarms) = (journal.accounts().read(), journal.alarms().concat());
+        assert!(accounts.add_up(), "{accounts:?}");
+        assert_eq!((accounts.lost(), accounts.pending_total()), (told, 200 - lost), "{alarms}");
+        let words = format!("lost {lost} accepted events of usage/{}", closed.volume);
+        assert_eq!(alarms.contains(&words), told > 0, "{alarms}");
+        journal.close().await.unwrap();
+    }
+    assert_eq!(check(&place).unwrap().findings, [] as [String; 0]);
+}

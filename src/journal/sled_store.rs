@@ -252,6 +252,10 @@ impl Store for SledStore {
         Ok(())
     }
 
+    fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
+        Ok(bereft_in(&self.row_folder(row))?)
+    }
+
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.index_file(id)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -278,6 +282,23 @@ impl Store for SledStore {
         }
         Ok(())
     }
+}
+
+/// The numbers of the volumes in a row's folder of which nothing but the index is left, ascending.
+pub(super) fn bereft_in(row_folder: &Path) -> std::io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(row_folder)? {
+        let index = entry?.path();
+        let name = index.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_prefix("volume-")?.strip_suffix(".index")?.parse().ok());
+        if let Some(number) = number
+            && !index.with_extension("").exists()
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Removes a file, if it is there: `false` otherwise.

@@ -120,6 +120,8 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Writes one slot of the high-water file, durably.
     fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// The numbers of volumes of which nothing but the index is left, ascending.
+    fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError>;
     /// The index file of a volume, when it has one.
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a volume's index file, whole or not at all, durably.
