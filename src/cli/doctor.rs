@@ -7,14 +7,14 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::polar::json_line;
 use super::voice::{Tone, Voice};
-use crate::doctor::{Doctor, Report, Wishes};
+use crate::doctor::{Check, Doctor, Report, Wishes};
 use crate::polar::BaseUrl;
 
 /// Looks for what is wrong with a set-up, and says what to do about it.
 ///
 /// It looks at the configuration, the token, the socket, the disk, the journal, the daemon (whether it runs or not) and, with
 /// the daemon's own token, at Polar; it changes nothing, and sends Polar an empty list of events, which counts nowhere. Run it
-/// as the user sledge runs as, with the same flags and variables. With a token in POLAR_ACCESS_TOKEN that may do more
+/// as the user sledge runs as; where none runs, with the flags and variables it is to run with. With a token in POLAR_ACCESS_TOKEN that may do more
 /// (meters:read), meters are looked at too.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -81,15 +81,21 @@ fn lines(report: &Report, voice: &Voice) -> Vec<String> {
         lines.push(format!("  why: {}", finding.why));
         lines.push(format!("  fix: {}", finding.fix));
     }
-    let made = report.checks.iter().filter(|check| check.not_made.is_none()).count();
-    let left = report.checks.len() - made;
     let found = match report.findings.len() {
         0 => voice.toned(Tone::Good, "nothing found"),
         1 => "1 finding".to_owned(),
         several => format!("{several} findings"),
     };
-    let rest =
-        if left == 0 { String::new() } else { format!(", {left} could not be made (--json tells why)") };
-    lines.push(format!("{found}; {made} checks{rest}"));
+    let why = |check: &Check| Some(format!("{} ({})", check.check, check.not_made.as_ref()?));
+    let not_made: Vec<String> = report.checks.iter().filter_map(why).collect();
+    let rest = match not_made.len() {
+        0 => String::new(),
+        left => format!(", {left} could not be made: {}", not_made.join(", ")),
+    };
+    let made = match report.checks.len() - not_made.len() {
+        1 => "1 check".to_owned(),
+        several => format!("{several} checks"),
+    };
+    lines.push(format!("{found}; {made}{rest}"));
     lines
 }

@@ -1,6 +1,7 @@
 //! `sledge grant`: credits for a customer.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::config_args::PolarArgs;
 use super::connect::SocketArg;
@@ -37,16 +38,16 @@ pub(super) struct GrantArgs {
     #[command(flatten)]
     customer: CustomerArgs,
     /// The event name the meter filters on
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     event: String,
     /// The metadata property the meter sums up
-    #[arg(long, value_name = "PROPERTY")]
+    #[arg(long, value_name = "PROPERTY", value_parser = NonEmptyStringValueParser::new())]
     property: String,
     /// The id that makes repeating this grant safe [default: a new UUID]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     id: Option<String>,
     /// Makes the id of KEY and the customer: run again with the same KEY, each customer is granted once
-    #[arg(long, value_name = "KEY", conflicts_with = "id")]
+    #[arg(long, value_name = "KEY", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "id")]
     once: Option<String>,
     /// Doesn't ask Polar whether a meter counts it
     #[arg(long)]

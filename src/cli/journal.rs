@@ -1,6 +1,7 @@
 //! `sledge journal`: looking into a journal on disk, and getting events out of it and into it.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -60,13 +61,14 @@ struct CheckArgs {
 pub(super) struct JournalPlaceArgs {
     /// The data folder of the sledge in question [default: as for sledge run]
     #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<OsString>,
 }
 
 impl JournalPlaceArgs {
     /// The journal's folder, which exists.
     pub(super) fn folder(&self) -> Result<PathBuf, Failure> {
-        let given = self.data_dir.clone().filter(|path| !path.as_os_str().is_empty()).map(Given::by_flag);
+        let given =
+            self.data_dir.clone().filter(|path| !path.is_empty()).map(PathBuf::from).map(Given::by_flag);
         let no_folder = |problem: String| Failure::new(Exit::Configuration, problem);
         let data_dir = config::data_dir(given, &Surroundings::of_process())
             .map_err(|fault| no_folder(fault.to_string()))?;

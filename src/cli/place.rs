@@ -1,5 +1,6 @@
 //! Which sledge is meant: one that runs, behind its admin socket, or a journal that nobody has open.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -22,20 +23,20 @@ use crate::telemetry;
 pub(super) struct PlaceArgs {
     /// Its configuration file [default: as for sledge run]
     #[arg(long, value_name = "FILE", env = "SLEDGE_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
+    config: Option<OsString>,
     /// Its data folder [default: as for sledge run]
     #[arg(long, value_name = "DIR", env = "SLEDGE_DATA_DIR", hide_env_values = true)]
-    data_dir: Option<PathBuf>,
+    data_dir: Option<OsString>,
     /// Its admin socket [default: admin.sock in the data folder]
     #[arg(long, value_name = "PATH", env = "SLEDGE_ADMIN_SOCKET", hide_env_values = true)]
-    admin_socket: Option<PathBuf>,
+    admin_socket: Option<OsString>,
 }
 
 impl PlaceArgs {
     /// The configuration of the sledge that is meant, as far as it can be known here. Nothing is sent, so no token is
     /// asked for.
     fn read(&self) -> Result<Config, Failure> {
-        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let given = |path: &Option<OsString>| path.clone().filter(|path| !path.is_empty()).map(PathBuf::from);
         let flags = [("data_dir", given(&self.data_dir)), ("admin_socket", given(&self.admin_socket))];
         let sources = Sources {
             config: given(&self.config),

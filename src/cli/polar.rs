@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::config_args::PolarArgs;
@@ -62,10 +63,10 @@ impl PolarArgs {
 #[group(required = true, multiple = false)]
 pub(super) struct CustomerArgs {
     /// The customer, by the id your application knows it by (external_id)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     pub(super) customer: Option<String>,
     /// The customer, by Polar's own id
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = NonEmptyStringValueParser::new())]
     pub(super) customer_id: Option<String>,
 }
 

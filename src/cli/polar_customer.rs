@@ -1,5 +1,6 @@
 //! `sledge polar customer`: making and showing customers.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::config_args::PolarArgs;
@@ -43,7 +44,7 @@ struct CreateArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The id your application knows it by; it can't be changed later
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     external_id: Option<String>,
     /// Print the customer as JSON
     #[arg(long)]

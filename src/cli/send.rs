@@ -1,6 +1,7 @@
 //! `sledge send`: events from the command line or from standard input.
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::connect::SocketArg;
 use super::event_text::{EventText, MetadataEntry, read_metadata, read_metadata_text};
@@ -27,13 +28,13 @@ give each line an external_id to make that safe.
 Exit codes: 0 all accepted and on disk, 1 some refused, 69 no daemon, 75 try again.")]
 pub(super) struct SendArgs {
     /// The event's name; without it events are read from standard input
-    #[arg(value_name = "NAME", requires = "to")]
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), requires = "to")]
     name: Option<String>,
     /// The customer, by the id your application knows it by (external_customer_id)
-    #[arg(long, value_name = "ID", group = "to", requires = "name")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), group = "to", requires = "name")]
     customer: Option<String>,
     /// The customer, by Polar's own id (customer_id)
-    #[arg(long, value_name = "UUID", group = "to", requires = "name")]
+    #[arg(long, value_name = "UUID", value_parser = NonEmptyStringValueParser::new(), group = "to", requires = "name")]
     customer_id: Option<String>,
     /// Metadata: a number, true or false where VALUE is one, else text; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = read_metadata, requires = "name")]
@@ -42,7 +43,7 @@ pub(super) struct SendArgs {
     #[arg(long, value_name = "KEY=TEXT", value_parser = read_metadata_text, requires = "name")]
     meta_text: Vec<MetadataEntry>,
     /// The id that makes repeating this event safe [default: a new UUID]
-    #[arg(long, value_name = "ID", requires = "name")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), requires = "name")]
     id: Option<String>,
     /// When it happened, as RFC 3339 with a zone [default: now]
     #[arg(long, value_name = "TIME", requires = "name")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Finding};
 use crate::admin::Status;
-use crate::config::Config;
+use crate::config::{Config, Origin};
 
 /// Who has the socket, the journal and the admin address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,8 +65,9 @@ pub(super) fn judge(owners: &Owners, config: &Config) -> Vec<Finding> {
         }
         _ => {}
     }
+    let is_meant = owners.socket.is_some() || *config.origins.of("socket") != Origin::Default;
     match &owners.elsewhere {
-        Some(elsewhere) if owners.socket.is_some() => {
+        Some(elsewhere) if is_meant => {
             let seen = format!(
                 "the daemon at {} takes events at {elsewhere}, not at {socket}",
                 config.admin.address

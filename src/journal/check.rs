@@ -16,7 +16,7 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::salvage::{Found, scan_volume};
 use super::sample::quarantined;
-use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
+use super::sled_store::{HIGH_WATER, QUARANTINE, bereft_in, blobs, folder_bytes};
 use super::store::VolumeId;
 use super::volume_index::VolumeIndex;
 
@@ -136,6 +136,12 @@ fn check_row(
         }
         report.pending_events += volume.pending_events;
         report.volumes.push(volume);
+    }
+    if row_folder.is_dir() {
+        for number in bereft_in(&row_folder)? {
+            let id = VolumeId { row, number };
+            index_of(&row_folder, id)?.into_iter().for_each(|index| continuity.miss(id, &index));
+        }
     }
     for loss in continuity.losses_before(durable_to) {
         findings.push(format!(

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::salvage::Found;
 use super::store::VolumeId;
-use super::volume_index::Inventory;
+use super::volume_index::{Inventory, VolumeIndex};
 
 /// A stretch of seqs, as it lies in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +101,26 @@ impl Continuity {
         self.forget();
     }
 
-    /// This volume begins with this seq, so all before it was in the volumes before.
+    /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells what was owed of it
+    /// in the end.
+    pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex) {
+        let VolumeIndex::Pending { blocks, .. } = index else { return };
+        let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
+        for seqs in seqs {
+            self.durable_to = self.durable_to.max(seqs.end);
+            self.missing.push(Loss { volume: id, seqs });
+        }
+    }
+
+    /// This volume begins with this seq, so all before it was in the volumes before. Before the first there was none: where
+    /// it does not begin with 0, all volumes of an earlier row were taken away, and a start has told that.
     fn begin(&mut self, id: VolumeId, begin: u64) {
         self.durable_to = self.durable_to.max(begin);
         if let Some(at) = self.at.filter(|at| *at < begin) {
-            let before = VolumeId { number: id.number.saturating_sub(1).max(1), ..id };
-            self.missing.push(Loss { volume: before, seqs: at..begin });
+            if id.number > 1 {
+                let before = VolumeId { number: id.number - 1, ..id };
+                self.missing.push(Loss { volume: before, seqs: at..begin });
+            }
             self.at = Some(begin);
         }
     }

@@ -1,6 +1,7 @@
 //! Blocks of which nothing is left on the disk: each way for them to be there unnoticed, and what only looks like it.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::frame::RowName;
@@ -8,9 +9,11 @@ use super::memory_store::MemoryStore;
 use super::salvage::scan_file;
 use super::store::{Store, VolumeId};
 use super::tests::{delivered, keep, letter, numbered, on_disk, over, read_all, settings};
+use super::volume_index::VolumeIndex;
 use super::*;
+use crate::clock::Clock;
 use crate::event::{EventBuf, Lane, PerLane};
-use crate::metrics::Listener;
+use crate::metrics::{Listener, Metrics};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -407,4 +410,130 @@ async fn a_check_misses_what_vanished_until_a_start_has_told_it() {
     let journal = on_disk(folder.path(), |_| ());
     assert_eq!((journal.alarms(), journal.accounts().read().lost()), (&[] as &[String], 0));
     journal.close().await.unwrap();
+}
+
+/// Starts on it until the start tells what it found, and lets each of its operations in turn be its last: the start after it
+/// tells the loss of ten events with seqs from 40 to 49, and the one after that tells nothing. A start that forgets the loss
+/// had told it before.
+async fn assert_told_whatever_start_dies(salvaged: impl AsyncFn() -> MemoryStore, is_cut: bool) {
+    let words = "lost 10 accepted events of usage/volume-00000001, with seqs from 40 to 49";
+    let mut deaths_after_salvage = 0;
+    for operations in 0..100 {
+        let store = salvaged().await;
+        if is_cut {
+            store.cut_power_in(operations, fastrand::Rng::with_seed(operations));
+        } else {
+            store.fail_in(operations);
+        }
+        let started = Journal::over(
+            &Arc::new(store.clone()),
+            &settings(),
+            Clock::system(),
+            Metrics::new().unwrap(),
+            None,
+        );
+        store.calm_down();
+        store.cut_power(|| true);
+        if let Ok(mut journal) = started {
+            assert_eq!(journal.accounts().read().lost(), 10, "{:?}", journal.alarms());
+            drop(journal.ended_now().await);
+            assert_all_is_well(&store, &settings(), 30).await;
+            assert!(deaths_after_salvage > 1, "{deaths_after_salvage}");
+            return;
+        }
+        let index = store.read_index(usage(1)).unwrap().as_deref().and_then(VolumeIndex::decode);
+        // This is what a start writes last of all, when the loss was told.
+        if index.and_then(VolumeIndex::into_inventory).is_some_and(|noted| noted.end == 70) {
+            assert_all_is_well(&store, &settings(), 30).await;
+        } else {
+            deaths_after_salvage += store.quarantined();
+            assert_lost(&store, &settings(), 10, 30, words).await;
+        }
+    }
+    panic!("no start ever ended");
+}
+
+#[tokio::test]
+async fn a_start_that_dies_after_a_salvage_leaves_the_loss_to_be_told_by_the_next_one() {
+    for (has_index, is_cut) in [(true, false), (true, true), (false, false), (false, true)] {
+        let damaged = async || {
+            let store = MemoryStore::default();
+            let mut journal = over(&store, &settings());
+            keep_blocks(&journal, 6).await;
+            let mut consumer = journal.take_consumer().unwrap();
+            for block in read_all(&mut consumer).await.iter().take(3) {
+                consumer.settle(delivered(block)).await.unwrap();
+            }
+            keep_blocks(&journal, 1).await;
+            drop(consumer);
+            crash(&store, journal).await;
+            let mut frames = 0;
+            store.damage(usage(1), |value| {
+                if value.starts_with(b"SLJF") {
+                    let last = value.len() - 1;
+                    value[last] ^= u8::from(frames == 4);
+                    frames += 1;
+                }
+            });
+            if !has_index {
+                store.clone().remove_index(usage(1)).unwrap();
+            }
+            store
+        };
+        assert_told_whatever_start_dies(damaged, is_cut).await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_was_taken_away_begins_anew_and_no_later_start_misses_what_was_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    keep_blocks(&journal, 5).await;
+    journal.close().await.unwrap();
+    let row = folder.path().join("journal/usage");
+    std::fs::remove_dir_all(&row).unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    assert!(journal.alarms().len() == 1 && journal.alarms()[0].contains("50 events further"));
+    keep_blocks(&journal, 1).await;
+    journal.close().await.unwrap();
+    for has_index in [true, false] {
+        if has_index {
+            assert_eq!(check(&folder.path().join("journal")).unwrap().findings, [] as [String; 0]);
+        } else {
+            // Its store knows where it began, too.
+            std::fs::remove_file(row.join("volume-00000001.index")).unwrap();
+        }
+        let journal = on_disk(folder.path(), |_| ());
+        let accounts = journal.accounts().read();
+        assert_eq!((journal.alarms(), accounts.lost()), (&[] as &[String], 0));
+        assert_eq!((accounts.pending_at_start, accounts.add_up()), (10, true));
+        journal.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_closed_volume_whose_folder_vanished_is_missed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_small = |settings: &mut Settings| settings.volume_bytes = 600;
+    let journal = on_disk(folder.path(), is_small);
+    keep_blocks(&journal, 20).await;
+    journal.close().await.unwrap();
+    let place = folder.path().join("journal");
+    let report = check(&place).unwrap();
+    assert_eq!((report.findings.len(), report.rows[1].pending_events), (0, 200));
+    let closed = report.rows[1].volumes.iter().find(|volume| volume.state == "pending").unwrap();
+    std::fs::remove_dir_all(place.join("usage").join(&closed.volume)).unwrap();
+    let findings = check(&place).unwrap().findings.concat();
+    assert!(findings.contains(&format!("events of usage/{} are gone", closed.volume)), "{findings}");
+    let lost = closed.pending_events;
+    for told in [lost, 0] {
+        let journal = on_disk(folder.path(), is_small);
+        let (accounts, alarms) = (journal.accounts().read(), journal.alarms().concat());
+        assert!(accounts.add_up(), "{accounts:?}");
+        assert_eq!((accounts.lost(), accounts.pending_total()), (told, 200 - lost), "{alarms}");
+        let words = format!("lost {lost} accepted events of usage/{}", closed.volume);
+        assert_eq!(alarms.contains(&words), told > 0, "{alarms}");
+        journal.close().await.unwrap();
+    }
+    assert_eq!(check(&place).unwrap().findings, [] as [String; 0]);
 }

@@ -385,7 +385,10 @@ impl Store for MemoryStore {
         let mut disk = self.lock();
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
-            disk.volumes.remove(&id);
+            let index = disk.volumes.remove(&id).and_then(|files| files.index);
+            if let Some(filled) = disk.volumes.get_mut(&id.aside()) {
+                filled.index = index;
+            }
             disk.quarantined += 1;
         }
         if course.reaches(Cut::After) {
@@ -441,6 +444,11 @@ impl Store for MemoryStore {
         disk.mark.resize(len, 0);
         disk.mark[start..start + written].copy_from_slice(&bytes[..written]);
         course.answer()
+    }
+
+    /// An index lies in its volume here, and goes with it.
+    fn list_bereft(&self, _: RowName) -> Result<Vec<u32>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -23,6 +23,8 @@ pub(super) struct AsFound<S: Store> {
     pub(super) alarms: Vec<String>,
     /// Of volumes that lie closed from now on, what is to be written down.
     indices: Vec<(VolumeId, VolumeIndex)>,
+    /// Volumes of which nothing but the index is left.
+    bereft: Vec<VolumeId>,
 }
 
 impl<S: Store> AsFound<S> {
@@ -31,7 +33,10 @@ impl<S: Store> AsFound<S> {
     /// # Errors
     /// When the store fails.
     pub(super) fn accept(self) -> Result<Row<S>, StoreError> {
-        let Self { mut row, indices, .. } = self;
+        let Self { mut row, indices, bereft, .. } = self;
+        for id in bereft {
+            row.store.remove_index(id)?;
+        }
         // A process that did not end well may have left something unsynced: it must not be promised by a durable index
         // and then go with the power.
         for (id, index) in indices {
@@ -83,8 +88,13 @@ impl<S: Store> Row<S> {
             lost: Totals::default(),
             found_again: Totals::default(),
         };
-        let mut opening =
-            Opening { row, salvaged_events: 0, continuity: Continuity::of_a_row(), indices: Vec::new() };
+        let mut opening = Opening {
+            row,
+            salvaged_events: 0,
+            continuity: Continuity::of_a_row(),
+            indices: Vec::new(),
+            bereft: Vec::new(),
+        };
         let numbers = store.list(name)?;
         for number in &numbers {
             opening.find(*number, Some(number) == numbers.last())?;
@@ -92,6 +102,9 @@ impl<S: Store> Row<S> {
         if numbers.is_empty() {
             // Whoever took all of them away knows what was in them.
             opening.continuity.forget();
+        }
+        for number in store.list_bereft(name)? {
+            opening.miss(number)?;
         }
         Ok(opening.end(mark))
     }
@@ -117,9 +130,23 @@ struct Opening<S: Store> {
     salvaged_events: u64,
     continuity: Continuity,
     indices: Vec<(VolumeId, VolumeIndex)>,
+    bereft: Vec<VolumeId>,
 }
 
 impl<S: Store> Opening<S> {
+    /// Of this volume nothing but the index is left. Its number is not used again: the index must not be taken for another's.
+    fn miss(&mut self, number: u32) -> Result<(), StoreError> {
+        let id = self.row.id(number);
+        self.row.next_number = self.row.next_number.max(number + 1);
+        if let Some(index) = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode) {
+            self.continuity.miss(id, &index);
+            let end = index.into_inventory().map_or(0, |noted| noted.end);
+            self.row.next_seq = self.row.next_seq.max(end);
+        }
+        self.bereft.push(id);
+        Ok(())
+    }
+
     fn find(&mut self, number: u32, is_last: bool) -> Result<(), StoreError> {
         let id = self.row.id(number);
         self.continuity.come_to(id);
@@ -164,7 +191,7 @@ impl<S: Store> Opening<S> {
     }
 
     fn open(&mut self, id: VolumeId, is_last: bool, found: &Found) -> Result<(), StoreError> {
-        let mut volume = open_as_found(&self.row.store, id, found)?;
+        let mut volume = open_as_found(&self.row.store, id, found, self.continuity.at())?;
         volume.note_begin(self.continuity.see(id, volume.first_seq(), found));
         self.salvaged_events += volume.salvaged();
         self.row.next_seq = self.row.next_seq.max(volume.next_seq());
@@ -182,7 +209,7 @@ impl<S: Store> Opening<S> {
     }
 
     fn end(self, mark: u64) -> AsFound<S> {
-        let Self { mut row, salvaged_events, continuity, indices } = self;
+        let Self { mut row, salvaged_events, continuity, indices, bereft } = self;
         let missing_tail = mark.saturating_sub(row.next_seq);
         row.next_seq = row.next_seq.max(mark);
         // Where nothing tells how far the row got, neither can it be told what of the tail was still in it.
@@ -194,7 +221,7 @@ impl<S: Store> Opening<S> {
         if missing_tail > 0 {
             alarms.push(lost_tail_of(row.id(1).row, missing_tail));
         }
-        AsFound { row, salvaged, alarms, indices }
+        AsFound { row, salvaged, alarms, indices, bereft }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::repacking::{Repacked, Repacking, is_worthwhile, repack, work};
+use super::sled_store::SledStore;
 use super::store::{Store, VolumeId};
 use super::tests::{delivered, keep, numbered, on_disk, over, read_all, settings, texts_of};
 use super::*;
@@ -123,8 +124,37 @@ async fn a_crash_at_any_step_of_a_rewriting_loses_nothing() {
         }
         steps += 1;
     }
-    // The volume begun, its block, the sync, the index removed, the two renames, the new index.
+    // The volume begun, its block, the sync, the index for either, the two renames, the new index.
     assert_eq!(steps, 7);
+}
+
+/// A crash between the exchange of two volumes and the index that is written after it leaves the index that holds for either.
+#[test]
+fn a_volume_that_takes_another_s_place_on_a_real_disk_has_its_index_at_every_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = || {
+        let store = SledStore::in_folder(folder.path()).unwrap();
+        [usage(1), usage(1).aside()].into_iter().for_each(|id| drop(store.create(id).unwrap()));
+        store.write_index(usage(1), b"either").unwrap();
+        store
+    };
+    let assert_has_index = |after: &str| {
+        let store = SledStore::in_folder(folder.path()).unwrap();
+        assert_eq!(store.list(RowName::Usage).unwrap(), [1], "{after}");
+        assert_eq!(store.read_index(usage(1)).unwrap().as_deref(), Some(&b"either"[..]), "{after}");
+    };
+    begin().swap(usage(1)).unwrap();
+    assert_has_index("an exchange");
+    drop(begin());
+    // Where a file system can't exchange them, they move one after the other.
+    let row = folder.path().join("usage");
+    std::fs::rename(row.join("volume-00000001"), row.join("deleting-00000001")).unwrap();
+    assert_has_index("half an exchange");
+    begin().replace(usage(1)).unwrap();
+    assert_has_index("a salvage");
+    drop(begin());
+    std::fs::rename(row.join("volume-00000001"), folder.path().join("quarantine/half")).unwrap();
+    assert_has_index("half a salvage");
 }
 
 #[tokio::test]

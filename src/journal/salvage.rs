@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -46,7 +47,7 @@ pub(super) fn open_verified<S: Store>(
     id: VolumeId,
 ) -> Result<OpenVolume<S::Volume>, StoreError> {
     let found = scan_at_rest(store.as_ref(), id)?;
-    open_as_found(store, id, &found)
+    open_as_found(store, id, &found, None)
 }
 
 /// Scans the file of a volume that is not open, and reads what its index says of it.
@@ -64,7 +65,7 @@ pub(super) fn scan_at_rest<S: Store>(store: &S, id: VolumeId) -> Result<Found, S
 }
 
 /// Opens a volume that was just scanned, and proves that nothing of what was found is missing from it; salvages it
-/// otherwise.
+/// otherwise. `follows` is the seq that comes after the volume before it, where that is known.
 ///
 /// # Errors
 /// When the folder can't be reached, or the disk refuses.
@@ -72,6 +73,7 @@ pub(super) fn open_as_found<S: Store>(
     store: &Arc<S>,
     id: VolumeId,
     found: &Found,
+    follows: Option<u64>,
 ) -> Result<OpenVolume<S::Volume>, StoreError> {
     let reason = match open_guarded(store, id) {
         Ok(mut volume) => {
@@ -107,6 +109,9 @@ pub(super) fn open_as_found<S: Store>(
     }
     fresh.sync()?;
     drop(fresh);
+    // The fresh one does not tell what was lost, nor what was settled: where whoever salvages dies before the loss is told,
+    // the next start finds it here.
+    store.write_index(id, &VolumeIndex::Open(found.inventory(follows)).encode())?;
     let quarantine = store.replace(id)?;
     tracing::error!(
         volume = %id, reason, blocks = count, events, lost_events = found.lost_events(),
@@ -254,11 +259,43 @@ impl Found {
     /// How many events were durable in the file and are not whole in it, as far as it and its index tell; what lay before
     /// the first or after the last of what was found can't be known from here.
     pub(super) fn lost_events(&self) -> u64 {
+        self.lost(None).into_iter().map(|seqs| seqs.end - seqs.start).sum()
+    }
+
+    /// The seqs of these events, from `follows` on if no index tells where to begin.
+    fn lost(&self, follows: Option<u64>) -> Vec<Range<u64>> {
         let spans = self.spans();
-        let mut missing = self.noted.as_ref().map_or_else(Vec::new, |noted| lost_of(noted, &spans));
-        walk(&spans, self.noted.as_ref().map(|noted| noted.end), &mut missing);
-        let durable_to = self.durable_to().max(self.noted.as_ref().map_or(0, |noted| noted.end));
-        missing.into_iter().map(|seqs| seqs.end.min(durable_to).saturating_sub(seqs.start)).sum()
+        let noted = self.noted.as_ref();
+        let mut missing = noted.map_or_else(Vec::new, |noted| lost_of(noted, &spans));
+        walk(&spans, noted.map(|noted| noted.end).max(follows), &mut missing);
+        let durable_to = self.proved_to();
+        let durable = missing.into_iter().map(|seqs| seqs.start..seqs.end.min(durable_to));
+        durable.filter(|seqs| !seqs.is_empty()).collect()
+    }
+
+    /// Everything in the row before this seq was durable, as the file and its index prove.
+    fn proved_to(&self) -> u64 {
+        self.durable_to().max(self.noted.as_ref().map_or(0, |noted| noted.end))
+    }
+
+    /// What must have been in the volume: what is owed, and what is lost. It says the same of a volume that has nothing but
+    /// the former.
+    fn inventory(&self, follows: Option<u64>) -> Inventory {
+        let begin = self.noted.as_ref().map(|noted| noted.begin).or(follows).unwrap_or_default();
+        // Behind a settled block of unknown length a gap can't be told from the block.
+        let knows_lengths = self.settled.values().all(|events| *events > 0);
+        let end = if knows_lengths { self.proved_to() } else { self.proved_to().max(self.next_seq) };
+        let owed = self.pending().into_iter().map(|(entry, _)| entry).filter(|entry| entry.seq < end);
+        let lost = self.lost(follows).into_iter().map(|seqs| BlockEntry {
+            seq: seqs.start,
+            events: u32::try_from(seqs.end - seqs.start).unwrap_or(u32::MAX),
+            text_bytes: 0,
+            since: 0,
+            from_intake: false,
+        });
+        let mut blocks: Vec<BlockEntry> = owed.chain(lost).collect();
+        blocks.sort_unstable_by_key(|entry| entry.seq);
+        Inventory { begin, blocks, end }
     }
 
     /// Whether nothing of the file is known to be damaged.

@@ -198,8 +198,6 @@ impl Store for SledStore {
             .map(|attempt| folder.join(format!("{}-volume-{:08}-{attempt}", id.row.as_str(), id.number)))
             .find(|place| !place.exists())
             .unwrap_or_else(|| folder.join("full"));
-        // It no longer describes what will be there.
-        self.remove_index(id)?;
         self.make_way(id, &place)?;
         File::open(&folder)?.sync_all()?;
         self.take_over(id)?;
@@ -208,7 +206,6 @@ impl Store for SledStore {
 
     fn swap(&self, id: VolumeId) -> Result<(), StoreError> {
         let doomed = self.doomed_folder(id);
-        self.remove_index(id)?;
         // In one step, so that whoever reads the files finds one of the two. Not every file system can do that.
         if exchange(&self.volume_folder(id.aside()), &self.volume_folder(id)).is_ok() {
             fs::rename(self.volume_folder(id.aside()), &doomed)?;
@@ -255,6 +252,10 @@ impl Store for SledStore {
         Ok(())
     }
 
+    fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
+        Ok(bereft_in(&self.row_folder(row))?)
+    }
+
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.index_file(id)) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -281,6 +282,23 @@ impl Store for SledStore {
         }
         Ok(())
     }
+}
+
+/// The numbers of the volumes in a row's folder of which nothing but the index is left, ascending.
+pub(super) fn bereft_in(row_folder: &Path) -> std::io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(row_folder)? {
+        let index = entry?.path();
+        let name = index.file_name().and_then(|name| name.to_str());
+        let number = name.and_then(|name| name.strip_prefix("volume-")?.strip_suffix(".index")?.parse().ok());
+        if let Some(number) = number
+            && !index.with_extension("").exists()
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 /// Removes a file, if it is there: `false` otherwise.

@@ -104,7 +104,8 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Makes durable what any earlier process wrote to that file. What a scan finds in it is then there for good.
     fn sync_raw(&self, id: VolumeId) -> Result<(), StoreError>;
     /// Puts a damaged volume out of the way, says where (it is never deleted), and puts what was filled
-    /// [aside](VolumeId::aside) in its place. Cut short, it is finished at the next start. Neither may be open.
+    /// [aside](VolumeId::aside) in its place; its index stays, and must hold for either. Cut short, it is finished at the
+    /// next start. Neither may be open.
     fn replace(&self, id: VolumeId) -> Result<String, StoreError>;
     /// Puts what was filled [aside](VolumeId::aside) in a volume's place and removes the volume; its index stays, and must
     /// hold for either. Cut short, it is finished at the next start. Neither may be open.
@@ -119,6 +120,8 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Writes one slot of the high-water file, durably.
     fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// The numbers of volumes of which nothing but the index is left, ascending.
+    fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError>;
     /// The index file of a volume, when it has one.
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a volume's index file, whole or not at all, durably.

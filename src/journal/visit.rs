@@ -94,8 +94,9 @@ impl<S: Store> Row<S> {
             let other = self.looked_at.take();
             self.put_away(other);
             let mut volume = self.janitor.open_now(self.id(number))?;
-            if self.compare_with_index(&mut volume) {
-                // Told once, and not by the next start again.
+            let differs = self.compare_with_index(&mut volume);
+            if differs || volume.salvaged() > 0 {
+                // Told once, and not by the next start again. A salvage left an index that is not one of a closed volume.
                 self.write_index(volume.id(), &volume.closed_index())?;
             }
             self.looked_at = Some(volume);

@@ -139,6 +139,40 @@ async fn a_grant_whose_answer_was_cut_off_is_repeated_by_the_printed_command_and
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_a_script_forgot_to_set_sends_no_credits_to_nobody() {
+    let home = Home::new();
+    for words in [
+        &["grant", "10", "--customer", "", "--event", "api_usage", "--property", "units"][..],
+        &["grant", "10", "--customer", "u", "--event", "api_usage", "--property", "units", "--once", ""],
+        &["send", "", "--customer", "u"],
+        &["send", "api_usage", "--customer", ""],
+        &["send", "api_usage", "--customer", "u", "--id", ""],
+        &["polar", "customer", "create", "--email", "a@example.com", "--external-id", ""],
+    ] {
+        let ended = match words[0] {
+            "polar" => run_sledge(words).await,
+            _ => to_socket(words, &home.socket(), "").await,
+        };
+        assert_eq!(ended.code, Some(64), "{words:?}: {ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_variable_that_is_set_and_empty_counts_as_not_set() {
+    let home = Home::new();
+    let data_dir = home.path().join("data").display().to_string();
+    for words in [&["explain", "x"][..], &["replay", "--since", "1h"], &["dead-letters", "list"]] {
+        let mut command = sledge(words);
+        command.env("SLEDGE_DATA_DIR", &data_dir).env("SLEDGE_CONFIG", "").env("SLEDGE_ADMIN_SOCKET", "");
+        let ended = run(command, "").await;
+        assert_eq!(ended.code, Some(69), "{words:?}: {ended:?}");
+    }
+    let mut command = sledge(&["journal", "check"]);
+    command.env("SLEDGE_DATA_DIR", "");
+    assert_ne!(run(command, "").await.code, Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_tells_a_daemon_that_is_well_from_one_that_is_not_and_from_none() {
     let polar = FakePolar::start().await;
     let home = Home::new();

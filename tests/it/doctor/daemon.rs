@@ -43,6 +43,17 @@ async fn two_daemons_that_are_taken_for_one_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_was_named_and_is_not_the_daemons_is_found_though_nobody_is_there() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let running = home.start(&polar.url()).await;
+    let mut command = sledge(&["doctor", "--json", "--admin", running.admin(), "--polar-url", &polar.url()]);
+    command.env("POLAR_ACCESS_TOKEN", TOKEN).env("SLEDGE_SOCKET", home.path().join("typo.sock"));
+    let found = codes(command).await;
+    assert!(found.iter().any(|code| code == Code::TwoDaemons.as_str()), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_delivery_is_found_with_what_holds_it() {
     let polar = FakePolar::start().await;
     let home = Home::new();

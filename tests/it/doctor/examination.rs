@@ -84,6 +84,9 @@ pub(crate) fn with_words(command: &Command, is_kept: impl Fn(&str) -> bool) -> C
     let mut again = Command::new(command.get_program());
     again.args(command.get_args().filter(|word| is_kept(word.to_str().unwrap()))).env_clear();
     again.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        again.current_dir(folder);
+    }
     again
 }
 
