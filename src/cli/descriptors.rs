@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::intake;
+use crate::config::Config;
 
 /// The connections of both listeners at their limits, and several times as many for everything else.
 const WANTED: u64 = 4_096;
@@ -20,10 +20,11 @@ pub(super) fn take_enough() {
 }
 
 /// Warns when connections at their limits would leave the journal without descriptors.
-pub(super) fn warn_of_too_few(intake: &intake::Settings) {
+pub(super) fn warn_of_too_few(config: &Config) {
+    let intake = &config.intake;
     let Some(descriptors) = getrlimit(Resource::Nofile).current else { return };
     let connections_most = descriptors.saturating_sub(SPARE);
-    if !leaves_enough(intake, descriptors) {
+    if !leave_enough([intake.connections_max, intake.http_connections_max], descriptors) {
         tracing::warn!(
             descriptors,
             "connections may take every descriptor, and the journal stops when it finds none: raise the limit of open files, or \
@@ -32,8 +33,8 @@ pub(super) fn warn_of_too_few(intake: &intake::Settings) {
     }
 }
 
-fn leaves_enough(intake: &intake::Settings, descriptors: u64) -> bool {
-    let connections = intake.connections_max.saturating_add(intake.http_connections_max);
+fn leave_enough(connections: [usize; 2], descriptors: u64) -> bool {
+    let connections = connections.into_iter().fold(0, usize::saturating_add);
     u64::try_from(connections).is_ok_and(|connections| connections.saturating_add(SPARE) <= descriptors)
 }
 
@@ -42,10 +43,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_at_their_limits_leave_the_journal_descriptors_where_a_process_gets_no_more_than_1024() {
-        let usual = intake::Settings::default();
-        assert!(leaves_enough(&usual, 1_024) && !leaves_enough(&usual, 1_023));
-        let many = intake::Settings { connections_max: usize::MAX, ..usual };
-        assert!(!leaves_enough(&many, WANTED));
+    fn connections_at_their_limits_leave_the_journal_descriptors() {
+        assert!(leave_enough([384, 384], 1_024) && !leave_enough([384, 384], 1_023));
+        assert!(!leave_enough([usize::MAX, 384], WANTED));
     }
 }

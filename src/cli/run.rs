@@ -48,7 +48,7 @@ pub(super) async fn run(args: RunArgs, no_color: bool, voice: &mut Voice) -> Res
     if let Err(error) = without_core {
         tracing::warn!(%error, "core dumps could not be turned off: a crash may write the token to the disk");
     }
-    descriptors::warn_of_too_few(&config.intake);
+    descriptors::warn_of_too_few(&config);
     Box::pin(serve(config, Reloads { sources, hang_ups, filter }, voice)).await
 }
 

@@ -61,3 +61,14 @@ impl Default for Settings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_three_quarters_of_1024_descriptors_at_most() {
+        let usual = Settings::default();
+        assert!(usual.connections_max + usual.http_connections_max <= 768);
+    }
+}
