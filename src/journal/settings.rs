@@ -62,7 +62,7 @@ impl Settings {
             low_water_bytes: None,
             ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
-            volume_bytes: 4 << 20,
+            volume_bytes: 2 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,
