@@ -14,8 +14,9 @@ use super::frame::RowName;
 use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 use super::system::{exchange, syncs_so_far};
 
-/// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// Fixed for ever in a volume. With it, values up to 61 KB stay in the one file that is synced. sled reads a volume in
+/// pieces of this size when it opens it, and fills up one of them.
+const SEGMENT_BYTES: usize = 4 << 20;
 /// sled's page cache; it is a hint to it, not a bound.
 const CACHE_BYTES: u64 = 2 << 20;
 /// How long a volume that was just closed may take to be let go.
@@ -94,11 +95,22 @@ impl SledStore {
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
 
+    /// The size of a volume's segments, as sled wrote it down: earlier versions made larger ones. What is filled to take a
+    /// volume's place takes over its values as they are, so it gets the same.
+    fn segment_bytes(&self, id: VolumeId) -> usize {
+        let of = |id| {
+            let conf = fs::read(self.volume_folder(id).join("conf")).ok()?;
+            let conf = String::from_utf8_lossy(&conf);
+            conf.lines().find_map(|line| line.strip_prefix("segment_size: ")?.parse().ok())
+        };
+        of(id).or_else(|| of(id.place())).unwrap_or(SEGMENT_BYTES)
+    }
+
     fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         let path = self.volume_folder(id);
         let config = sled::Config::new()
             .path(&path)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(self.segment_bytes(id))
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         let began = Instant::now();
