@@ -75,7 +75,7 @@ pub(super) async fn doctor(args: DoctorArgs, voice: &mut Voice) -> Result<Exit, 
 }
 
 fn lines(report: &Report, voice: &Voice) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = report.first.iter().cloned().collect();
     for finding in &report.findings {
         lines.push(voice.toned(Tone::Bad, &format!("{}: {}", finding.code.as_str(), finding.seen)));
         lines.push(format!("  why: {}", finding.why));

@@ -16,6 +16,8 @@ pub(super) struct TokenSeen {
     file: Option<String>,
     /// The permission bits of that file.
     mode: Option<u32>,
+    /// The mark of the one that is there.
+    mark: Option<u64>,
     /// Why there is none that could be used.
     problem: Option<String>,
     /// Whether one was named.
@@ -28,7 +30,10 @@ impl TokenSeen {
     /// Looks at it. Whom sledge runs as is told by the data folder, where there is one.
     pub(super) fn look(polar: &Settings, data_dir: &Path) -> Self {
         let source = &polar.token;
-        let error = Credentials::check(source).err();
+        let (mark, error) = match Credentials::mark(source) {
+            Ok(mark) => (mark, None),
+            Err(error) => (None, Some(error)),
+        };
         let owner = fs::metadata(data_dir).ok().map(|metadata| metadata.uid());
         let is_not_ours = error.as_ref().is_some_and(TokenError::is_denied)
             && owner.is_some_and(|owner| owner != rustix::process::geteuid().as_raw());
@@ -43,12 +48,17 @@ impl TokenSeen {
             TokenSource::None | TokenSource::Fixed(_) => None,
         };
         let mode = file.and_then(|path| fs::metadata(path).ok()).map(|it| it.permissions().mode() & 0o777);
-        Self { file: file.map(|path| path.display().to_string()), mode, problem, is_there, is_not_ours }
+        Self { file: file.map(|path| path.display().to_string()), mode, mark, problem, is_there, is_not_ours }
     }
 
     /// Whether one was named, usable or not.
     pub(super) fn is_there(&self) -> bool {
         self.is_there
+    }
+
+    /// What tells it from other tokens, where there is one.
+    pub(super) fn mark(&self) -> Option<u64> {
+        self.mark
     }
 
     /// Whether nothing keeps Polar from being asked.
@@ -108,6 +118,7 @@ mod tests {
         let unread = TokenSeen {
             file: Some("/etc/sledge/token".to_owned()),
             mode: Some(0o600),
+            mark: None,
             problem: Some("failed to read it; create it".to_owned()),
             is_there: true,
             is_not_ours: true,

@@ -53,12 +53,12 @@ impl Credentials {
         credentials
     }
 
-    /// Whether there is a token that could be used, where one was named.
+    /// The mark of the token that is there now; `None` where none was named.
     ///
     /// # Errors
-    /// Why not.
-    pub fn check(source: &TokenSource) -> Result<(), TokenError> {
-        Self::read(source).map(drop)
+    /// Why there is none that could be used.
+    pub fn mark(source: &TokenSource) -> Result<Option<u64>, TokenError> {
+        Ok(Self::read(source)?.map(|token| token.mark()))
     }
 
     /// The token that is there now, for whoever needs it once.
