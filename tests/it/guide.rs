@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, sledge};
+use crate::one_command::{Ended, run, shell, sledge};
 use crate::readme::{assert_as_shown, blocks};
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess, http};
 
@@ -76,8 +76,6 @@ async fn the_guide_as_it_stands_leaves_10_then_7_then_minus_1() {
     let home = Home::new();
     let sledge = home.start(&url).await;
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide.md")).unwrap();
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     for balance in ["API Calls: 10 at Polar", "\"balance\":7.0,", "API Calls: -1 at Polar"] {
         assert!(text.contains(balance), "the guide leads to {balance}");
     }
@@ -94,9 +92,7 @@ async fn the_guide_as_it_stands_leaves_10_then_7_then_minus_1() {
             exports = format!("{block} SLEDGE_ADMIN={}\n", sledge.admin());
             continue;
         }
-        let mut shell = Command::new("sh");
-        shell.args(["-ec", &format!("exec 2>&1\n{exports}{block}")]).env_clear().env("PATH", &path);
-        let ended = run(shell, "").await;
+        let ended = run(shell(&format!("exec 2>&1\n{exports}{block}")), "").await;
         assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
         match blocks.peek() {
             Some((kind, shown)) if kind == "text" => {
