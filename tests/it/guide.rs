@@ -335,9 +335,12 @@ async fn a_campaign_run_twice_grants_each_customer_once() {
             let granted = at_home(&polar, &home, &words).await;
             assert_eq!(granted.code, Some(0), "{granted:?}");
             assert!(granted.out.contains(&format!("id once:spring:external:{customer}")), "{granted:?}");
+            assert!(granted.err.contains("before, Polar keeps the first amount"), "{granted:?}");
         }
     }
     sledge.scrape_until(|scrape| scrape.sum("sledge_events_delivered_total") >= 6.0).await;
+    let scrape = sledge.scrape().await;
+    assert_eq!(scrape.get("sledge_events_delivered_total{result=\"duplicate\"}"), Some(4.0));
     for customer in ["user_1", "user_2"] {
         assert_eq!(polar.simulator.balance(customer, "API Calls"), Some(10.0));
     }
@@ -345,6 +348,7 @@ async fn a_campaign_run_twice_grants_each_customer_once() {
     const ALARM: &str = "two applications use the same external_id";
     let (_, _, log) = sledge.stop().await;
     assert!(!log.contains(ALARM), "{log}");
+    assert!(log.contains("Polar already had grants that are made once"), "the duplicates are told: {log}");
     let elsewhere = Home::new();
     let (other, sledge) = (elsewhere.start(&polar.url()).await, home.start(&polar.url()).await);
     let used = ["send", "api_usage", "--customer", "user_1", "--meta", "units=1", "--id", "order-7"];
