@@ -522,10 +522,21 @@ async fn a_closed_volume_whose_folder_vanished_is_missed_once() {
     let report = check(&place).unwrap();
     assert_eq!((report.findings.len(), report.rows[1].pending_events), (0, 200));
     let closed = report.rows[1].volumes.iter().find(|volume| volume.state == "pending").unwrap();
-    std::fs::remove_dir_all(place.join("usage").join(&closed.volume)).unwrap();
-    let findings = check(&place).unwrap().findings.concat();
-    assert!(findings.contains(&format!("events of usage/{} are gone", closed.volume)), "{findings}");
     let lost = closed.pending_events;
+    std::fs::remove_dir_all(place.join("usage").join(&closed.volume)).unwrap();
+    let gone = format!("{lost} events of usage/{} are gone", closed.volume);
+    let mark = std::fs::read(place.join("high-water")).unwrap();
+    for has_mark in [false, true] {
+        if has_mark {
+            std::fs::write(place.join("high-water"), &mark).unwrap();
+        } else {
+            std::fs::remove_file(place.join("high-water")).unwrap();
+        }
+        let findings = check(&place).unwrap().findings;
+        assert!(findings.len() == 1 && findings[0].contains(&gone), "{findings:?}");
+        let salvaged = extract(&place, Wanted::Pending, &mut |_| Ok(())).unwrap();
+        assert_eq!((salvaged.events, salvaged.lost_events), (200 - lost, lost));
+    }
     for told in [lost, 0] {
         let journal = on_disk(folder.path(), is_small);
         let (accounts, alarms) = (journal.accounts().read(), journal.alarms().concat());

@@ -70,6 +70,7 @@ mod restorer;
 mod retiring;
 mod rewriting;
 mod row;
+mod row_folder;
 mod salvage;
 mod sample;
 mod settings;
