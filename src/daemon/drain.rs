@@ -88,7 +88,7 @@ mod tests {
         tasks.start(Task::Delivery, async move {
             // It hears of the stop too early, as it does of a journal that fails meanwhile.
             drop(delivery_drain);
-            drop(failing.send(()));
+            assert!(failing.send(()).is_ok());
             Err(JournalError::Closed)
         });
         tasks.start(Task::Listener, async move {

@@ -10,10 +10,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::continuity::{Continuity, by_volume};
+use super::found::{Found, scan_volume};
 use super::frame::RowName;
 use super::high_water::HighWater;
 use super::row_folder::{bereft_in, index_of, volumes_in};
-use super::salvage::{Found, scan_volume};
 use super::sample::quarantined;
 use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
 use super::store::VolumeId;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::salvage::Found;
+use super::found::Found;
 use super::store::VolumeId;
 use super::volume_index::{Inventory, VolumeIndex};
 

@@ -113,10 +113,7 @@ pub struct ExplainedLetter {
 ///
 /// # Errors
 /// When the journal is closed or poisoned.
-pub(super) fn explain(
-    looker: &Looker<'_>,
-    id: &str,
-) -> Result<Explanation, JournalError> {
+pub(super) fn explain(looker: &Looker<'_>, id: &str) -> Result<Explanation, JournalError> {
     let needle = Needle::new(id);
     let mut explanation = Explanation { external_id: id.to_owned(), ..Explanation::default() };
     let events = &mut explanation.events;

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::continuity::{Continuity, Loss, by_volume};
+use super::found::{Found, scan_at_rest};
 use super::frame::RowName;
 use super::janitor::Janitor;
 use super::row::{Retained, Row, RowLimits};
-use super::salvage::{Found, Salvaged, open_as_found, scan_at_rest};
+use super::salvage::{Salvaged, open_as_found};
 use super::store::{Store, StoreError, VolumeId};
 use super::totals::Totals;
 use super::volume_index::{BlockEntry, VolumeIndex};

@@ -8,7 +8,7 @@ use super::bad_sectors::PastBadSectors;
 use super::frame::{Kind, decode_frame};
 use super::look::{KnownBlock, ShownBlock};
 use super::pace::Pace;
-use super::salvage::scan_places;
+use super::scan::scan_places;
 use super::store::{RawFile, VolumeId};
 
 /// Where a frame lies.
