@@ -3,20 +3,19 @@
 //! The files are scanned for frames as salvage does it; sled is never asked, so that the look can't repair, truncate or
 //! lock anything. While a sledge runs on the folder the figures are of a moment.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::bad_sectors::is_unreadable;
-use super::continuity::Continuity;
+use super::continuity::{Continuity, by_volume};
+use super::found::{Found, scan_volume};
 use super::frame::RowName;
 use super::high_water::HighWater;
-use super::salvage::{Found, scan_volume};
+use super::row_folder::{bereft_in, index_of, volumes_in};
 use super::sample::quarantined;
-use super::sled_store::{HIGH_WATER, QUARANTINE, bereft_in, blobs, folder_bytes};
+use super::sled_store::{HIGH_WATER, QUARANTINE, blobs, folder_bytes};
 use super::store::VolumeId;
 use super::volume_index::VolumeIndex;
 
@@ -117,39 +116,40 @@ fn check_row(
         durable_to = noted.map_or(durable_to, |noted| durable_to.max(noted.end));
         volumes.push((id, index));
     }
-    let mut continuity = Continuity::of_a_row();
+    let mut continuity =
+        if volumes.is_empty() { Continuity::of_an_empty_row() } else { Continuity::of_a_row() };
     for (id, index_before) in volumes {
-        continuity.come_to(id);
+        continuity.come_to(id.place());
         let (volume, mut found, index) = check_volume(&row_folder, id, findings)?;
         report.next_seq = report.next_seq.max(found.next_seq());
         match index {
             Some(VolumeIndex::Open(noted)) if index_before == Some(VolumeIndex::Open(noted.clone())) => {
                 report.next_seq = report.next_seq.max(noted.end);
                 found.note(Some(noted));
-                continuity.see(id, None, &found);
+                continuity.see(id.place(), None, &found);
             }
             None if index_before.is_none() => {
-                continuity.see(id, None, &found);
+                continuity.see(id.place(), None, &found);
             }
-            Some(VolumeIndex::Pending { begin, .. }) => continuity.pass(id, begin),
+            Some(VolumeIndex::Pending { begin, .. }) => continuity.pass(id.place(), begin),
             Some(VolumeIndex::Open(_) | VolumeIndex::Settled(_)) | None => continuity.forget(),
         }
         report.pending_events += volume.pending_events;
         report.volumes.push(volume);
     }
-    if row_folder.is_dir() {
-        for number in bereft_in(&row_folder)? {
-            let id = VolumeId { row, number };
-            index_of(&row_folder, id)?.into_iter().for_each(|index| continuity.miss(id, &index));
-        }
+    for number in bereft_in(&row_folder)? {
+        let id = VolumeId { row, number };
+        let Some(index) = index_of(&row_folder, id)? else { continue };
+        continuity.miss(id, &index);
+        let end = index.into_inventory().map_or(0, |noted| noted.end);
+        report.next_seq = report.next_seq.max(end);
+        durable_to = durable_to.max(end);
     }
-    for loss in continuity.losses_before(durable_to) {
+    for (volume, (events, seqs)) in by_volume(&continuity.losses_before(durable_to)) {
         findings.push(format!(
-            "{} events of {} are gone, with seqs from {} to {}: nothing is left of the blocks they lay in; the next start counts them as lost",
-            loss.events(),
-            loss.volume,
-            loss.seqs.start,
-            loss.seqs.end - 1
+            "{events} events of {volume} are gone, with seqs from {} to {}: nothing is left of the blocks they lay in; the next start counts them as lost",
+            seqs.start,
+            seqs.end - 1
         ));
     }
     if report.high_water > report.next_seq && !report.volumes.is_empty() {
@@ -159,35 +159,6 @@ fn check_row(
         ));
     }
     Ok(report)
-}
-
-/// A row's volumes, oldest first.
-fn volumes_in(row_folder: &Path, row: RowName) -> io::Result<BTreeSet<VolumeId>> {
-    let mut ids = BTreeSet::new();
-    let entries = match fs::read_dir(row_folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ids),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("volume-")?.parse().ok());
-        if let Some(number) = number
-            && entry.file_type()?.is_dir()
-        {
-            ids.insert(VolumeId { row, number });
-        }
-    }
-    Ok(ids)
-}
-
-/// The index of a volume, where it has an intact one.
-pub(super) fn index_of(row_folder: &Path, id: VolumeId) -> io::Result<Option<VolumeIndex>> {
-    match fs::read(row_folder.join(id.folder_name()).with_extension("index")) {
-        Ok(bytes) => Ok(VolumeIndex::decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// What is in a volume, and what its index says afterwards.
@@ -212,7 +183,8 @@ fn check_volume(
     let pending = found.pending();
     let mut state = "open";
     let mut known = None;
-    if let Ok(bytes) = fs::read(path.with_extension("index")) {
+    let index = row_folder.join(id.place().folder_name()).with_extension("index");
+    if let Ok(bytes) = fs::read(index) {
         known = VolumeIndex::decode(&bytes);
         match &known {
             Some(VolumeIndex::Settled(_)) => state = "settled",

@@ -6,9 +6,10 @@
 //! was written when all before it was durable is a loss. And what a start has told once is not to be told by the next one:
 //! the inventory of an open volume says from where on to look.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::salvage::Found;
+use super::found::Found;
 use super::store::VolumeId;
 use super::volume_index::{Inventory, VolumeIndex};
 
@@ -59,6 +60,17 @@ impl Loss {
     }
 }
 
+/// What was lost of each volume: so many events, in this stretch of seqs.
+pub(super) fn by_volume(losses: &[Loss]) -> BTreeMap<VolumeId, (u64, Range<u64>)> {
+    let mut by_volume: BTreeMap<VolumeId, (u64, Range<u64>)> = BTreeMap::new();
+    for loss in losses {
+        let (events, seqs) = by_volume.entry(loss.volume).or_insert_with(|| (0, loss.seqs.clone()));
+        *events += loss.events();
+        *seqs = seqs.start.min(loss.seqs.start)..seqs.end.max(loss.seqs.end);
+    }
+    by_volume
+}
+
 /// Follows a row from volume to volume.
 #[derive(Debug)]
 pub(super) struct Continuity {
@@ -69,12 +81,19 @@ pub(super) struct Continuity {
     /// The number of the volume that comes next, if none are gone.
     next_number: u32,
     missing: Vec<Loss>,
+    /// Before this seq lay what was in volumes of which only the index is left.
+    missed_to: u64,
 }
 
 impl Continuity {
     /// Begins with the first volume that a row ever had.
     pub(super) fn of_a_row() -> Self {
-        Self { at: Some(0), durable_to: 0, next_number: 1, missing: Vec::new() }
+        Self { at: Some(0), durable_to: 0, next_number: 1, missing: Vec::new(), missed_to: 0 }
+    }
+
+    /// A row of which no volume is left: whoever took all of them away knows what was in them.
+    pub(super) fn of_an_empty_row() -> Self {
+        Self { at: None, ..Self::of_a_row() }
     }
 
     /// Comes to this volume. What was between it and the one before was settled, and given back to the disk.
@@ -107,6 +126,7 @@ impl Continuity {
         let VolumeIndex::Pending { blocks, .. } = index else { return };
         let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
         for seqs in seqs {
+            self.missed_to = self.missed_to.max(seqs.end);
             self.durable_to = self.durable_to.max(seqs.end);
             self.missing.push(Loss { volume: id, seqs });
         }
@@ -158,7 +178,7 @@ impl Continuity {
 
     /// How many events are lost then, those included that lay at the end of the row.
     pub(super) fn lost_events(self, mark: u64) -> u64 {
-        let tail = self.at.map_or(0, |at| mark.saturating_sub(at));
+        let tail = self.at.map_or(0, |at| mark.saturating_sub(at.max(self.missed_to)));
         self.losses(mark).iter().map(Loss::events).sum::<u64>() + tail
     }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::salvage::scan_frames;
+use super::fixtures::{delivered, letter, numbered, read_all, texts_of};
+use super::scan::scan_frames;
 use super::settlement_record::SettlementRecord;
-use super::tests::{delivered, letter, numbered, read_all, texts_of};
 use super::*;
 use crate::clock::Clock;
 use crate::event::{EventBuf, Lane, PerLane};

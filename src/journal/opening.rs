@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::continuity::{Continuity, Loss};
+use super::continuity::{Continuity, Loss, by_volume};
+use super::found::{Found, scan_at_rest};
 use super::frame::RowName;
 use super::janitor::Janitor;
 use super::row::{Retained, Row, RowLimits};
-use super::salvage::{Found, Salvaged, open_as_found, scan_at_rest};
+use super::salvage::{Salvaged, open_as_found};
 use super::store::{Store, StoreError, VolumeId};
 use super::totals::Totals;
 use super::volume_index::{BlockEntry, VolumeIndex};
@@ -227,12 +228,6 @@ impl<S: Store> Opening<S> {
 
 /// A sentence for each volume.
 fn alarms_of(losses: &[Loss]) -> Vec<String> {
-    let mut by_volume: BTreeMap<VolumeId, (u64, Range<u64>)> = BTreeMap::new();
-    for loss in losses {
-        let (events, seqs) = by_volume.entry(loss.volume).or_insert_with(|| (0, loss.seqs.clone()));
-        *events += loss.events();
-        *seqs = seqs.start.min(loss.seqs.start)..seqs.end.max(loss.seqs.end);
-    }
     let sentence = |(volume, (events, seqs)): (VolumeId, (u64, Range<u64>))| {
         let (what, advice) = match volume.row {
             RowName::Grants | RowName::Usage => ("accepted events", SEND_AGAIN),
@@ -244,7 +239,7 @@ fn alarms_of(losses: &[Loss]) -> Vec<String> {
             seqs.end - 1
         )
     };
-    by_volume.into_iter().map(sentence).collect()
+    by_volume(losses).into_iter().map(sentence).collect()
 }
 
 const SEND_AGAIN: &str =

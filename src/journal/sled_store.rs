@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
-use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
+use super::row_folder::bereft_in;
+use super::store::{Entry, RawFile, SALVAGING, Store, StoreError, Volume, VolumeId};
 use super::system::{exchange, syncs_so_far};
 
 /// Fixed for ever in a volume. With it, values up to 61 KB stay in the one file that is synced. sled reads a volume in
@@ -23,7 +24,7 @@ const CACHE_BYTES: u64 = 2 << 20;
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// A volume's folder while it is being deleted: never opened again, swept at start.
-const DELETING: &str = "deleting-";
+pub(super) const DELETING: &str = "deleting-";
 /// The extension of an index file that is being written.
 const INDEX_ASIDE: &str = "index-new";
 /// How far the journal ever got.
@@ -54,7 +55,7 @@ impl SledStore {
                     fs::remove_file(entry.path())?;
                 }
             }
-            for (filled, place) in folders_named(&row_folder, "salvaging-")? {
+            for (filled, place) in folders_named(&row_folder, SALVAGING)? {
                 end_salvage(&filled, &place)?;
             }
             for (doomed, place) in folders_named(&row_folder, DELETING)? {
@@ -294,23 +295,6 @@ impl Store for SledStore {
         }
         Ok(())
     }
-}
-
-/// The numbers of the volumes in a row's folder of which nothing but the index is left, ascending.
-pub(super) fn bereft_in(row_folder: &Path) -> std::io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(row_folder)? {
-        let index = entry?.path();
-        let name = index.file_name().and_then(|name| name.to_str());
-        let number = name.and_then(|name| name.strip_prefix("volume-")?.strip_suffix(".index")?.parse().ok());
-        if let Some(number) = number
-            && !index.with_extension("").exists()
-        {
-            numbers.push(number);
-        }
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
 }
 
 /// Removes a file, if it is there: `false` otherwise.

@@ -12,6 +12,10 @@ pub(super) struct VolumeId {
 
 /// Marks the number of a volume that is being filled to take another's place.
 const ASIDE: u32 = 1 << 31;
+/// Such a volume's folder, before its number.
+pub(super) const SALVAGING: &str = "salvaging-";
+/// Any other volume's.
+pub(super) const VOLUME: &str = "volume-";
 
 impl VolumeId {
     /// The place beside this volume where its successor is filled, before it takes over.
@@ -31,8 +35,8 @@ impl VolumeId {
 
     /// The name of its folder in its row.
     pub(super) fn folder_name(self) -> String {
-        let kind = if self.is_aside() { "salvaging" } else { "volume" };
-        format!("{kind}-{:08}", self.place().number)
+        let kind = if self.is_aside() { SALVAGING } else { VOLUME };
+        format!("{kind}{:08}", self.place().number)
     }
 }
 
