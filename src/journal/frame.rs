@@ -36,7 +36,7 @@ use crate::event::{Lane, UnixMillis};
 /// The largest value that is stored. sled moves a page into a file that it never syncs where it takes more than a quarter
 /// of a segment, and up to 17 values are a page.
 pub(super) const STORED_BYTES_MAX: usize = 60 << 10;
-/// The largest that was ever stored: earlier versions had larger segments.
+/// The largest that was ever stored, in the larger segments of volumes from before the first release.
 pub(super) const STORED_BYTES_EVER: usize = 64 << 10;
 /// The header's size.
 pub(super) const HEADER_BYTES: usize = 52;
