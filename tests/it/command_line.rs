@@ -169,9 +169,7 @@ async fn status_tells_a_daemon_that_is_well_from_one_that_is_not_and_from_none()
     let sledge = home.start(&polar.url()).await;
     let admin = sledge.admin().to_owned();
     // The listeners are open before delivery has looked around for the first time.
-    while sledge.get("/readyz").await.0 != 200 {
-        tokio::task::yield_now().await;
-    }
+    sledge.get_until("/readyz", |status, _| status == 200).await;
     let status = |json: &'static [&'static str]| {
         let admin = admin.clone();
         async move { run_sledge(&[&["status", "--admin", &admin][..], json].concat()).await }
