@@ -16,7 +16,9 @@ use super::voice::Voice;
 #[command(after_help = "Examples:
   sledge completions bash > /etc/bash_completion.d/sledge
   sledge completions zsh > ~/.zfunc/_sledge
-  sledge completions fish > ~/.config/fish/completions/sledge.fish")]
+  sledge completions fish > ~/.config/fish/completions/sledge.fish
+
+Exit codes: 0 printed, 64 no such shell.")]
 pub(super) struct CompletionsArgs {
     /// The shell
     shell: Shell,
@@ -33,7 +35,9 @@ pub(super) fn completions(args: &CompletionsArgs, voice: &mut Voice) -> Result<E
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   sledge man-pages /usr/local/share/man/man1
-  sledge man-pages ./man")]
+  sledge man-pages ./man
+
+Exit codes: 0 written, 74 the folder can't be written to.")]
 pub(super) struct ManPagesArgs {
     /// The folder to write to; it is made when it is missing
     #[arg(value_name = "DIR")]
