@@ -340,37 +340,3 @@ fn a_wrong_example_would_be_seen() {
     assert!(sledge::cli::check(commands[0].iter().map(Into::into)).is_err());
     assert!(sledge::cli::check(commands[1].iter().map(Into::into)).is_ok());
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_option_in_a_commands_help_is_on_the_page_of_options() {
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/options.md")).unwrap();
-    let mut found = 0;
-    for (words, help) in helps().await {
-        let command = words.join(" ");
-        let flags: Vec<&str> = help
-            .lines()
-            .filter_map(|line| match line.trim_start() {
-                long if long.starts_with("--") => long.strip_prefix("--"),
-                line => line.split_once(", --").filter(|(short, _)| short.len() == 2).map(|(_, long)| long),
-            })
-            .map(|flag| flag.split([' ', '=']).next().unwrap())
-            .filter(|flag| *flag != "help")
-            .collect();
-        found += flags.len();
-        if flags.is_empty() {
-            continue;
-        }
-        let (_, section) = page
-            .split_once(&format!("\n## `sledge {command}`\n"))
-            .unwrap_or_else(|| panic!("docs/options.md has no section on sledge {command}"));
-        let section = section.split("\n## ").next().unwrap();
-        for flag in flags {
-            assert!(
-                section.contains(&format!("`--{flag} ")) || section.contains(&format!("`--{flag}`")),
-                "docs/options.md does not name --{flag} of sledge {command}"
-            );
-        }
-    }
-    assert!(found > 30, "only {found} options were found");
-}
