@@ -23,11 +23,13 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::loss_book::{LossBook, sentences};
 use super::measuring::Measured;
 use super::pending_units::PendingUnits;
 use super::recall::Recall;
 use super::restorer::Restorer;
 use super::row::{Row, RowLimits};
+use super::salvage::Salvaged;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::sled_store::{QUARANTINE, SledStore};
@@ -38,7 +40,7 @@ use super::system::give_large_buffers_back;
 use super::units_watch::UnitsWatch;
 use super::volatile::why_volatile;
 use crate::clock::Clock;
-use crate::event::{IdSource, PerLane};
+use crate::event::{IdSource, Lane, PerLane};
 use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
 
@@ -142,16 +144,20 @@ impl Journal {
             },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
-        let find = |name| Row::open(name, store, &janitor, limits_of(name), high_water.next_seq(name));
+        let book = LossBook::new(store, clock.clone());
+        let find = |name| Row::open(name, store, &janitor, &book, limits_of(name), high_water.next_seq(name));
         let found = PerLane { grants: find(RowName::Grants)?, usage: find(RowName::Usage)? };
         let found_dead = find(RowName::Dead)?;
-        let alarms: Vec<String> = [&found.grants, &found.usage, &found_dead]
-            .into_iter()
-            .flat_map(|found| found.alarms.iter().cloned())
-            .collect();
-        // Before anything is written that keeps the next start from telling it again.
+        let losses = [&found.grants, &found.usage, &found_dead].map(|found| found.losses.as_slice()).concat();
+        // Before anything is written that keeps the next start from finding it again.
+        let untold = book.enter(&losses)?;
+        let alarms = sentences(&untold);
         alarms.iter().for_each(|alarm| tracing::error!("{alarm}"));
-        let salvaged = [found.grants.salvaged, found.usage.salvaged];
+        let salvaged = Lane::ALL.map(|lane| {
+            let lost = untold.iter().filter(|loss| loss.volume.row == RowName::from(lane));
+            let lost_events = lost.map(|loss| loss.events).sum();
+            Salvaged { events: found[lane].salvaged_events, lost_events }
+        });
         let lanes = PerLane { grants: found.grants.accept()?, usage: found.usage.accept()? };
         let dead = found_dead.accept()?;
         let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
@@ -185,10 +191,12 @@ impl Journal {
             measured: Measured::default(),
             janitor,
             high_water,
+            book,
             units,
             ballast: home.as_ref().map(|home| home.ballast.clone()),
         };
         committer.begin()?;
+        committer.book.tell()?;
         let (ending, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
             write_until_closed(&mut committer);
