@@ -3,6 +3,7 @@
 //! The files are scanned for frames as salvage does it; sled is never asked, so that the look can't repair, truncate or
 //! lock anything. While a sledge runs on the folder the figures are of a moment.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -127,10 +128,14 @@ fn check_row(
     // A running sledge goes on while its files are read: what must be there is what was durable before.
     let mut durable_to = report.high_water;
     let mut volumes = Vec::new();
+    let mut begins = BTreeMap::new();
     for id in volumes_in(&row_folder, row)? {
         let index = index_of(&row_folder, id)?;
         let noted = index.clone().and_then(VolumeIndex::into_inventory);
-        durable_to = noted.map_or(durable_to, |noted| durable_to.max(noted.end));
+        if let Some(noted) = noted {
+            durable_to = durable_to.max(noted.end);
+            begins.insert(id.place().number, noted.begin);
+        }
         volumes.push((id, index));
     }
     let mut continuity =
@@ -157,7 +162,8 @@ fn check_row(
     for number in bereft_in(&row_folder)? {
         let id = VolumeId { row, number };
         let Some(index) = index_of(&row_folder, id)? else { continue };
-        continuity.miss(id, &index);
+        let next = begins.range(number..).next().map(|(_, begin)| *begin);
+        continuity.miss(id, &index, next);
         let end = index.into_inventory().map_or(0, |noted| noted.end);
         report.next_seq = report.next_seq.max(end);
         durable_to = durable_to.max(end);

@@ -164,17 +164,17 @@ impl Continuity {
     }
 
     /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells how much was owed of
-    /// it in the end.
-    pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex) {
+    /// it in the end. What comes after it began at `until`, as far as that is known.
+    pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex, until: Option<u64>) {
         match index {
             VolumeIndex::Pending { blocks, .. } => {
                 let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
                 self.missing.extend(seqs.map(|seqs| Loss::of_blocks(id, seqs)));
             }
-            VolumeIndex::Open(Inventory { blocks, end, .. }) => {
-                let first = blocks.first().map(|block| block.seq).filter(|first| first < end);
-                let among = |first| Loss { volume: id, seqs: first..*end, events: 0, kind: LossKind::Among };
-                self.missing.extend(first.map(among));
+            VolumeIndex::Open(Inventory { begin, blocks, end }) => {
+                let seqs = blocks.first().map_or(*begin, |block| block.seq)..until.unwrap_or(*end).max(*end);
+                let among = Loss { volume: id, seqs, events: 0, kind: LossKind::Among };
+                self.missing.extend(Some(among).filter(|among| !among.seqs.is_empty()));
             }
             VolumeIndex::Settled(_) => {}
         }

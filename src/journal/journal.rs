@@ -160,17 +160,7 @@ impl Journal {
         });
         let lanes = PerLane { grants: found.grants.accept()?, usage: found.usage.accept()? };
         let dead = found_dead.accept()?;
-        let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
-        let mut ledger = Ledger::opened(
-            PerLane { grants: grants.events, usage: usage.events },
-            grants.text_bytes + usage.text_bytes,
-            settings.journal_bytes_max,
-        );
-        salvaged.into_iter().for_each(|salvaged| ledger.found_damaged(salvaged));
-        ledger.limit_letters(settings.dead_bytes_max);
-        ledger.letter_bytes_kept(letters.text_bytes);
-        ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
-        ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
+        let ledger = opened_ledger(&lanes, &dead, &salvaged, settings);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));
         let pending_units =
             (settings.pending_customers_max > 0).then(|| PendingUnits::new(settings.pending_customers_max));
@@ -282,6 +272,27 @@ impl Journal {
         self.shared.inbox.close();
         self.ended().await
     }
+}
+
+/// The book of what the rows were found to hold.
+fn opened_ledger<S: Store>(
+    lanes: &PerLane<Row<S>>,
+    dead: &Row<S>,
+    salvaged: &[Salvaged],
+    settings: &Settings,
+) -> Ledger {
+    let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
+    let mut ledger = Ledger::opened(
+        PerLane { grants: grants.events, usage: usage.events },
+        grants.text_bytes + usage.text_bytes,
+        settings.journal_bytes_max,
+    );
+    salvaged.iter().for_each(|salvaged| ledger.found_damaged(*salvaged));
+    ledger.limit_letters(settings.dead_bytes_max);
+    ledger.letter_bytes_kept(letters.text_bytes);
+    ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
+    ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
+    ledger
 }
 
 fn write_until_closed<S: Store>(committer: &mut Committer<S>) {

@@ -98,7 +98,7 @@ impl<S: Store> LossBook<S> {
             let mut known: Vec<Range<u64>> =
                 lines.iter().filter(|line| line.row == row).map(Line::seqs).collect();
             known.sort_unstable_by_key(|seqs| seqs.start);
-            let news = without(&[loss.seqs.clone()], &known);
+            let news = without(std::slice::from_ref(&loss.seqs), &known);
             lines.extend(news.into_iter().map(|seqs| Line::of(&loss.within(seqs), self.clock.now())));
         }
         if lines.len() > before {
@@ -286,5 +286,15 @@ mod tests {
         book.store.fill_up_in(0);
         assert_eq!(book.enter(&[lost(1, 20..30)]).unwrap(), [lost(1, 20..30)]);
         assert_eq!(book.lost_events().unwrap().usage, 0);
+    }
+
+    #[test]
+    fn a_line_is_as_the_page_on_durability_shows_it() {
+        let page = include_str!("../../docs/durability.md");
+        let shown = page.lines().find(|line| line.starts_with("{\"row\":")).unwrap();
+        let line: Line = serde_json::from_str(shown).unwrap();
+        assert_eq!(write_lines(std::slice::from_ref(&line)), format!("{shown}\n").into_bytes());
+        assert_eq!(line.loss(), Some(lost(3, 420..440)));
+        assert!(page.contains("Beyond 1,000 lines") && LINES_MAX == 1_000);
     }
 }

@@ -150,7 +150,10 @@ impl<S: Store> Opening<S> {
         let id = self.row.id(number);
         self.row.next_number = self.row.next_number.max(number + 1);
         if let Some(index) = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode) {
-            self.continuity.miss(id, &index);
+            let closed = self.row.closed.iter().map(|closed| (closed.number, closed.begin));
+            let open = self.row.open.values().map(|volume| (volume.id().number, volume.begin_seq()));
+            let next = closed.chain(open).filter(|(after, _)| *after > number).min();
+            self.continuity.miss(id, &index, next.map(|(_, begin)| begin));
             let end = index.into_inventory().map_or(0, |noted| noted.end);
             self.row.next_seq = self.row.next_seq.max(end);
         }

@@ -279,3 +279,32 @@ async fn what_was_settled_in_a_salvaged_volume_is_not_told_as_lost_after_a_start
     }
     assert!(starts_that_told > 0);
 }
+
+#[tokio::test]
+async fn a_volume_that_was_being_read_when_its_folder_vanished_is_told_of_once_and_counted_as_what_it_may_be()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let is_small = |settings: &mut Settings| settings.volume_bytes = 600;
+    let mut journal = on_disk(folder.path(), is_small);
+    keep_blocks(&journal, 20).await;
+    let mut consumer = journal.take_consumer().unwrap();
+    let block = consumer.read(Lane::Usage, 1, 1).await.unwrap().remove(0);
+    consumer.settle(delivered(&block)).await.unwrap();
+    drop(consumer);
+    journal.close().await.unwrap();
+    let place = folder.path().join("journal");
+    let first = check(&place).unwrap().rows[1].volumes[0].clone();
+    assert_eq!((first.state, first.blocks - first.pending_blocks), ("open", 1));
+    std::fs::remove_dir_all(place.join("usage").join(&first.volume)).unwrap();
+    let words = format!("usage/{} is gone, which was open", first.volume);
+    let findings = check(&place).unwrap().findings;
+    assert!(findings.len() == 1 && findings[0].contains(&words), "{findings:?}");
+    for told in [1, 0] {
+        let journal = on_disk(folder.path(), is_small);
+        let (accounts, alarms) = (journal.accounts().read(), journal.alarms());
+        assert!(accounts.add_up(), "{accounts:?}");
+        assert_eq!((accounts.lost(), accounts.pending_total()), (0, 200 - 10 - first.pending_events));
+        assert_eq!(alarms.iter().filter(|alarm| alarm.contains(&words)).count(), told, "{alarms:?}");
+        journal.close().await.unwrap();
+    }
+}
