@@ -30,8 +30,6 @@ const METER: &str = "API Calls";
 const EVENT: &str = "api_usage";
 const PROPERTY: &str = "units";
 const CUSTOMER: &str = "user_123";
-/// The simulator takes any token of this form; no real one is ever read.
-const TOKEN: &str = "polar_oat_dev";
 /// Folders that killed sessions of the same process id may have left behind; in a container every id is the same.
 const LEFTOVERS_MAX: u32 = 1000;
 
@@ -134,7 +132,7 @@ fn furnished_simulator() -> Result<Simulator, Failure> {
 fn polar_settings(address: &str) -> Result<polar::Settings, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::of(Exit::Configuration, error);
     let url = polar::BaseUrl::parse(address).map_err(|error| failed(&error))?;
-    let token = polar::Token::parse(TOKEN).map_err(|error| failed(&error))?;
+    let token = polar::Token::parse(polar::Token::OF_DEV).map_err(|error| failed(&error))?;
     Ok(polar::Settings::new(url, polar::TokenSource::Fixed(token)))
 }
 
@@ -242,7 +240,7 @@ impl Session {
             ("SLEDGE_DATA_DIR", &self.data_dir),
             ("SLEDGE_ADMIN", &self.admin),
             ("SLEDGE_POLAR_URL", &self.polar),
-            ("POLAR_ACCESS_TOKEN", TOKEN),
+            ("POLAR_ACCESS_TOKEN", polar::Token::OF_DEV),
         ];
         let set = variables.map(|(name, value)| format!("{name}={value}"));
         command_line(["export"].into_iter().chain(set.iter().map(String::as_str)))

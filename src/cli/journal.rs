@@ -108,11 +108,6 @@ pub(super) fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// A report as one line of JSON.
-pub(super) fn as_json(report: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(report).map_err(|error| Failure::of(Exit::Io, &error))
-}
-
 /// Nothing could be got out of the journal's files.
 pub(super) fn not_extracted(error: &ExtractError) -> Failure {
     let exit = match error {
@@ -143,7 +138,7 @@ fn check_journal(args: &CheckArgs, voice: &mut Voice) -> Result<Exit, Failure> {
         )
     })?;
     if args.json {
-        voice.say(&as_json(&report)?)?;
+        voice.say_json(&report)?;
     } else {
         for line in lines(&report) {
             voice.say(&line)?;

@@ -4,12 +4,11 @@ use std::path::Path;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::process::Command;
 
 use sledge::simulator::Change;
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, run_sledge, sledge};
+use crate::one_command::{Ended, run, run_sledge, shell, sledge};
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
 const GRANT: [&str; 8] =
@@ -20,15 +19,6 @@ async fn to_socket(words: &[&str], socket: &Path, input: &str) -> Ended {
     let mut command = sledge(words);
     command.arg("--socket").arg(socket);
     run(command, input).await
-}
-
-/// A line of a shell, in which `sledge` is the one under test.
-async fn in_shell(line: &str) -> Ended {
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let mut shell = Command::new("sh");
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    shell.args(["-c", line]).env("PATH", path);
-    run(shell, "").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,7 +119,7 @@ async fn a_grant_whose_answer_was_cut_off_is_repeated_by_the_printed_command_and
     // The daemon is behind the same door again, and the command is run as it was printed.
     std::fs::remove_file(&door).unwrap();
     std::os::unix::fs::symlink(home.socket(), &door).unwrap();
-    let repeated = in_shell(command).await;
+    let repeated = run(shell(command), "").await;
     assert_eq!(repeated.code, Some(0), "{repeated:?}");
     assert!(repeated.out.contains(&format!("id {id}")), "{repeated:?}");
     sledge.scrape_until(|scrape| scrape.sum("sledge_events_delivered_total") >= 2.0).await;

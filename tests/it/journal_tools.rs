@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, sledge};
+use crate::one_command::{Ended, run, shell, sledge};
 use crate::readme::blocks;
 use crate::sledge_process::{Home, PATIENCE};
 
@@ -213,12 +213,9 @@ async fn as_the_page_says(page: &str, holds: &str, home: &Home) {
     let blocks = blocks(&std::fs::read_to_string(path).unwrap());
     let block = blocks.iter().find(|(kind, block)| kind == "sh" && block.contains(holds));
     let (_, block) = block.unwrap_or_else(|| panic!("{page} has no block with {holds}"));
-    let mut shell = Command::new("sh");
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    shell.args(["-ec", block]).current_dir(home.path()).env_clear().env("PATH", path);
-    shell.env("SLEDGE_DATA_DIR", home.path().join("data"));
-    let ended = run(shell, "").await;
+    let mut command = shell(block);
+    command.current_dir(home.path()).env("SLEDGE_DATA_DIR", home.path().join("data"));
+    let ended = run(command, "").await;
     assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
 }
 

@@ -12,6 +12,7 @@ mod chaos;
 mod command_line;
 mod configuration;
 mod connect_proxy;
+mod containers;
 mod core_dumps;
 mod dead_letters;
 mod delivered;

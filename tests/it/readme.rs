@@ -4,10 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use tokio::process::Command;
-
 use crate::dev_process::DevProcess;
-use crate::one_command::run;
+use crate::one_command::{run, shell};
 use crate::tool;
 
 /// Where the README's dev listens. The test's own listens elsewhere, so that it can run beside another.
@@ -74,8 +72,6 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
     }
     let mut dev = DevProcess::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let socket = dev.socket().to_str().unwrap().to_owned();
     let mut exports = String::new();
     let mut ran = 0;
@@ -102,12 +98,13 @@ async fn every_shell_block_of_the_readme_does_what_is_shown() {
         let steps: Vec<&str> = if are_typed { block.lines().collect() } else { vec![&block] };
         let mut said = String::new();
         for step in steps {
-            let mut shell = Command::new("sh");
-            shell.args(["-ec", &format!("exec 2>&1\n{exports}{step}")]).current_dir(folder.path());
-            // Whatever the tester has set; what is pasted outweighs it.
-            shell.env("PATH", &path).env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_reader");
-            shell.env("SLEDGE_SOCKET", "/nowhere/sledge.sock").env("SLEDGE_POLAR_URL", "http://127.0.0.1:1");
-            let ended = run(shell, "").await;
+            let mut command = shell(&format!("exec 2>&1\n{exports}{step}"));
+            // Whatever the reader has set; what is pasted outweighs it.
+            command.current_dir(folder.path()).env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_reader");
+            command
+                .env("SLEDGE_SOCKET", "/nowhere/sledge.sock")
+                .env("SLEDGE_POLAR_URL", "http://127.0.0.1:1");
+            let ended = run(command, "").await;
             assert_eq!(ended.code, Some(0), "{step}\n{ended:?}");
             said.push_str(&ended.out);
             if step.starts_with("sledge grant ") || step.starts_with("sledge send ") {
