@@ -68,7 +68,8 @@ async fn a_check_misses_what_vanished_until_a_start_has_told_it() {
     assert_eq!((journal.alarms().len(), journal.accounts().read().lost()), (1, 10));
     journal.close().await.unwrap();
     let findings = check(&place).unwrap().findings;
-    assert!(findings.len() == 1 && findings[0].contains("quarantine"), "{findings:?}");
+    assert!(findings.len() == 2 && findings[0].contains("quarantine"), "{findings:?}");
+    assert!(findings[1].contains("lost 10 accepted events, as"), "{findings:?}");
     let journal = on_disk(folder.path(), |_| ());
     assert_eq!((journal.alarms(), journal.accounts().read().lost()), (&[] as &[String], 0));
     journal.close().await.unwrap();

@@ -123,7 +123,7 @@ pub fn extract(
         for number in bereft_in(&folder).map_err(read)? {
             let id = VolumeId { row, number };
             let continuity = rows.entry(row).or_insert_with(Continuity::of_an_empty_row);
-            index_of(&folder, id).map_err(read)?.iter().for_each(|index| continuity.miss(id, index));
+            index_of(&folder, id).map_err(read)?.iter().for_each(|index| continuity.miss(id, index, None));
         }
     }
     let mark = fs::read(place.join(HIGH_WATER))

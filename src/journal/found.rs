@@ -172,12 +172,13 @@ impl Found {
         let knows_lengths = self.settled.values().all(|events| *events > 0);
         let end = if knows_lengths { self.proved_to() } else { self.proved_to().max(self.next_seq) };
         let owed = self.pending().into_iter().map(|(entry, _)| entry).filter(|entry| entry.seq < end);
-        let lost = self.lost(follows).into_iter().map(|seqs| BlockEntry {
-            seq: seqs.start,
-            events: u32::try_from(seqs.end - seqs.start).unwrap_or(u32::MAX),
-            text_bytes: 0,
-            since: 0,
-            from_intake: false,
+        let lost = self.lost(follows).into_iter().map(|seqs| {
+            let events = u32::try_from(seqs.end - seqs.start).unwrap_or(u32::MAX);
+            let nameless =
+                BlockEntry { seq: seqs.start, events, text_bytes: 0, since: 0, from_intake: false };
+            let is_it = |entry: &&BlockEntry| (entry.seq, entry.events) == (seqs.start, events);
+            let noted = self.noted.iter().flat_map(|noted| &noted.blocks).find(is_it);
+            noted.copied().unwrap_or(nameless)
         });
         let mut blocks: Vec<BlockEntry> = owed.chain(lost).collect();
         blocks.sort_unstable_by_key(|entry| entry.seq);

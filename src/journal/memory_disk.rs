@@ -19,6 +19,9 @@ pub(super) struct Disk {
     pub(super) syncs: u64,
     pub(super) operations: u64,
     pub(super) mark: Vec<u8>,
+    pub(super) losses: Vec<u8>,
+    /// How many more new files find room, where that is limited.
+    pub(super) room: Option<u64>,
     pub(super) quarantined: u64,
     pub(super) refuses_copies: bool,
     /// A volume whose file is not in its place the next so many times it is looked for.
@@ -140,6 +143,18 @@ impl Disk {
         self.epoch += 1;
         self.trouble = None;
         self.volumes.values_mut().for_each(|files| files.lose_power(fate));
+    }
+
+    /// Room for a new file.
+    pub(super) fn take_room(&mut self) -> Result<(), StoreError> {
+        match &mut self.room {
+            None => Ok(()),
+            Some(0) => Err(StoreError::DiskFull),
+            Some(room) => {
+                *room -= 1;
+                Ok(())
+            }
+        }
     }
 
     /// How the next operation goes. A power cut has happened by the time this returns: what the operation changes is

@@ -73,6 +73,16 @@ impl MemoryStore {
         self.lock().operations
     }
 
+    /// After so many more new files the disk is full. What lies in files that are there can still be written to.
+    pub(super) fn fill_up_in(&self, files: u64) {
+        self.lock().room = Some(files);
+    }
+
+    /// There is room again.
+    pub(super) fn free(&self) {
+        self.lock().room = None;
+    }
+
     /// Whether there is no room for the copy of a volume.
     pub(super) fn refuse_copies(&self, refuses: bool) {
         self.lock().refuses_copies = refuses;
@@ -134,6 +144,9 @@ impl MemoryStore {
 
     fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {
         let mut disk = self.lock();
+        if index.is_some() {
+            disk.take_room()?;
+        }
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::After)
             && let Some(files) = disk.volumes.get_mut(&id)
@@ -182,6 +195,7 @@ impl Store for MemoryStore {
         if id.is_aside() && disk.refuses_copies {
             return Err(StoreError::DiskFull);
         }
+        disk.take_room()?;
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
             disk.volumes.entry(id).or_default();
@@ -288,6 +302,20 @@ impl Store for MemoryStore {
         };
         disk.mark.resize(len, 0);
         disk.mark[start..start + written].copy_from_slice(&bytes[..written]);
+        course.answer()
+    }
+
+    fn read_losses(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(self.lock().losses.clone())
+    }
+
+    fn write_losses(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut disk = self.lock();
+        disk.take_room()?;
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::After) {
+            disk.losses = bytes.to_vec();
+        }
         course.answer()
     }
 

@@ -54,6 +54,7 @@ mod letters_model_tests;
 mod letters_tests;
 mod look;
 mod looker;
+mod loss_book;
 mod measuring;
 #[cfg(test)]
 mod memory_disk;
@@ -65,6 +66,7 @@ mod open_volume;
 mod opening;
 mod pace;
 mod pending_units;
+mod promise;
 #[cfg(test)]
 mod reading_tests;
 mod recall;

@@ -33,6 +33,8 @@ pub(super) const DELETING: &str = "deleting-";
 const INDEX_ASIDE: &str = "index-new";
 /// How far the journal ever got.
 pub(super) const HIGH_WATER: &str = "high-water";
+/// What the disk lost.
+pub(super) const LOSSES: &str = "losses";
 /// Where damaged volumes are kept for a person to look at.
 pub(super) const QUARANTINE: &str = "quarantine";
 
@@ -63,10 +65,11 @@ impl SledStore {
                 end_salvage(&filled, &place)?;
             }
             for (doomed, place) in folders_named(&row_folder, DELETING)? {
-                fs::remove_dir_all(doomed)?;
-                if !place.exists() {
-                    remove_file(&place.with_extension("index"))?;
+                // First, or it would tell of a volume that is missing.
+                if !place.exists() && remove_file(&place.with_extension("index"))? {
+                    File::open(&row_folder)?.sync_all()?;
                 }
+                fs::remove_dir_all(doomed)?;
             }
         }
         Ok(Self { folder: folder.to_owned(), failed: Arc::default() })
@@ -268,6 +271,23 @@ impl Store for SledStore {
         Ok(())
     }
 
+    fn read_losses(&self) -> Result<Vec<u8>, StoreError> {
+        match fs::read(self.folder.join(LOSSES)) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if is_unreadable(&error) => {
+                tracing::error!(%error, "the book of losses can't be read: what the disk lost before is not known this time");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_losses(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let book = self.folder.join(LOSSES);
+        Ok(write_whole(&self.folder, &book, &book.with_extension("new"), bytes)?)
+    }
+
     fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
         Ok(bereft_in(&self.row_folder(row))?)
     }
@@ -283,13 +303,7 @@ impl Store for SledStore {
 
     fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {
         let index = self.index_file(id);
-        let aside = index.with_extension(INDEX_ASIDE);
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, &index)?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
-        Ok(())
+        Ok(write_whole(&self.row_folder(id.row), &index, &index.with_extension(INDEX_ASIDE), bytes)?)
     }
 
     fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
@@ -298,6 +312,15 @@ impl Store for SledStore {
         }
         Ok(())
     }
+}
+
+/// Writes a file of this folder, whole or not at all, durably.
+fn write_whole(folder: &Path, place: &Path, aside: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(aside, place)?;
+    File::open(folder)?.sync_all()
 }
 
 /// Removes a file, if it is there: `false` otherwise.

@@ -124,6 +124,11 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     /// Writes one slot of the high-water file, durably.
     fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError>;
 
+    /// The book of losses, whole; empty when there is none.
+    fn read_losses(&self) -> Result<Vec<u8>, StoreError>;
+    /// Writes the book of losses, whole or not at all, durably.
+    fn write_losses(&self, bytes: &[u8]) -> Result<(), StoreError>;
+
     /// The numbers of volumes of which nothing but the index is left, ascending.
     fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError>;
     /// The index file of a volume, when it has one.

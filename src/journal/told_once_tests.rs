@@ -84,12 +84,12 @@ async fn what_a_block_lost_while_its_volume_was_open_is_told_by_the_next_start()
     assert_lost(&store, &settings(), 10, 40, words).await;
 }
 
-/// Starts on it until the start tells what it found, and lets each of its operations in turn be its last: the start after it
-/// tells the loss of ten events with seqs from 40 to 49, and the one after that tells nothing. A start that forgets the loss
-/// had told it before.
+/// Starts on it, and lets each operation of a start in turn be its last: the start after it tells the loss of ten events
+/// with seqs from 40 to 49, and the one after that tells nothing. Only a start that got as far as to note that it had told
+/// the loss leaves none to be told.
 async fn assert_told_whatever_start_dies(salvaged: impl AsyncFn() -> MemoryStore, is_cut: bool) {
     let words = "lost 10 accepted events of usage/volume-00000001, with seqs from 40 to 49";
-    let mut deaths_after_salvage = 0;
+    let (mut deaths_after_salvage, mut deaths_after_the_last_index) = (0, 0);
     for operations in 0..100 {
         let store = salvaged().await;
         if is_cut {
@@ -104,19 +104,30 @@ async fn assert_told_whatever_start_dies(salvaged: impl AsyncFn() -> MemoryStore
             assert_eq!(journal.accounts().read().lost(), 10, "{:?}", journal.alarms());
             drop(journal.ended_now().await);
             assert_all_is_well(&store, &settings(), 30).await;
-            assert!(deaths_after_salvage > 1, "{deaths_after_salvage}");
+            assert!(deaths_after_salvage > 1 && deaths_after_the_last_index > 0, "{operations}");
             return;
         }
         let index = store.read_index(usage(1)).unwrap().as_deref().and_then(VolumeIndex::decode);
-        // This is what a start writes last of all, when the loss was told.
-        if index.and_then(VolumeIndex::into_inventory).is_some_and(|noted| noted.end == 70) {
+        // This is the last index that a start writes: nothing in the row tells of the loss then.
+        let is_accepted = index.and_then(VolumeIndex::into_inventory).is_some_and(|noted| noted.end == 70);
+        deaths_after_the_last_index += u32::from(is_accepted);
+        deaths_after_salvage += store.quarantined();
+        if String::from_utf8(store.read_losses().unwrap()).unwrap().contains("\"told\":true") {
             assert_all_is_well(&store, &settings(), 30).await;
         } else {
-            deaths_after_salvage += store.quarantined();
             assert_lost(&store, &settings(), 10, 30, words).await;
         }
+        assert_eq!(on_record(&store).await, 10);
     }
     panic!("no start ever ended");
+}
+
+/// The lost events that every start tells of, until somebody has seen it.
+async fn on_record(store: &MemoryStore) -> u64 {
+    let journal = over(store, &settings());
+    let on_record = journal.accounts().read().losses_on_record;
+    journal.close().await.unwrap();
+    on_record.grants + on_record.usage
 }
 
 #[tokio::test]
@@ -212,5 +223,88 @@ async fn a_closed_volume_whose_folder_vanished_is_missed_once() {
         assert_eq!(alarms.contains(&words), told > 0, "{alarms}");
         journal.close().await.unwrap();
     }
+    let report = check(&place).unwrap();
+    assert!(report.findings.len() == 1 && report.findings[0].contains("journal/losses"), "{report:?}");
+    assert_eq!(report.lost_events, lost);
+    std::fs::remove_file(place.join("losses")).unwrap();
     assert_eq!(check(&place).unwrap().findings, [] as [String; 0]);
+}
+
+/// Three settled blocks, a damaged one, and two whole ones, with a volume behind them.
+async fn damaged_behind_settled_ones() -> MemoryStore {
+    let store = MemoryStore::default();
+    let mut journal = over(&store, &settings());
+    keep_blocks(&journal, 6).await;
+    let mut consumer = journal.take_consumer().unwrap();
+    for block in read_all(&mut consumer).await.iter().take(3) {
+        consumer.settle(delivered(block)).await.unwrap();
+    }
+    keep_blocks(&journal, 1).await;
+    drop(consumer);
+    crash(&store, journal).await;
+    drop(store.clone().create(usage(2)).unwrap());
+    damage_block(&store, usage(1), 3);
+    store
+}
+
+#[tokio::test]
+async fn what_was_settled_in_a_salvaged_volume_is_not_told_as_lost_after_a_start_on_a_full_disk() {
+    let mut starts_that_told = 0;
+    for files in 0..12 {
+        let store = damaged_behind_settled_ones().await;
+        // Room for the fresh volume and its first index at least.
+        store.fill_up_in(files);
+        let started = try_over(&store, &settings());
+        store.free();
+        if let Ok(journal) = started {
+            assert_eq!(journal.accounts().read().lost(), 10, "{files}");
+            crash(&store, journal).await;
+        }
+        let has_told = String::from_utf8(store.read_losses().unwrap()).unwrap().contains("\"told\":true");
+        starts_that_told += u32::from(has_told);
+        let words = "lost 10 accepted events of usage/volume-00000001, with seqs from 30 to 39";
+        let journal = over(&store, &settings());
+        let (accounts, alarms) = (journal.accounts().read(), journal.alarms());
+        assert!(accounts.add_up(), "{accounts:?}");
+        assert_eq!(
+            (accounts.pending_total(), accounts.losses_on_record.usage),
+            (30, 10),
+            "{files}: {alarms:?}"
+        );
+        // Where the book of losses found no room either, twice is better than never.
+        assert_eq!(accounts.lost(), if has_told { 0 } else { 10 }, "{files}: {alarms:?}");
+        assert!(alarms.iter().all(|alarm| alarm.contains(words)), "{files}: {alarms:?}");
+        crash(&store, journal).await;
+        assert_all_is_well(&store, &settings(), 30).await;
+    }
+    assert!(starts_that_told > 0);
+}
+
+#[tokio::test]
+async fn a_volume_that_was_being_read_when_its_folder_vanished_is_told_of_once_and_counted_as_what_it_may_be()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let is_small = |settings: &mut Settings| settings.volume_bytes = 600;
+    let mut journal = on_disk(folder.path(), is_small);
+    keep_blocks(&journal, 20).await;
+    let mut consumer = journal.take_consumer().unwrap();
+    let block = consumer.read(Lane::Usage, 1, 1).await.unwrap().remove(0);
+    consumer.settle(delivered(&block)).await.unwrap();
+    drop(consumer);
+    journal.close().await.unwrap();
+    let place = folder.path().join("journal");
+    let first = check(&place).unwrap().rows[1].volumes[0].clone();
+    assert_eq!((first.state, first.blocks - first.pending_blocks), ("open", 1));
+    std::fs::remove_dir_all(place.join("usage").join(&first.volume)).unwrap();
+    let words = format!("usage/{} is gone, which was open", first.volume);
+    let findings = check(&place).unwrap().findings;
+    assert!(findings.len() == 1 && findings[0].contains(&words), "{findings:?}");
+    for told in [1, 0] {
+        let journal = on_disk(folder.path(), is_small);
+        let (accounts, alarms) = (journal.accounts().read(), journal.alarms());
+        assert!(accounts.add_up(), "{accounts:?}");
+        assert_eq!((accounts.lost(), accounts.pending_total()), (0, 200 - 10 - first.pending_events));
+        assert_eq!(alarms.iter().filter(|alarm| alarm.contains(&words)).count(), told, "{alarms:?}");
+        journal.close().await.unwrap();
+    }
 }
