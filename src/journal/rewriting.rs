@@ -6,7 +6,7 @@ use super::store::{Store, StoreError};
 
 impl<S: Store> Row<S> {
     /// Sees how the rewriting of a closed volume goes on, and begins the next one where the disk `has_room` for a copy. The
-    /// volume that is read next is left alone.
+    /// volume that the reader is about to come to is left alone.
     ///
     /// # Errors
     /// When a copy could not be put into its volume's place.
@@ -17,10 +17,17 @@ impl<S: Store> Row<S> {
         if self.repacking.is_none() && self.limits.repacks && has_room {
             let arriving = self.arriving.as_ref().map(|(number, _)| *number);
             let is_free = |closed: &&Closed| closed.wants_repacking() && Some(closed.number) != arriving;
-            let next = self.closed.iter().skip(1).find(is_free);
+            let left_alone = usize::from(!self.is_reader_far());
+            let next = self.closed.iter().skip(left_alone).find(is_free);
             self.repacking = next.and_then(|closed| self.janitor.repack(self.id(closed.number)));
         }
         Ok(())
+    }
+
+    /// Whether the reader has much to read before it comes to the first closed volume.
+    fn is_reader_far(&self) -> bool {
+        let first = self.closed.front().map_or(0, |closed| closed.number);
+        self.open.range(..first).any(|(_, volume)| volume.has_unread() && !volume.is_nearly_read())
     }
 
     /// Whether a volume is being rewritten, and somebody should look how that goes on.
