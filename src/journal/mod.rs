@@ -90,6 +90,7 @@ mod settlement;
 mod settlement_record;
 mod shared;
 mod sled_store;
+mod sled_volume;
 mod source;
 mod space;
 mod store;

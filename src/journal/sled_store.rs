@@ -1,32 +1,19 @@
-//! Volumes as small sled databases. The only file that names sled.
+//! Volumes in the folders of one journal: made, opened, swapped and removed, each step harmless when it is the last.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
 
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
 use super::row_folder::bereft_in;
-use super::store::{Entry, RawFile, SALVAGING, Store, StoreError, Volume, VolumeId};
+use super::sled_volume::{SledVolume, remove_cut_snapshots};
+use super::store::{RawFile, SALVAGING, Store, StoreError, VolumeId};
 use super::system::{exchange, syncs_so_far};
 
-/// Fixed for ever in a volume. With it, values up to 61 KB stay in the one file that is synced. sled reads a volume in
-/// pieces of this size when it opens it, fills one of them up on the disk, and collects in memory what it writes to one.
-const SEGMENT_BYTES: usize = 4 << 20;
-/// Of volumes that were made before the first release.
-const SEGMENT_BYTES_BEFORE: usize = 8 << 20;
-/// How sled writes that down.
-const SEGMENT_NOTE_BEFORE: &[u8] = b"segment_size: 8388608\n";
-/// sled's page cache; it is a hint to it, not a bound.
-const CACHE_BYTES: u64 = 2 << 20;
-/// How long a volume that was just closed may take to be let go.
-const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// A volume's folder while it is being deleted: never opened again, swept at start.
 pub(super) const DELETING: &str = "deleting-";
 /// The extension of an index file that is being written.
@@ -103,42 +90,8 @@ impl SledStore {
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
 
-    /// The size of a volume's segments, by what sled wrote down when it was made. What is filled to take a volume's place
-    /// takes its values over as they are, so it gets segments of the same size.
-    fn segment_bytes(&self, id: VolumeId) -> usize {
-        let is_as_before = |id| {
-            let conf = fs::read(self.volume_folder(id).join("conf")).unwrap_or_default();
-            memchr::memmem::find(&conf, SEGMENT_NOTE_BEFORE).is_some()
-        };
-        if is_as_before(id) || is_as_before(id.place()) { SEGMENT_BYTES_BEFORE } else { SEGMENT_BYTES }
-    }
-
     fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
-        let path = self.volume_folder(id);
-        let config = sled::Config::new()
-            .path(&path)
-            .segment_size(self.segment_bytes(id))
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None);
-        let began = Instant::now();
-        loop {
-            if self.failed.load(Ordering::SeqCst) {
-                return Err(StoreError::Io("the disk failed when a volume was closed".to_owned()));
-            }
-            match config.open() {
-                Ok(db) => {
-                    // sled never syncs it; half of it on disk after a power cut would pass for a damaged volume.
-                    File::open(path.join("conf"))?.sync_all()?;
-                    let failed = Arc::clone(&self.failed);
-                    return Ok(SledVolume { id, path, db: Some(db), failed, _garbage: Garbage });
-                }
-                // The folder is ours alone: it is our own last use of the volume, not quite let go by sled's threads.
-                Err(error) if is_locked(&error) && began.elapsed() < LOCK_PATIENCE => {
-                    std::thread::sleep(LOCK_PAUSE);
-                }
-                Err(error) => return Err(read_error(id, error)),
-            }
-        }
+        SledVolume::open(id, self.volume_folder(id), &self.volume_folder(id.place()), &self.failed)
     }
 }
 
@@ -166,8 +119,7 @@ impl Store for SledStore {
         make_folder(&path)?;
         let volume = self.open_database(id)?;
         let before = syncs_so_far();
-        volume.db()?.insert(VOLUME_KEY, id.to_string().as_bytes()).map_err(|error| store_error(id, error))?;
-        volume.sync()?;
+        volume.sign()?;
         if syncs_so_far() == before {
             return Err(StoreError::SyncNotReal);
         }
@@ -177,8 +129,7 @@ impl Store for SledStore {
     }
 
     fn open(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
-        // A snapshot that a full disk cut short makes every later open fail.
-        remove_cut_snapshots(&self.volume_folder(id)).map_err(|error| file_error(id, error))?;
+        remove_cut_snapshots(id, &self.volume_folder(id))?;
         self.open_database(id)
     }
 
@@ -342,144 +293,6 @@ fn folders_named(row_folder: &Path, prefix: &str) -> std::io::Result<Vec<(PathBu
         }
     }
     Ok(named)
-}
-
-/// Names the volume inside itself; sorts before every block and settlement.
-const VOLUME_KEY: &[u8] = b"\0volume";
-
-/// An open sled database.
-#[derive(Debug)]
-pub(super) struct SledVolume {
-    id: VolumeId,
-    path: PathBuf,
-    /// There until the volume is dropped.
-    db: Option<sled::Db>,
-    /// The store's.
-    failed: Arc<AtomicBool>,
-    /// After the database: dropped in this order.
-    _garbage: Garbage,
-}
-
-impl SledVolume {
-    fn db(&self) -> Result<&sled::Db, StoreError> {
-        self.db.as_ref().ok_or_else(|| StoreError::Io("the volume is closed".to_owned()))
-    }
-
-    /// All that sled does when a database is let go.
-    fn sync_last(&self) -> Result<(), StoreError> {
-        self.db()?.flush().map_err(|error| store_error(self.id, error))?;
-        Ok(File::open(self.path.join("db"))?.sync_all()?)
-    }
-}
-
-/// sled ends a database with a sync, and panics where that fails: two of them at once would abort the process, with no
-/// word of what is wrong with the disk.
-impl Drop for SledVolume {
-    fn drop(&mut self) {
-        let synced = self.sync_last();
-        let Some(db) = self.db.take() else { return };
-        if let Err(error) = synced {
-            tracing::error!(volume = %self.id, %error, "a volume could not be synced when it was closed");
-            // Never let go, so that sled does not try it once more. All that counts had been synced before, but the
-            // volume can't be opened again in this life.
-            self.failed.store(true, Ordering::SeqCst);
-            std::mem::forget(db);
-        } else if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            tracing::error!(volume = %self.id, "sled panicked when a volume was closed; all of it had been synced");
-        }
-    }
-}
-
-/// What sled replaces it gives up only once no thread can be reading it any more, and each thread hands in what it gave
-/// up only now and then. A dozen log buffers of a segment each would wait so, and whole databases after they are closed.
-#[derive(Debug)]
-struct Garbage;
-
-/// What is given up is freed two epochs later, and a thread that is just reading holds the epoch up.
-const EPOCHS: usize = 4;
-
-impl Drop for Garbage {
-    fn drop(&mut self) {
-        (0..EPOCHS).for_each(|_| sled::pin().flush());
-    }
-}
-
-impl Volume for SledVolume {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.db()?.get(key).map_err(|error| read_error(self.id, error))?;
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    fn scan(&self, see: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        for entry in self.db()?.iter() {
-            let (key, value) = entry.map_err(|error| read_error(self.id, error))?;
-            if key != VOLUME_KEY {
-                see(&key, &value);
-            }
-        }
-        Ok(())
-    }
-
-    fn apply(&self, entries: &[Entry]) -> Result<(), StoreError> {
-        let written = match entries {
-            [] => Ok(()),
-            // A batch costs a write and a sync of the log before its own.
-            [(key, value)] => self.db()?.insert(key, value.as_slice()).map(|_| ()),
-            _ => {
-                let mut batch = sled::Batch::default();
-                for (key, value) in entries {
-                    batch.insert(key.as_slice(), value.as_slice());
-                }
-                self.db()?.apply_batch(batch)
-            }
-        };
-        written.map_err(|error| store_error(self.id, error))
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        self.db()?.flush().map_err(|error| store_error(self.id, error))?;
-        sled::pin().flush();
-        Ok(())
-    }
-}
-
-fn is_locked(error: &sled::Error) -> bool {
-    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
-}
-
-/// What failed while a volume was read: a place that can't be read is damage, and no reason to give up on the rest.
-fn read_error(id: VolumeId, error: sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(error) => file_error(id, error),
-        other => store_error(id, other),
-    }
-}
-
-fn file_error(id: VolumeId, error: std::io::Error) -> StoreError {
-    if is_unreadable(&error) { StoreError::Damaged(id, error.to_string()) } else { error.into() }
-}
-
-/// A snapshot that a full disk cut short makes every later open fail.
-fn remove_cut_snapshots(volume: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(volume)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
-fn store_error(id: VolumeId, error: sled::Error) -> StoreError {
-    match error {
-        sled::Error::Io(error) => error.into(),
-        sled::Error::Corruption { .. } => {
-            StoreError::Damaged(id, "sled found a checksum that does not fit".into())
-        }
-        sled::Error::CollectionNotFound(_) | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
-            StoreError::Damaged(id, error.to_string())
-        }
-    }
 }
 
 fn make_folder(path: &Path) -> Result<(), StoreError> {

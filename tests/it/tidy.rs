@@ -65,7 +65,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// A name that only some files may say, and why they may.
 const NAMED_IN: &[(&str, &[&str])] = &[
-    ("sled::", &["src/journal/sled_store.rs"]),
+    ("sled::", &["src/journal/sled_volume.rs"]),
     ("reqwest::", &["src/polar/"]),
     ("clap::", &["src/cli/"]),
     ("println!", &["src/cli/"]),
