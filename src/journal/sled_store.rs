@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
 use super::row_folder::bereft_in;
-use super::sled_volume::{SledVolume, remove_cut_snapshots};
+use super::sled_volume::{SledVolume, give_zeros_back, remove_cut_snapshots};
 use super::store::{RawFile, SALVAGING, Store, StoreError, VolumeId};
 use super::system::{exchange, syncs_so_far};
 
@@ -129,8 +129,13 @@ impl Store for SledStore {
     }
 
     fn open(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
-        remove_cut_snapshots(id, &self.volume_folder(id))?;
-        self.open_database(id)
+        let path = self.volume_folder(id);
+        remove_cut_snapshots(id, &path)?;
+        let volume = self.open_database(id)?;
+        if let Err(error) = give_zeros_back(&path) {
+            tracing::debug!(volume = %id, %error, "an open volume takes a whole segment of the disk");
+        }
+        Ok(volume)
     }
 
     fn remove(&self, id: VolumeId) -> Result<(), StoreError> {
