@@ -13,9 +13,9 @@ pub struct Settings {
     /// Free bytes of the disk below which new events are refused; `None`: 5 % of the disk, but 64 MiB at most, and at least
     /// 32 MiB or a quarter of a small disk.
     pub low_water_bytes: Option<u64>,
-    /// Freed first when the disk is full, so that the journal can open and settle: sled fills up a segment of 4 MiB in
-    /// each volume it opens, and a start opens up to four, where 8 MiB are one from before the first release. At most an
-    /// eighth of the disk is set aside.
+    /// Freed first when the disk is full, so that the journal can open and settle: to open a volume sled fills a segment of
+    /// it up, of 4 MiB, or 8 MiB from before the first release, and each takes settlements then. At most an eighth of the
+    /// disk is set aside.
     pub ballast_bytes: u64,
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
@@ -38,8 +38,8 @@ pub struct Settings {
 
 /// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
 const LOW_WATER_BYTES: u64 = 64 << 20;
-/// But no less than this, or 1/4 of a small disk: eight of sled's segments. A rotation may take four at once, and while it
-/// drains as many volumes may be open.
+/// But no less than this, or 1/4 of a small disk: eight of sled's segments. A rotation may take four at once, and a dozen
+/// volumes that drain at once take settlements.
 const LOW_WATER_BYTES_MIN: u64 = 32 << 20;
 
 /// The bytes that stay free on a disk of so many.
