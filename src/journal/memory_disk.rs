@@ -50,6 +50,8 @@ pub(super) struct Files {
     pub(super) index: Option<Vec<u8>>,
     /// What lies in the raw file of writes that the store itself does not remember: halves, and whole ones too.
     pub(super) debris: Vec<u8>,
+    /// Its file was damaged.
+    pub(super) is_hurt: bool,
     /// A part of its file that can't be read: the store itself fails on all of it.
     pub(super) bad_sectors: Option<std::ops::Range<u64>>,
 }
