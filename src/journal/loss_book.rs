@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ballast::Ballast;
 use super::continuity::{Loss, LossKind, without};
 use super::frame::RowName;
 use super::store::{Store, StoreError, VolumeId};
@@ -73,17 +74,19 @@ impl Line {
 pub(super) struct LossBook<S> {
     store: Arc<S>,
     clock: Clock,
+    /// Given up for it, where there is any.
+    ballast: Option<Ballast>,
 }
 
 impl<S> Clone for LossBook<S> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), clock: self.clock.clone() }
+        Self { store: Arc::clone(&self.store), clock: self.clock.clone(), ballast: self.ballast.clone() }
     }
 }
 
 impl<S: Store> LossBook<S> {
-    pub(super) fn new(store: &Arc<S>, clock: Clock) -> Self {
-        Self { store: Arc::clone(store), clock }
+    pub(super) fn new(store: &Arc<S>, clock: Clock, ballast: Option<Ballast>) -> Self {
+        Self { store: Arc::clone(store), clock, ballast }
     }
 
     /// Enters losses that are not in it yet, durably, and hands out all that nobody was told of.
@@ -100,7 +103,7 @@ impl<S: Store> LossBook<S> {
         }
         if lines.len() > before {
             shorten(&mut lines);
-            match self.store.write_losses(&write_lines(&lines)) {
+            match self.write(&lines) {
                 Err(error @ StoreError::DiskFull) => {
                     tracing::error!(%error, "what the disk lost could not be entered in the book of losses; the next start may tell it again");
                 }
@@ -125,10 +128,21 @@ impl<S: Store> LossBook<S> {
             return Ok(());
         }
         lines.iter_mut().for_each(|line| line.told = true);
-        match self.store.write_losses(&write_lines(&lines)) {
+        match self.write(&lines) {
             // Told twice is better than never.
             Err(StoreError::DiskFull) => Ok(()),
             written => written,
+        }
+    }
+
+    fn write(&self, lines: &[Line]) -> Result<(), StoreError> {
+        let book = write_lines(lines);
+        match (self.store.write_losses(&book), &self.ballast) {
+            // The ballast was kept for times like this.
+            (Err(StoreError::DiskFull), Some(ballast)) if ballast.give_up()? => {
+                self.store.write_losses(&book)
+            }
+            (written, _) => written,
         }
     }
 
@@ -243,6 +257,7 @@ const SEND_AGAIN: &str =
 #[cfg(test)]
 mod tests {
     use super::super::memory_store::MemoryStore;
+    use super::super::settings::Settings;
     use super::*;
 
     fn lost(number: u32, seqs: Range<u64>) -> Loss {
@@ -250,7 +265,7 @@ mod tests {
     }
 
     fn book() -> LossBook<MemoryStore> {
-        LossBook::new(&Arc::default(), Clock::system())
+        LossBook::new(&Arc::default(), Clock::system(), None)
     }
 
     #[test]
@@ -292,6 +307,20 @@ mod tests {
         bytes[3] ^= 0x80;
         book.store.write_losses(&bytes).unwrap();
         assert_eq!(book.enter(&[]).unwrap(), [lost(2, 40..50)]);
+    }
+
+    #[test]
+    fn the_ballast_is_given_up_for_a_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { ballast_bytes: 100, ..Settings::in_folder(folder.path().to_owned()) };
+        let ballast = Ballast::new(&settings);
+        ballast.keep();
+        let book = LossBook { ballast: Some(ballast.clone()), ..book() };
+        book.enter(&[lost(1, 20..30)]).unwrap();
+        assert!(!ballast.is_missing(), "there is room");
+        book.store.fill_up_in(0);
+        book.enter(&[lost(2, 40..50)]).unwrap();
+        assert!(ballast.is_missing());
     }
 
     #[test]

@@ -6,11 +6,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bad_sectors::WithBadSectors;
-use super::frame::{HEADER_BYTES, Header, Kind, RowName, read_header};
-use super::high_water::HighWater;
+use super::frame::RowName;
 use super::memory_disk::{Course, Cut, Disk, Fate, Files, Trouble};
 use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
-use super::volume_index::VolumeIndex;
 
 /// Volumes in memory. Clones share the disk; each is of the life it was made in, and dies with the power.
 #[derive(Debug, Default)]
@@ -175,41 +173,9 @@ impl MemoryStore {
         files.bad_sectors = Some(page..page + 4096);
     }
 
-    /// Damages something at random: an index, or a value of which the file then shows something else, or nothing, and the
-    /// store gives out something else, or nothing. What came after the mark was written is left alone, for nobody could tell
-    /// that it had been there; and so is a volume without an index, and the index of a damaged one. Says which seqs lay in the block that was hit, if one was.
+    /// Damages [something](Disk::hurt), and says which seqs lay in the block that was hit, if one was.
     pub(super) fn hurt(&self, rng: &mut fastrand::Rng) -> Option<Range<u64>> {
-        let mut disk = self.lock();
-        let mark = HighWater::decode_file(&disk.mark);
-        let volumes: Vec<VolumeId> = disk.volumes.keys().copied().collect();
-        let files = disk.volumes.get_mut(rng.choice(&volumes)?)?;
-        if rng.u8(..8) == 0 {
-            let index = files.index.as_mut().filter(|_| !files.is_hurt)?;
-            let at = rng.usize(..index.len());
-            index[at] ^= 1 << rng.u32(..8);
-            return None;
-        }
-        files.index.as_deref().and_then(VolumeIndex::decode)?;
-        files.is_hurt = true;
-        let end = |header: &Header| header.seq + u64::from(header.events);
-        let is_known = |value: &Vec<u8>| {
-            read_header(value).is_ok_and(|header| {
-                header.kind == Kind::Settlement || end(&header) <= mark.next_seq(header.row)
-            })
-        };
-        let frames: Vec<Vec<u8>> =
-            files.synced.iter().filter(|(_, value)| is_known(value)).map(|(key, _)| key.clone()).collect();
-        let key = rng.choice(&frames)?;
-        let mut value = files.synced.remove(key)?;
-        let header = read_header(&value).ok()?;
-        let at = rng.usize(..value.len());
-        value[at] ^= 1 << rng.u32(..8);
-        match rng.u8(..3) {
-            0 if at >= HEADER_BYTES => drop(files.synced.insert(key.clone(), value)),
-            1 => files.debris.extend(value),
-            _ => {}
-        }
-        (header.kind == Kind::Block).then(|| header.seq..end(&header))
+        self.lock().hurt(rng)
     }
 
     /// Writes over a stored value.
