@@ -75,6 +75,11 @@ impl Resend {
         self.batches.iter().any(|batch| batch.history.mismatches > 1)
     }
 
+    /// How many of them are suspected of their failures.
+    pub(super) fn suspected(&self) -> usize {
+        self.batches.len() - self.unsuspected()
+    }
+
     /// How many of them are not suspected of their failures.
     pub(super) fn unsuspected(&self) -> usize {
         self.batches.iter().filter(|batch| Kind::Unsuspected.includes(batch)).count()
@@ -111,6 +116,29 @@ impl Resend {
         let meant = self.batches.iter().enumerate().filter(|(_, batch)| is_meant(batch));
         let oldest = meant.min_by_key(|(_, batch)| (!batch.has_grants(), batch.oldest_seq()))?.0;
         self.batches.remove(oldest)
+    }
+
+    /// The oldest of the unsuspected batches whose time has come, merged with as many of the next as fit beside it: an
+    /// outage leaves small ones behind.
+    pub(super) fn take_unsuspected(&mut self, now: Instant, events_max: usize, bytes_max: usize) -> Option<Batch> {
+        let first = self.take_ready(now, Kind::Unsuspected)?;
+        let (mut events, mut bytes) = (first.len(), first.body_bytes());
+        let mut others = Vec::new();
+        while events < events_max
+            && let Some(next) = self.take_ready(now, Kind::Unsuspected)
+        {
+            (events, bytes) = (events + next.len(), bytes + next.body_bytes());
+            if events > events_max || bytes > bytes_max {
+                self.push_first(next);
+                break;
+            }
+            others.push(next);
+        }
+        if others.is_empty() {
+            return Some(first);
+        }
+        others.push(first);
+        Some(Batch::merge(others))
     }
 
     /// The batch that was not tried for the longest time: probes take turns, so that a poisoned batch can't make Polar
