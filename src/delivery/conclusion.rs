@@ -25,7 +25,7 @@ use crate::polar::{Ingest, Reply};
 /// Between two warnings of duplicates among events that were sent for the first time.
 const STRANGE_DUPLICATES_EVERY: Duration = Duration::from_secs(10 * 60);
 /// So many suspected batches may fail one after the other before Polar itself is suspected.
-const FAILED_PIECES_MAX: u32 = 8;
+const FAILED_PIECES_MAX: u32 = 16;
 
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Acts on an answer.

@@ -18,9 +18,9 @@ const LONE_PROBES_MAX: u32 = 4;
 /// Suspected batches may have every so manyth request while others wait: a hundred poisons hold nobody up.
 const SUSPECTED_EVERY: u32 = 4;
 /// Trials of what failed alone may have every so manyth: good events may be among the suspected, and hardly here.
-const OFFENDERS_EVERY: u32 = 8;
+const OFFENDERS_EVERY: u32 = 16;
 /// While more suspected batches than this wait, nothing but grants is sent that may add to them.
-const SUSPECTED_MAX: usize = 256;
+const SUSPECTED_MAX: usize = 4_096;
 /// What is suspected and so many times larger than what passes now is not sent whole.
 const FAR_TOO_LARGE: usize = 4;
 
@@ -161,7 +161,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         if self.passing.is_any() || batch.len() > events_max {
             return Some(batch);
         }
-        if batch.history.failures == 0 && batch.len() < events_max {
+        // Grants go in requests of their own: where not everything passes, they are not to fail with others.
+        let has_room = batch.history.failures == 0 && batch.len() < events_max;
+        if has_room && !self.batcher.has_grants() {
             self.batcher.limit_to(events_max - batch.len(), bytes_max.saturating_sub(batch.body_bytes()));
             batch = Batch::merge([batch].into_iter().chain(self.batcher.cut()).collect());
             self.batcher.limit_to(events_max, bytes_max);

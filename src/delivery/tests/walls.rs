@@ -82,31 +82,17 @@ impl Traffic {
 #[tokio::test(start_paused = true)]
 async fn a_share_of_all_events_that_is_refused_keeps_no_good_ones_back() {
     for reply in words().into_iter().take(1) {
-        for (share, requests_per_minute) in [(0.05, 500)] {
+        for (share, requests_per_minute) in [(0.05, 500), (0.1, 1_000), (0.25, 1_500), (0.25, 500), (0.1, 500)] {
             let house = house_behind(vec![(share, reply.clone())], requests_per_minute);
             let mut traffic = Traffic::of(20);
             house
                 .run(async {
-                    traffic.flow(&house, HOUR / 2).await;
+                    traffic.flow(&house, 2 * HOUR).await;
                     SECOND
                 })
                 .await;
             let dead = house.journal.with(|books| books.dead.len());
             let all = house.journal.with(|books| books.next_seq.usage);
-            let mut kinds = std::collections::BTreeMap::<(usize, bool, bool), usize>::new();
-            let mut before = std::collections::HashMap::<String, u32>::new();
-            house.polar.with(|world| {
-                for seen in &world.seen {
-                    let size = seen.names.len();
-                    let bad = seen.names.iter().any(|n| world.wall.answer_to(n).is_some());
-                    let fresh = !before.contains_key(&seen.names[0]);
-                    for n in &seen.names { *before.entry(n.clone()).or_default() += 1; }
-                    *kinds.entry((size.ilog2() as usize, fresh, bad)).or_default() += 1;
-                }
-            });
-            let missing = format!("u{}", traffic.oldest_missing);
-            for seen in house.polar.seen().iter().filter(|seen| seen.names.contains(&missing)).take(20) { println!("{missing} {:?} {:?}", seen.at - house.begun, seen.names); }
-            for ((size, fresh, bad), n) in kinds { println!("size 2^{size} fresh {fresh} bad {bad}: {n}"); }
             println!("{reply:?} {share}: {traffic:?} {} of {all} inserted, {dead} dead, {} pending, {} requests, {:?}", house.inserted().len(), house.journal.with(|books| books.pending), house.polar.seen().len(), house.trouble());
         }
     }
