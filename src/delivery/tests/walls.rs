@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::fake_polar::{FakePolar, Wall, World};
+use tokio::time::Instant;
+
+use super::fake_polar::{FakePolar, Turn, Wall, World};
 use super::house::{House, NOON, after};
 use crate::event::Lane;
 use crate::journal::DeadReason;
@@ -26,6 +28,12 @@ fn words() -> [Reply; 4] {
     ]
 }
 
+/// How long each traffic flows, in its own time: half an hour, or `SLEDGE_WALL_MINUTES`.
+fn length() -> Duration {
+    let minutes = std::env::var("SLEDGE_WALL_MINUTES").ok();
+    minutes.map_or(MINUTE * 30, |minutes| MINUTE * minutes.parse().expect("a number of minutes"))
+}
+
 fn house_behind(wall: Vec<(f64, Reply)>, requests_per_minute: u32) -> House {
     let world = World { wall: Wall(wall), latency: Duration::from_millis(100), ..World::default() };
     let mut house = House::with(FakePolar::living(world));
@@ -33,10 +41,10 @@ fn house_behind(wall: Vec<(f64, Reply)>, requests_per_minute: u32) -> House {
     house
 }
 
-/// What came of a steady traffic.
+/// A steady traffic from the beginning on.
 #[derive(Debug)]
 struct Traffic {
-    events_per_second: usize,
+    events_per_second: u64,
     /// The number of the oldest good event that Polar does not have.
     oldest_missing: u64,
     /// The longest that a good event took.
@@ -44,24 +52,29 @@ struct Traffic {
 }
 
 impl Traffic {
-    fn of(events_per_second: usize) -> Self {
+    fn of(events_per_second: u64) -> Self {
         Self { events_per_second, oldest_missing: 0, slowest: Duration::ZERO }
     }
 
     /// Goes on for so long.
     async fn flow(&mut self, house: &House, length: Duration) {
-        let begun = house.begun.elapsed();
-        let mut appended = 0;
-        while house.begun.elapsed() < begun + length {
+        let end = house.begun.elapsed() + length;
+        while house.begun.elapsed() < end {
             after(SECOND / 10).await;
-            let due = (house.begun.elapsed() - begun).as_millis() as usize * self.events_per_second / 1_000;
-            house.journal.append_many(Lane::Usage, NOON, due - appended, 4);
-            appended = due;
-            self.look(house, begun);
+            let due = house.begun.elapsed().as_secs_f64() * self.events_per_second as f64;
+            let appended = house.journal.with(|books| books.next_seq.usage);
+            house.journal.append_many(Lane::Usage, NOON, (due as u64 - appended) as usize, 4);
+            self.look(house);
         }
     }
 
-    fn look(&mut self, house: &House, begun: Duration) {
+    /// Whether a good event of more than a minute ago is missing.
+    fn is_behind(&self, house: &House) -> bool {
+        let all = house.journal.with(|books| books.next_seq.usage);
+        self.oldest_missing + 60 * self.events_per_second < all
+    }
+
+    fn look(&mut self, house: &House) {
         let all = house.journal.with(|books| books.next_seq.usage);
         house.polar.with(|world| {
             while self.oldest_missing < all {
@@ -73,27 +86,185 @@ impl Traffic {
             }
         });
         if self.oldest_missing < all {
-            let appended = SECOND.mul_f64(self.oldest_missing as f64 / self.events_per_second as f64);
-            self.slowest = self.slowest.max(house.begun.elapsed() - begun - appended);
+            let appended = Duration::from_secs_f64(self.oldest_missing as f64 / self.events_per_second as f64);
+            self.slowest = self.slowest.max(house.begun.elapsed() - appended);
         }
     }
 }
 
+/// Only what was refused was given up, by the rule, and no minute saw more requests than are allowed. Returns a line of
+/// figures.
+fn judge(house: &House, traffic: &Traffic, wall: &Wall) -> String {
+    let (all, pending, dead) =
+        house.journal.with(|books| (books.next_seq.usage, books.pending, books.dead.clone()));
+    for letter in &dead {
+        let reply = wall.answer_to(&format!("u{}", letter.seq.unwrap())).expect("a good event is given up");
+        let least = if matches!(reply, Reply::Refused { .. } | Reply::ServerError { .. }) { 5 } else { 12 };
+        assert!(letter.reason == DeadReason::Poison && letter.attempts >= least, "{} attempts", letter.attempts);
+    }
+    let inserted = house.polar.with(|world| world.inserted.len());
+    let grants = house.journal.with(|books| books.next_seq.grants);
+    assert_eq!(inserted as u64 + dead.len() as u64 + pending, all + grants);
+    let (requests, minutes) = (house.polar.seen().len(), house.begun.elapsed().as_secs_f64() / 60.0);
+    let per_minute = f64::from(house.settings.requests_per_minute.unwrap());
+    assert!(requests as f64 <= per_minute * (minutes + 1.0), "{requests} requests in {minutes} minutes");
+    let good = (0..all).filter(|number| wall.answer_to(&format!("u{number}")).is_none()).count();
+    format!(
+        "{wall:?}, {} events/s, {per_minute} requests/min: {inserted} inserted of {good} good ones, the slowest in {:?}; {} given up, {pending} pending, {requests} requests in {minutes:.0} minutes",
+        traffic.events_per_second, traffic.slowest, dead.len()
+    )
+}
+
+/// The longest that a good event takes where `events_per_second` flow and a wall refuses some.
+async fn slowest_behind(wall: Vec<(f64, Reply)>, events_per_second: u64, requests_per_minute: u32) -> Duration {
+    let mut house = house_behind(wall.clone(), requests_per_minute);
+    house.settings.requests_in_flight_max = (requests_per_minute / 400).max(8) as usize;
+    let mut traffic = Traffic::of(events_per_second);
+    house
+        .run(async {
+            traffic.flow(&house, length()).await;
+            SECOND
+        })
+        .await;
+    println!("{}", judge(&house, &traffic, &Wall(wall)));
+    traffic.slowest
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_share_of_all_events_that_is_refused_keeps_no_good_ones_back() {
-    for reply in words().into_iter().take(1) {
-        for (share, requests_per_minute) in [(0.05, 500), (0.1, 1_000), (0.25, 1_500), (0.25, 500), (0.1, 500)] {
-            let house = house_behind(vec![(share, reply.clone())], requests_per_minute);
-            let mut traffic = Traffic::of(20);
-            house
-                .run(async {
-                    traffic.flow(&house, 2 * HOUR).await;
-                    SECOND
-                })
-                .await;
-            let dead = house.journal.with(|books| books.dead.len());
-            let all = house.journal.with(|books| books.next_seq.usage);
-            println!("{reply:?} {share}: {traffic:?} {} of {all} inserted, {dead} dead, {} pending, {} requests, {:?}", house.inserted().len(), house.journal.with(|books| books.pending), house.polar.seen().len(), house.trouble());
-        }
+async fn one_event_in_twenty_that_is_refused_keeps_the_others_for_no_more_than_minutes() {
+    for reply in words() {
+        assert!(slowest_behind(vec![(0.05, reply)], 20, 500).await < 3 * MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_in_ten_that_is_refused_keeps_the_others_for_no_more_than_a_minute_where_requests_suffice() {
+    for reply in words() {
+        assert!(slowest_behind(vec![(0.1, reply)], 20, 1_000).await < MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_in_four_that_is_refused_keeps_the_others_for_no_more_than_a_minute_where_requests_suffice() {
+    for reply in words() {
+        assert!(slowest_behind(vec![(0.25, reply)], 20, 1_500).await < MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_walls_at_once_keep_the_others_for_no_more_than_a_minute_where_requests_suffice() {
+    let [not_found, refused, unauthorized, polars] = words();
+    let wall = vec![(0.03, not_found), (0.03, polars), (0.02, refused), (0.02, unauthorized), (0.02, Reply::TooLarge)];
+    assert!(slowest_behind(wall, 20, 1_000).await < MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_service_behind_a_wall_is_kept_for_no_more_than_a_minute_where_requests_suffice() {
+    let [not_found, refused, _, polars] = words();
+    for (share, reply, requests_per_minute) in
+        [(0.05, not_found, 5_000), (0.1, polars, 10_000), (0.25, refused, 15_000)]
+    {
+        let slowest = slowest_behind(vec![(share, reply)], 200, requests_per_minute).await;
+        assert!(slowest < MINUTE, "{share}: {slowest:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_requests_do_not_suffice_most_of_what_they_could_deliver_is_delivered() {
+    for share in [0.1_f64, 0.25] {
+        let wall = vec![(share, Reply::NotFound)];
+        let house = house_behind(wall.clone(), 500);
+        let mut traffic = Traffic::of(20);
+        house
+            .run(async {
+                traffic.flow(&house, 30 * MINUTE).await;
+                SECOND
+            })
+            .await;
+        println!("{}", judge(&house, &traffic, &Wall(wall)));
+        let best = (1..100).map(|size| f64::from(size) * (1.0 - share).powi(size)).fold(0.0, f64::max);
+        let could = (best * 500.0 * 30.0).min(20.0 * 30.0 * 60.0 * (1.0 - share));
+        let inserted = house.inserted().len() as f64;
+        assert!(inserted > 0.6 * could, "{share}: {inserted} of {could}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn grants_hardly_wait_behind_a_wall() {
+    let house = house_behind(vec![(0.1, polars_500())], 500);
+    let mut traffic = Traffic::of(20);
+    let mut slowest = Duration::ZERO;
+    house
+        .run(async {
+            for _ in 0..120 {
+                traffic.flow(&house, 10 * SECOND).await;
+                let (appended, number) = (Instant::now(), house.journal.with(|books| books.next_seq.grants));
+                house.journal.append_many(Lane::Grants, NOON, 1, 1);
+                let name = format!("g{number}");
+                let is_walled = house.polar.with(|world| world.wall.answer_to(&name).is_some());
+                while !is_walled && !house.polar.with(|world| world.inserted.contains(&name)) {
+                    traffic.flow(&house, SECOND / 10).await;
+                }
+                slowest = slowest.max(appended.elapsed());
+            }
+            SECOND
+        })
+        .await;
+    assert!(slowest < 20 * SECOND, "{slowest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_a_wall_is_gone_all_it_kept_is_delivered_at_once_and_in_large_requests() {
+    for reply in words() {
+        let house = house_behind(vec![(0.1, reply.clone())], 1_000);
+        let mut traffic = Traffic::of(20);
+        house
+            .run(async {
+                traffic.flow(&house, 30 * MINUTE).await;
+                let kept = house.journal.with(|books| books.pending);
+                assert!(kept > 2_000, "{reply:?}: {kept} kept");
+                house.polar.with(|world| world.wall = Wall::default());
+                let (gone, before) = (Instant::now(), house.polar.seen().len());
+                while house.journal.with(|books| books.pending) > 40 {
+                    traffic.flow(&house, SECOND / 10).await;
+                    assert!(gone.elapsed() < MINUTE, "{:?} left", house.journal.with(|books| books.pending));
+                }
+                let requests = house.polar.seen().len() - before;
+                println!("{reply:?}: {kept} in {:?} and {requests} requests", gone.elapsed());
+                let before = house.polar.seen().len();
+                house.journal.append_many(Lane::Usage, NOON, 50_000, 500);
+                house.journal.pending_at_most(0).await;
+                let requests = house.polar.seen().len() - before;
+                assert!(requests <= 100, "{reply:?}: {requests} requests for 50 batches");
+                MINUTE
+            })
+            .await;
+        assert_eq!(house.trouble(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_behind_a_wall_costs_few_requests_and_ends_as_any_other() {
+    for down in [polars_500(), Reply::NotFound] {
+        let wall = vec![(0.1, Reply::NotFound)];
+        let house = house_behind(wall.clone(), 1_000);
+        let mut traffic = Traffic::of(20);
+        house
+            .run(async {
+                traffic.flow(&house, 20 * MINUTE).await;
+                let (before, until) = (house.polar.seen().len(), Instant::now() + HOUR);
+                house.polar.with(|world| world.until = Some((until, Turn::Say(down.clone()))));
+                traffic.flow(&house, HOUR).await;
+                let requests = house.polar.seen().len() - before;
+                assert!(requests < 600, "{down:?}: {requests} requests in an hour");
+                while traffic.slowest < HOUR || traffic.is_behind(&house) {
+                    traffic.flow(&house, SECOND).await;
+                    assert!(house.begun.elapsed() < 3 * HOUR, "{down:?}: {traffic:?}");
+                }
+                println!("{down:?}: {requests} requests, made up for in {:?}", Instant::now() - until);
+                SECOND
+            })
+            .await;
+        judge(&house, &traffic, &Wall(wall));
     }
 }
