@@ -210,7 +210,8 @@ impl Batch {
     #[must_use]
     pub fn apart(self) -> Vec<Self> {
         let History { requests, last_sent, .. } = self.history;
-        let with_request = |part: Self| Self { history: History { requests, last_sent, ..part.history }, ..part };
+        let with_request =
+            |part: Self| Self { history: History { requests, last_sent, ..part.history }, ..part };
         self.parts.into_iter().map(with_request).collect()
     }
 

@@ -118,37 +118,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
     }
 
-    /// Two halves of a batch that has something bad in it, the second of which waits for the answer to the first.
-    fn halve(&mut self, batch: Batch) {
-        let (first, second) = batch.split(self.tally.confirmed, None);
-        self.resend.push_first(first.with_tail(second));
-    }
-
-    /// What the answer to the first half of a bad batch tells of the second: if that passed, this is bad; if that failed,
-    /// this is as good as any other.
-    fn conclude_tail(&mut self, batch: Batch, tail: Batch, outcome: &Outcome) -> Batch {
-        let is_over = batch.len() == 1 || *outcome == Outcome::Split;
-        match outcome {
-            Outcome::Delivered { .. } if tail.len() > 1 => self.halve(tail),
-            Outcome::Delivered { .. } => self.offenders.push(tail),
-            Outcome::Retry(Retry::AtOnce | Retry::WithTheOthers) | Outcome::Hold(_) => {
-                return batch.with_tail(tail);
-            }
-            Outcome::Retry(Retry::Suspected { .. }) if !is_over => return batch.with_tail(tail),
-            Outcome::Retry(Retry::Suspected { .. })
-            | Outcome::Split
-            | Outcome::Isolate(_)
-            | Outcome::DeadLetter(_) => self.clear(tail),
-        }
-        batch
-    }
-
-    /// Nothing speaks against these events any more.
-    pub(super) fn clear(&mut self, mut batch: Batch) {
-        batch.history = batch.history.cleared();
-        self.resend.push_first(batch);
-    }
-
     /// Whether the token was replaced after this request left, so that its refusal says nothing of the new one.
     fn has_newer_token(&mut self, sent: Instant) -> bool {
         self.token_changed.is_some_and(|changed| sent < changed) || self.look_for_token(false)
@@ -238,11 +207,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 };
                 let wait = self.policy.wait(failures, None, &mut self.rng);
                 batch.history.not_before = Some(now + wait);
-                if batch.is_offender(self.tally.confirmed) {
-                    self.offenders.push(batch);
-                } else {
-                    self.resend.push(batch);
-                }
+                self.suspect(batch);
             }
         }
     }
@@ -334,19 +299,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 true if self.weather.is_calm() => self.passing.failed(batch.len(), 2),
                 true => {}
                 false => self.passing.failed(batch.len(), 4),
-            }
-        }
-    }
-
-    /// Batches that were joined failed together: each waits for itself again, and that is no failure of its own.
-    fn take_apart(&mut self, batch: Batch, now: Instant) {
-        for mut part in batch.apart() {
-            let wait = self.policy.wait(1, None, &mut self.rng);
-            part.history.not_before = Some(now + wait);
-            if part.is_offender(self.tally.confirmed) {
-                self.offenders.push(part);
-            } else {
-                self.resend.push(part);
             }
         }
     }

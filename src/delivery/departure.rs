@@ -7,7 +7,6 @@ use super::consume::Consume;
 use super::delivery::Delivery;
 use super::gate::Opening;
 use super::resend::Kind;
-use super::size_limit::SizeLimit;
 use crate::event::Lane;
 use crate::polar::Ingest;
 
@@ -21,8 +20,6 @@ const SUSPECTED_EVERY: u32 = 4;
 const OFFENDERS_EVERY: u32 = 16;
 /// While more suspected batches than this wait, nothing but grants is sent that may add to them.
 const SUSPECTED_MAX: usize = 4_096;
-/// What is suspected and so many times larger than what passes now is not sent whole.
-const FAR_TOO_LARGE: usize = 4;
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,10 +155,10 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn unsuspected_again(&mut self, now: Instant) -> Option<Batch> {
         let (events_max, bytes_max) = self.size_now(now);
         let mut batch = self.resend.take_unsuspected(now, events_max, bytes_max)?;
-        if self.passing.is_any() || batch.len() > events_max {
+        if self.passing.is_any() || batch.len() > events_max || batch.history.mismatches > 0 {
             return Some(batch);
         }
-        // Grants go in requests of their own: where not everything passes, they are not to fail with others.
+        // Grants are not to fail with what was sent before.
         let has_room = batch.history.failures == 0 && batch.len() < events_max;
         if has_room && !self.batcher.has_grants() {
             self.batcher.limit_to(events_max - batch.len(), bytes_max.saturating_sub(batch.body_bytes()));
@@ -170,35 +167,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         batch.history = batch.history.of_a_piece(self.tally.confirmed, None);
         Some(batch)
-    }
-
-    /// The suspected batch whose turn it is, or the part of it that may pass.
-    fn suspected_in_turn(&mut self, now: Instant) -> Option<Batch> {
-        let mut batch = self.resend.take_ready(now, Kind::Suspected)?;
-        let (confirmed, history) = (self.tally.confirmed, batch.history);
-        let (events_max, _) = self.size_now(now);
-        let is_far_too_large = batch.len() / FAR_TOO_LARGE > events_max;
-        // Others passed since it failed: it need not fail again to be halved.
-        let is_bad = history.failures > 0 && history.others_confirmed(confirmed) && self.may_halve(&batch);
-        if !is_far_too_large && !is_bad {
-            return Some(batch);
-        }
-        if let Some(tail) = batch.take_tail() {
-            self.clear(tail);
-        }
-        let (first, rest) = if is_bad {
-            let (first, second) = batch.split(confirmed, None);
-            return Some(first.with_tail(second));
-        } else {
-            batch.cut_after(events_max, history.of_a_piece(confirmed, None))
-        };
-        self.resend.push_first(rest);
-        Some(first)
-    }
-
-    /// Whether the answer to one half of a batch that failed tells of the other half.
-    pub(super) fn may_halve(&self, batch: &Batch) -> bool {
-        batch.len() > 1 && self.weather.is_calm() && !SizeLimit::may_be_too_many_events(batch.len())
     }
 
     /// A batch of fresh events. One that is larger than what is known to pass, or where not everything passes, is

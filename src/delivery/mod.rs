@@ -30,6 +30,7 @@ mod set_aside;
 mod settings;
 mod sign;
 mod size_limit;
+mod suspects;
 mod unsettled;
 mod weather;
 mod witness;

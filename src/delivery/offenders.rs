@@ -109,7 +109,8 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
         let mut offenders = Offenders::default();
-        for (seq, trials, not_before) in [(1, 2, None), (2, 5, Some(now)), (3, 9, Some(later)), (4, 5, None)] {
+        for (seq, trials, not_before) in [(1, 2, None), (2, 5, Some(now)), (3, 9, Some(later)), (4, 5, None)]
+        {
             offenders.push(offender(seq, trials, not_before));
         }
         let mut take = |at| offenders.take_due(at, 1_000, 1_000).map(|batch| batch.oldest_seq());
