@@ -261,16 +261,22 @@ fn full_dead_letters(accounts: &Accounts) -> Option<PartStatus> {
     Some(PartStatus::of("dead letters", State::Degraded(reason)))
 }
 
-/// A disk that damaged volumes is a part to look at, until they have been.
+/// A disk that damaged volumes, or lost events, is a part to look at, until that has been done.
 fn damaged_disk(accounts: &Accounts) -> Option<PartStatus> {
-    let (volumes, lost) = (accounts.quarantined_volumes, accounts.lost());
+    let (volumes, on_record) = (accounts.quarantined_volumes, accounts.losses_on_record);
+    let lost = accounts.lost().max(on_record.grants + on_record.usage);
     if volumes == 0 && lost == 0 {
         return None;
     }
-    let lost = if lost == 0 { String::new() } else { format!("accepted events were lost: {lost}; ") };
-    let reason = format!(
-        "{lost}damaged volumes in journal/quarantine in the data folder: {volumes}, and what was intact in them was salvaged; check the disk, and remove them once they have been looked at"
-    );
+    let mut reason = String::new();
+    if lost > 0 {
+        reason
+            .push_str(&format!("accepted events were lost: {lost}, see journal/losses in the data folder; "));
+    }
+    if volumes > 0 {
+        reason.push_str(&format!("damaged volumes in journal/quarantine in the data folder: {volumes}, and what was intact in them was salvaged; "));
+    }
+    reason.push_str("check the disk, and remove what is named here once it has been looked at");
     Some(PartStatus::of("disk", State::Degraded(reason)))
 }
 

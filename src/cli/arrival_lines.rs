@@ -46,7 +46,7 @@ fn say(simulator: &Simulator, seen: &Seen, json: bool, voice: &mut Voice) -> Res
         }
         Seen::Missed(requests) if json => voice.say(&serde_json::json!({"missed": requests}).to_string()),
         Seen::Missed(requests) => {
-            let line = format!("{} requests came too quickly to be shown", figures::count(*requests));
+            let line = format!("{} came too quickly to be shown", figures::counted(*requests, "request"));
             voice.say(&voice.toned(Tone::Quiet, &line))
         }
     }

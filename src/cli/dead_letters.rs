@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_change::{DropArgs, RetryArgs, drop_letters, retry};
+use super::dead_letters_filter::FilterArgs;
 use super::dead_letters_look::{ListArgs, ShowArgs, list, show};
 use super::dead_letters_transfer::{ExportArgs, ImportArgs, export, import};
 use super::exit::Exit;
@@ -20,10 +21,10 @@ use super::voice::Voice;
   sledge dead-letters list
   sledge dead-letters show 7
   sledge dead-letters retry --all --code customer_not_found
-  sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --yes
+  sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --until 1h --yes
 
 A retry keeps each event's external_id, so it counts once however often it is retried.
-Exit codes: 0 ok, 1 nothing matched or not everything could be done, 64 usage, 69 no sledge and no journal, \
+Exit codes: 0 ok, 1 there are none, none matches, or not everything could be done, 64 usage, 69 no sledge and no journal, \
 74 the disk failed, 75 try again, 78 a setting can't be used.")]
 pub(super) struct DeadLettersArgs {
     #[command(subcommand)]
@@ -67,10 +68,17 @@ pub(super) async fn dead_letters(
     closed.map(|()| exit)
 }
 
+/// Tells that no letter is meant.
+pub(super) fn none_is_meant(filter: &FilterArgs, voice: &mut Voice) -> Exit {
+    voice.note(if filter.is_empty() {
+        "there are no dead letters"
+    } else {
+        "no dead letter matches these filters"
+    });
+    Exit::Finding
+}
+
 /// `1 dead letter`, `2 dead letters`.
 pub(super) fn letters(number: u64) -> String {
-    match number {
-        1 => "1 dead letter".to_owned(),
-        number => format!("{} dead letters", super::figures::count(number)),
-    }
+    super::figures::counted(number, "dead letter")
 }

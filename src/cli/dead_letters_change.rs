@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::Args;
 
-use super::dead_letters::letters;
+use super::dead_letters::{letters, none_is_meant};
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::FilterArgs;
 use super::exit::Exit;
@@ -27,7 +27,7 @@ const AT_ONCE: usize = 500;
 
 An event that was refused here is retried only if it passes now: where the text itself is wrong, export the \
 letters, correct the texts, import them, drop the old ones, and retry.
-Exit codes: 0 all are pending again, 1 nothing matched or some could not be retried, 75 try again.")]
+Exit codes: 0 all are pending again, 1 there are none, none matches, or some could not be retried, 75 try again.")]
 pub(super) struct RetryArgs {
     #[command(flatten)]
     which: WhichArgs,
@@ -45,7 +45,7 @@ pub(super) struct RetryArgs {
   sledge dead-letters drop --all --until 30d --yes
 
 Asks before it does so; without a terminal to ask on, --yes must be given.
-Exit codes: 0 all are gone, 1 nothing matched, some were not there, or the answer was no.")]
+Exit codes: 0 all are gone, 1 there are none, none matches, some were not there, or the answer was no.")]
 pub(super) struct DropArgs {
     #[command(flatten)]
     which: WhichArgs,
@@ -102,7 +102,7 @@ pub(super) async fn retry(
 ) -> Result<Exit, Failure> {
     let numbers = args.which.numbers(letter_box).await?;
     if numbers.is_empty() {
-        return nothing_matches(voice);
+        return Ok(none_is_meant(&args.which.filter, voice));
     }
     let mut done = Retried::default();
     let mut left = numbers.as_slice();
@@ -128,7 +128,7 @@ pub(super) async fn retry(
     }
     let all_done = done.refused.is_empty() && done.missing.is_empty();
     if args.json {
-        voice.say(&serde_json::to_string(&done).map_err(|error| Failure::of(Exit::Io, &error))?)?;
+        voice.say_json(&done)?;
     } else {
         let mut line = format!("{} pending again", are(done.retried.len() as u64));
         if !done.refused.is_empty() {
@@ -152,7 +152,7 @@ pub(super) async fn drop_letters(
     }
     let numbers = args.which.numbers(letter_box).await?;
     if numbers.is_empty() {
-        return nothing_matches(voice);
+        return Ok(none_is_meant(&args.which.filter, voice));
     }
     if !args.yes && !says_yes(&format!("Drop {} for good?", letters(numbers.len() as u64)))? {
         voice.note("nothing was dropped");
@@ -169,17 +169,12 @@ pub(super) async fn drop_letters(
         done.missing.extend(answer.missing);
     }
     if args.json {
-        voice.say(&serde_json::to_string(&done).map_err(|error| Failure::of(Exit::Io, &error))?)?;
+        voice.say_json(&done)?;
     } else {
         let missing = not_there(done.missing.len() as u64);
         voice.say(&format!("dropped {}{missing}", letters(done.dropped.len() as u64)))?;
     }
     Ok(if done.missing.is_empty() { Exit::Ok } else { Exit::Finding })
-}
-
-fn nothing_matches(voice: &mut Voice) -> Result<Exit, Failure> {
-    voice.note("no dead letter matches");
-    Ok(Exit::Finding)
 }
 
 /// `1 event is`, `2 events are`.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 
-use super::dead_letters::letters;
+use super::dead_letters::{letters, none_is_meant};
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::{FilterArgs, event_name};
 use super::exit::Exit;
@@ -26,7 +26,7 @@ const MESSAGE_CHARS_MAX: usize = 100;
   sledge dead-letters list --reason refused_by_polar --since 24h
   sledge dead-letters list --json | jq -r .code | sort | uniq -c
 
-Exit codes: 0 ok, 1 nothing matches.")]
+Exit codes: 0 ok, 1 there are none, or none matches.")]
 pub(super) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
@@ -86,6 +86,9 @@ pub(super) async fn list(
         next = page.next;
         for kept in page.letters.iter().filter(|kept| args.filter.matches(&kept.letter)) {
             if listed == limit {
+                if !args.json {
+                    voice.note(&format!("{}, and there are more", letters(listed)));
+                }
                 return Ok(Exit::Ok);
             }
             if args.json {
@@ -102,8 +105,7 @@ pub(super) async fn list(
         }
     }
     if listed == 0 {
-        voice.note("no dead letter matches");
-        return Ok(Exit::Finding);
+        return Ok(none_is_meant(&args.filter, voice));
     }
     if !args.json {
         voice.note(&letters(listed));
@@ -193,7 +195,7 @@ fn shown_lines(kept: &KeptLetter) -> Vec<String> {
     if let Some(accepted) = letter.accepted {
         let lane = letter.lane.map_or("?", crate::event::Lane::as_str);
         lines.push(format!("accepted  {} in the lane of {lane}", moment(accepted)));
-        lines.push(format!("sent      in {} requests", letter.attempts));
+        lines.push(format!("sent      in {}", figures::counted(u64::from(letter.attempts), "request")));
     }
     if letter.altered {
         lines.push("text      not all that came: too long to be kept whole, or not UTF-8".to_owned());

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::dead_letters::letters;
+use super::dead_letters::{letters, none_is_meant};
 use super::dead_letters_box::LetterBox;
 use super::dead_letters_filter::FilterArgs;
 use super::dead_letters_look::whole_json;
@@ -15,7 +15,7 @@ use super::event_lines::EventLines;
 use super::exit::Exit;
 use super::export_file::ExportFile;
 use super::failure::Failure;
-use super::figures::count;
+use super::figures::{count, counted};
 use super::place::PlaceArgs;
 use super::voice::Voice;
 use crate::journal::{DeadLetter, KeptLetter};
@@ -32,7 +32,7 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 
 What `export` writes, `import` reads. What `export --events` writes, `sledge send` reads, once it is corrected.
 The file is new, and for its owner alone: it holds customers' data.
-Exit codes: 0 ok, 1 nothing matches, 74 the file can't be written.")]
+Exit codes: 0 ok, 1 there are none, or none matches, 74 the file can't be written.")]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     filter: FilterArgs,
@@ -90,8 +90,7 @@ pub(super) async fn export(
         file.finish()?;
     }
     if exported == 0 {
-        voice.note("no dead letter matches");
-        return Ok(Exit::Finding);
+        return Ok(none_is_meant(&args.filter, voice));
     }
     match &args.output {
         Some(path) => voice.note(&format!("exported {} to {}", letters(exported), path.display())),
@@ -155,14 +154,14 @@ pub(super) async fn import(
     }
     bring_in(batch, letter_box, &mut tally).await?;
     if args.json {
-        voice.say(&serde_json::to_string(&tally).map_err(|error| Failure::of(Exit::Io, &error))?)?;
+        voice.say_json(&tally)?;
     } else {
         let mut line = format!("imported {}", letters(tally.imported));
         if tally.already_there > 0 {
             line.push_str(&format!(", {} there already", count(tally.already_there)));
         }
         if !tally.refused_lines.is_empty() {
-            line.push_str(&format!(", {} lines refused", count(tally.refused_lines.len() as u64)));
+            line.push_str(&format!(", {} refused", counted(tally.refused_lines.len() as u64, "line")));
         }
         voice.say(&line)?;
     }

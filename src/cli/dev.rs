@@ -30,8 +30,6 @@ const METER: &str = "API Calls";
 const EVENT: &str = "api_usage";
 const PROPERTY: &str = "units";
 const CUSTOMER: &str = "user_123";
-/// The simulator takes any token of this form; no real one is ever read.
-const TOKEN: &str = "polar_oat_dev";
 /// Folders that killed sessions of the same process id may have left behind; in a container every id is the same.
 const LEFTOVERS_MAX: u32 = 1000;
 
@@ -45,7 +43,8 @@ const LEFTOVERS_MAX: u32 = 1000;
   sledge dev --http 127.0.0.1:9465   for SDKs that can't use a Unix socket
   sledge dev --data-dir ./data       keeps what is pending from one run to the next
 
-The line that begins with export makes every command in another terminal mean this sledge and its Polar.")]
+The line that begins with export makes every command in another terminal mean this sledge and its Polar.
+Exit codes: 0 stopped, 64 usage, 69 an address can't be had, 74 the disk failed, 75 another daemon has the data folder.")]
 pub(super) struct DevArgs {
     /// The Unix socket events come in by
     #[arg(long, value_name = "PATH", env = "SLEDGE_SOCKET", hide_env_values = true, default_value = SOCKET)]
@@ -134,7 +133,7 @@ fn furnished_simulator() -> Result<Simulator, Failure> {
 fn polar_settings(address: &str) -> Result<polar::Settings, Failure> {
     let failed = |error: &dyn std::error::Error| Failure::of(Exit::Configuration, error);
     let url = polar::BaseUrl::parse(address).map_err(|error| failed(&error))?;
-    let token = polar::Token::parse(TOKEN).map_err(|error| failed(&error))?;
+    let token = polar::Token::parse(polar::Token::OF_DEV).map_err(|error| failed(&error))?;
     Ok(polar::Settings::new(url, polar::TokenSource::Fixed(token)))
 }
 
@@ -242,7 +241,7 @@ impl Session {
             ("SLEDGE_DATA_DIR", &self.data_dir),
             ("SLEDGE_ADMIN", &self.admin),
             ("SLEDGE_POLAR_URL", &self.polar),
-            ("POLAR_ACCESS_TOKEN", TOKEN),
+            ("POLAR_ACCESS_TOKEN", polar::Token::OF_DEV),
         ];
         let set = variables.map(|(name, value)| format!("{name}={value}"));
         command_line(["export"].into_iter().chain(set.iter().map(String::as_str)))

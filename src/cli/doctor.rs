@@ -5,7 +5,6 @@ use clap::Args;
 use super::config_args::ConfigArgs;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::polar::json_line;
 use super::voice::{Tone, Voice};
 use crate::doctor::{Check, Doctor, Report, Wishes};
 use crate::polar::BaseUrl;
@@ -65,7 +64,7 @@ pub(super) async fn doctor(args: DoctorArgs, voice: &mut Voice) -> Result<Exit, 
     voice.progress("looking …");
     let report = Doctor::new(args.config.sources, wishes).examine().await;
     if args.json {
-        voice.say(&json_line(&report)?)?;
+        voice.say_json(&report)?;
     } else {
         for line in lines(&report, voice) {
             voice.say(&line)?;
@@ -75,7 +74,7 @@ pub(super) async fn doctor(args: DoctorArgs, voice: &mut Voice) -> Result<Exit, 
 }
 
 fn lines(report: &Report, voice: &Voice) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = report.first.iter().cloned().collect();
     for finding in &report.findings {
         lines.push(voice.toned(Tone::Bad, &format!("{}: {}", finding.code.as_str(), finding.seen)));
         lines.push(format!("  why: {}", finding.why));

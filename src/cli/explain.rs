@@ -2,9 +2,10 @@
 
 use clap::Args;
 
+use super::dead_letters::letters;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{count, events};
+use super::figures::{counted, events};
 use super::moment::moment;
 use super::place::{Place, PlaceArgs};
 use super::recall_box::RecallBox;
@@ -44,7 +45,7 @@ pub(super) async fn explain(args: ExplainArgs, no_color: bool, voice: &mut Voice
     closed?;
     let is_found = !explanation.events.is_empty() || !explanation.letters.is_empty();
     if args.json {
-        voice.say(&serde_json::to_string(&explanation).map_err(|error| Failure::of(Exit::Io, &error))?)?;
+        voice.say_json(&explanation)?;
     } else {
         for line in explanation.events.iter().flat_map(event_lines) {
             voice.say(&line)?;
@@ -77,8 +78,8 @@ fn event_lines(event: &ExplainedEvent) -> Vec<String> {
     let forgotten = (event.attempts as usize).saturating_sub(event.answers.len());
     if forgotten > 0 {
         lines.push(format!(
-            "           {} more requests carried events of its block; they are not answered yet, or carried others of it, or are no longer remembered one by one",
-            count(forgotten as u64)
+            "           {} for its block: not answered yet, with other events of it, or no longer remembered one by one",
+            counted(forgotten as u64, "more request")
         ));
     }
     let at = event.at.or(event.settled_at).map(moment).unwrap_or_default();
@@ -127,11 +128,17 @@ fn letter_lines(letter: &ExplainedLetter) -> Vec<String> {
 /// What was searched and how far back, in sentences.
 fn searched_lines(explanation: &Explanation) -> Vec<String> {
     let Explanation { grants, usage, dead, .. } = explanation;
+    let since = |searched: &Searched| {
+        searched.oldest_accepted.map_or_else(String::new, |oldest| format!(" since {}", moment(oldest)))
+    };
     let mut lines = vec![format!(
-        "searched {} of the lane of grants, {} of the lane of usage, {}",
+        "searched {} of the lane of grants{}, {} of the lane of usage{}, {}{}",
         events(grants.events),
+        since(grants),
         events(usage.events),
-        super::dead_letters::letters(dead.events)
+        since(usage),
+        letters(dead.events),
+        since(dead)
     )];
     for (lane, searched) in [("grants", grants), ("usage", usage)] {
         lines.extend(reach(lane, searched));
@@ -144,11 +151,12 @@ fn searched_lines(explanation: &Explanation) -> Vec<String> {
 }
 
 fn reach(lane: &str, searched: &Searched) -> Option<String> {
-    let since = searched.oldest_accepted.map_or_else(|| "now".to_owned(), moment);
-    (searched.forgotten > 0).then(|| {
+    let forgotten = searched.forgotten;
+    (forgotten > 0).then(|| {
         format!(
-            "in the lane of {lane} what is still kept begins with {since}; {} that came before are no longer known (journal.retention_seconds)",
-            events(searched.forgotten)
+            "{} of the lane of {lane} that came before {} no longer known (journal.retention_seconds)",
+            events(forgotten),
+            if forgotten == 1 { "is" } else { "are" }
         )
     })
 }

@@ -13,9 +13,14 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
+/// `1 line`, `1,200 lines`.
+pub(super) fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// `1 event`, `2 events`.
 pub(super) fn events(number: u64) -> String {
-    if number == 1 { "1 event".to_owned() } else { format!("{} events", count(number)) }
+    counted(number, "event")
 }
 
 /// Bytes in the largest binary unit that leaves at least one.

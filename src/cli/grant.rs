@@ -28,7 +28,8 @@ use super::voice::Voice;
   sledge grant 5 --customer user_123 --event api_usage --property units --once spring-2026
 
 The id is printed before anything is sent. A grant repeated with the same id counts once: with --once a campaign can be run \
-again, and each customer gets its credits once.
+again, and each customer gets its credits once. What Polar took first under an id stays: a repetition with another amount is \
+accepted here, and changes nothing there.
 Exit codes: 0 accepted and on disk, 1 refused or it would not count, 69 no daemon, 75 repeat it with the same id, \
 78 a setting can't be used.")]
 pub(super) struct GrantArgs {
@@ -107,7 +108,7 @@ impl GrantArgs {
             Checked::DoesNot(problem) => Err(Failure::new(
                 Exit::Finding,
                 format!(
-                    "not granted, for it would change no balance: {problem}\nto grant it all the same, add --no-check"
+                    "not granted, for it would change no balance: {problem}\nor add --no-check to grant it all the same"
                 ),
             )),
         }
@@ -141,5 +142,10 @@ pub(super) async fn grant(args: GrantArgs, voice: &mut Voice) -> Result<Exit, Fa
         json: args.json,
         external_id: &id,
     };
-    one.hand_over(&mut client, voice).await
+    let exit = one.hand_over(&mut client, voice).await?;
+    if args.once.is_some() && exit == Exit::Ok {
+        // Only Polar knows whether it has been.
+        voice.note("if it was granted with this key before, Polar keeps the first amount");
+    }
+    Ok(exit)
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -12,6 +14,7 @@ use super::figures::{bytes, count};
 use super::journal_export::{ExportArgs, export};
 use super::journal_import::{ImportArgs, import};
 use super::journal_salvage::{SalvageArgs, salvage};
+use super::place::named;
 use super::voice::{Tone, Voice};
 use crate::config::{self, Given, Surroundings};
 use crate::event::Lane;
@@ -67,19 +70,25 @@ pub(super) struct JournalPlaceArgs {
 impl JournalPlaceArgs {
     /// The journal's folder, which exists.
     pub(super) fn folder(&self) -> Result<PathBuf, Failure> {
-        let given =
-            self.data_dir.clone().filter(|path| !path.is_empty()).map(PathBuf::from).map(Given::by_flag);
+        let given = named(&self.data_dir).map(Given::by_flag);
         let no_folder = |problem: String| Failure::new(Exit::Configuration, problem);
         let data_dir = config::data_dir(given, &Surroundings::of_process())
             .map_err(|fault| no_folder(fault.to_string()))?;
         let folder = data_dir.join("journal");
-        if folder.is_dir() {
-            return Ok(folder);
+        match fs::metadata(&folder) {
+            Ok(there) if there.is_dir() => Ok(folder),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let problem = format!(
+                    "{} may not be looked into; run it as the user sledge runs as",
+                    data_dir.display()
+                );
+                Err(Failure::new(Exit::Io, problem))
+            }
+            Ok(_) | Err(_) => Err(no_folder(format!(
+                "there is no journal in {}; name its data folder with --data-dir",
+                data_dir.display()
+            ))),
         }
-        Err(no_folder(format!(
-            "there is no journal in {}; name its data folder with --data-dir",
-            data_dir.display()
-        )))
     }
 }
 
@@ -106,11 +115,6 @@ pub(super) fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
     } else {
         text.into()
     }
-}
-
-/// A report as one line of JSON.
-pub(super) fn as_json(report: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(report).map_err(|error| Failure::of(Exit::Io, &error))
 }
 
 /// Nothing could be got out of the journal's files.
@@ -143,7 +147,7 @@ fn check_journal(args: &CheckArgs, voice: &mut Voice) -> Result<Exit, Failure> {
         )
     })?;
     if args.json {
-        voice.say(&as_json(&report)?)?;
+        voice.say_json(&report)?;
     } else {
         for line in lines(&report) {
             voice.say(&line)?;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::export_file::ExportFile;
 use super::failure::Failure;
-use super::figures::{bytes, count, events};
-use super::journal::{JournalPlaceArgs, as_json, not_extracted, one_line, read_lane};
+use super::figures::{bytes, counted, events};
+use super::journal::{JournalPlaceArgs, not_extracted, one_line, read_lane};
 use super::voice::Voice;
 use crate::event::Lane;
 use crate::journal::{Extract, Extracted, Wanted, extract};
@@ -69,7 +69,7 @@ pub(super) fn export(args: &ExportArgs, voice: &mut Voice) -> Result<Exit, Failu
     tally.unreadable_bytes = extracted.unreadable_bytes;
     let place = output.map_or_else(String::new, |path| format!(" to {}", path.display()));
     if args.json {
-        voice.say(&as_json(&tally)?)?;
+        voice.say_json(&tally)?;
     } else {
         voice.note(&format!("exported {}{place}", events(tally.exported)));
     }
@@ -91,7 +91,7 @@ pub(super) fn write_lines(
         let Some(text) = choose(&extract) else { return Ok(()) };
         lines += 1;
         if lines.is_multiple_of(PROGRESS_EVENTS) {
-            voice.progress(&format!("{} lines", count(lines)));
+            voice.progress(&counted(lines, "line"));
         }
         write_line(&mut file, output, &one_line(text)).map_err(|error| {
             failure = Some(error);

@@ -12,8 +12,7 @@ use super::admin_socket::{PATIENCE, not_done, post};
 use super::event_lines::EventLines;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{count, events};
-use super::journal::as_json;
+use super::figures::{counted, events};
 use super::place::{Place, PlaceArgs};
 use super::voice::Voice;
 use crate::admin::{EventsImported, ExportedEvents, ImportDesk};
@@ -100,11 +99,11 @@ pub(super) async fn import(args: &ImportArgs, no_color: bool, voice: &mut Voice)
     })?;
     closed?;
     if args.json {
-        voice.say(&as_json(&tally)?)?;
+        voice.say_json(&tally)?;
     } else {
         let mut line = format!("imported {}", events(tally.imported));
         if !tally.refused_lines.is_empty() {
-            line.push_str(&format!(", {} lines refused", count(tally.refused_lines.len() as u64)));
+            line.push_str(&format!(", {} refused", counted(tally.refused_lines.len() as u64, "line")));
         }
         voice.say(&line)?;
     }

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use super::dead_letters::letters;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{count, events};
-use super::journal::{as_json, not_extracted, not_opened, read_lane};
+use super::figures::{count, counted, events};
+use super::journal::{not_extracted, not_opened, read_lane};
 use super::journal_export::{note_damage, write_lines};
 use super::voice::Voice;
 use crate::clock::Clock;
@@ -96,7 +96,7 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
     tally.lost_events = extracted.lost_events;
     tally.unreadable_bytes = extracted.unreadable_bytes;
     if args.json {
-        voice.say(&as_json(&tally)?)?;
+        voice.say_json(&tally)?;
     } else {
         let found = match (args.into.is_some(), args.letters) {
             (true, _) => format!("{} and {}", events(tally.events), letters(tally.letters)),
@@ -104,7 +104,7 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
             (false, false) => events(tally.events),
         };
         let to = if place.is_empty() { String::new() } else { format!(" into {place}") };
-        voice.note(&format!("salvaged {found}{to}, from {} files", count(extracted.files)));
+        voice.note(&format!("salvaged {found}{to}, from {}", counted(extracted.files, "file")));
     }
     if tally.letters_left > 0 {
         voice.note(&format!(

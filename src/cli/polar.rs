@@ -84,11 +84,6 @@ impl CustomerArgs {
     }
 }
 
-/// A JSON object on one line.
-pub(super) fn json_line(object: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(object).map_err(|error| Failure::of(Exit::Io, &error))
-}
-
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let exit = match &error {

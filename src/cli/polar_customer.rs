@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use super::config_args::PolarArgs;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::polar::{CustomerArgs, json_line};
+use super::polar::CustomerArgs;
 use super::voice::Voice;
 use crate::polar::{Api, ApiError, Customer, CustomerKey, NewCustomer};
 
@@ -81,7 +81,11 @@ pub(super) async fn customer(command: CustomerCommand, voice: &mut Voice) -> Res
             (found.map_err(|error| unknown(error, customer.as_typed()))?, json)
         }
     };
-    voice.say(&if json { json_line(&customer)? } else { in_words(&customer) })?;
+    if json {
+        voice.say_json(&customer)?
+    } else {
+        voice.say(&in_words(&customer))?
+    }
     Ok(Exit::Ok)
 }
 

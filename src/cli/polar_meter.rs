@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::config_args::PolarArgs;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::polar::json_line;
 use super::voice::{Tone, Voice};
 use crate::polar::{GrantCheck, Meter, Meters, NewMeter};
 
@@ -96,7 +95,7 @@ async fn create(args: CreateArgs, voice: &mut Voice) -> Result<Exit, Failure> {
         }
     };
     if args.json {
-        voice.say(&json_line(&shown(&meter))?)?;
+        voice.say_json(&shown(&meter))?;
     } else {
         voice.say(&format!("{done}: {}", in_words(&meter)))?;
     }
@@ -106,7 +105,7 @@ async fn create(args: CreateArgs, voice: &mut Voice) -> Result<Exit, Failure> {
 async fn list(args: ListArgs, voice: &mut Voice) -> Result<Exit, Failure> {
     let Meters { meters, are_all } = args.polar.api()?.meters().await?;
     for meter in &meters {
-        voice.say(&if args.json { json_line(&shown(meter))? } else { in_words(meter) })?;
+        if args.json { voice.say_json(&shown(meter))? } else { voice.say(&in_words(meter))? }
     }
     if meters.is_empty() && !args.json {
         let none = "no meters; make one: sledge polar meter create NAME --event NAME --property PROPERTY";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::exit::Exit;
 use super::failure::Failure;
@@ -65,16 +66,25 @@ pub(super) async fn replay(args: ReplayArgs, no_color: bool, voice: &mut Voice) 
     let closed = recall.close().await;
     let replayed = replayed?;
     closed?;
+    let findings = findings(&replayed);
     if args.json {
-        voice.say(&serde_json::to_string(&replayed).map_err(|error| Failure::of(Exit::Io, &error))?)?;
+        voice.say_json(&Told { replayed: &replayed, findings: &findings })?;
     } else {
         voice.say(&result(&replayed))?;
-        for finding in findings(&replayed) {
-            let finding = voice.toned(Tone::Bad, &finding);
+        for finding in &findings {
+            let finding = voice.toned(Tone::Bad, finding);
             voice.say(&finding)?;
         }
     }
-    Ok(exit(&replayed))
+    Ok(exit(&replayed, &findings))
+}
+
+/// What was done, and what a person must know of it.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    replayed: &'a Replayed,
+    findings: &'a [String],
 }
 
 /// Replays, and shows meanwhile how far it is.
@@ -98,13 +108,11 @@ async fn watched(
     }
 }
 
-fn exit(replayed: &Replayed) -> Exit {
-    if replayed.stopped.is_some() {
-        Exit::Temporary
-    } else if !findings(replayed).is_empty() || replayed.events + replayed.pending_again == 0 {
-        Exit::Finding
-    } else {
-        Exit::Ok
+fn exit(replayed: &Replayed, findings: &[String]) -> Exit {
+    match (&replayed.stopped, findings) {
+        (Some(_), _) => Exit::Temporary,
+        (None, []) => Exit::Ok,
+        (None, _) => Exit::Finding,
     }
 }
 
@@ -130,6 +138,13 @@ fn result(replayed: &Replayed) -> String {
 /// What a person must know of what could not be sent again.
 fn findings(replayed: &Replayed) -> Vec<String> {
     let mut findings = Vec::new();
+    if replayed.events + replayed.pending_again == 0 {
+        findings.push(format!(
+            "nothing that is still kept was delivered between {} and {}",
+            moment(replayed.since),
+            moment(replayed.until)
+        ));
+    }
     if let Some(why) = &replayed.stopped {
         findings.push(format!(
             "it stopped before it was through: {why}. Run it again once that has passed; what is pending already is not sent twice"
@@ -164,7 +179,7 @@ mod tests {
         let replayed = Replayed { events: 1_200, bytes: 2_048, dead: 3, pending: 1, ..Replayed::default() };
         let line = "1,200 events (2.0 KiB) are pending again; left out: 1 not delivered yet, 3 dead letters or dropped";
         assert_eq!(result(&replayed), line);
-        assert_eq!(exit(&replayed), Exit::Ok);
+        assert_eq!(exit(&replayed, &findings(&replayed)), Exit::Ok);
         let dry = Replayed { dry_run: true, pending_again: 2, events: 1, ..Replayed::default() };
         assert_eq!(result(&dry), "1 event (0 B) would be sent again; 2 already were");
     }
@@ -174,19 +189,23 @@ mod tests {
         let since = 1_700_000_000_000;
         let replayed =
             Replayed { since, events: 1, forgotten: 9, kept_since: Some(since - 1), ..Replayed::default() };
-        assert_eq!((findings(&replayed), exit(&replayed)), (Vec::new(), Exit::Ok));
+        assert_eq!(findings(&replayed), Vec::<String>::new());
         let reaching = Replayed { kept_since: Some(since + 60_000), ..replayed.clone() };
         assert!(findings(&reaching)[0].contains("the oldest delivery that is was at 2023-11-14T22:14:20Z"));
-        assert_eq!(exit(&reaching), Exit::Finding);
+        assert_eq!(exit(&reaching, &findings(&reaching)), Exit::Finding);
         let nothing = Replayed { kept_since: None, ..replayed };
         assert!(findings(&nothing)[0].contains("nothing is"), "{:?}", findings(&nothing));
     }
 
     #[test]
-    fn nothing_to_send_again_is_a_finding_and_a_stop_is_for_later() {
-        assert_eq!(exit(&Replayed::default()), Exit::Finding);
+    fn nothing_to_send_again_is_a_finding_that_names_the_span_and_a_stop_is_for_later() {
+        let span = Replayed { since: 1_700_000_000_000, until: 1_700_000_060_000, ..Replayed::default() };
+        let nothing =
+            "nothing that is still kept was delivered between 2023-11-14T22:13:20Z and 2023-11-14T22:14:20Z";
+        assert_eq!(findings(&span), [nothing]);
+        assert_eq!(exit(&span, &findings(&span)), Exit::Finding);
         let stopped = Replayed { events: 5, stopped: Some("full".to_owned()), ..Replayed::default() };
-        assert_eq!(exit(&stopped), Exit::Temporary);
+        assert_eq!(exit(&stopped, &findings(&stopped)), Exit::Temporary);
         assert!(findings(&stopped)[0].contains("Run it again"));
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn status(args: StatusArgs, voice: &mut Voice) -> Result<Exit, 
     let answered = timeout(ANSWER_TIMEOUT, ask(&address)).await;
     let body = answered.unwrap_or_else(|_| Err("no answer within 5 s".to_owned())).map_err(|problem| {
         let message = format!(
-            "no status from {address}: {problem}; start sledge with `sledge run`, or name its admin address with --admin"
+            "no status from {address}: {problem}; start sledge with `sledge run`, name its admin address with --admin, or see what `sledge doctor` finds"
         );
         Failure::new(Exit::Unavailable, message)
     })?;

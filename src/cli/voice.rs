@@ -2,6 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use serde::Serialize;
+
+use super::exit::Exit;
 use super::failure::Failure;
 
 /// Where a command speaks: results to standard output, everything else to standard error.
@@ -41,6 +44,12 @@ impl Voice {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// A line of the result that is JSON.
+    pub(super) fn say_json(&mut self, object: &impl Serialize) -> Result<(), Failure> {
+        let line = serde_json::to_string(object).map_err(|error| Failure::of(Exit::Io, &error))?;
+        self.say(&line)
     }
 
     /// A line beside the result. There is nobody to tell when it can't be written.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout_at;
 
+use super::drain::{DrainSignals, Stopped, TaskEnd, drain};
 use super::error::{RunError, StartError};
 use super::listeners::{Addresses, BoundSockets, Listeners, wherever_it_is_read};
 use super::reloader::{Changes, Reloader};
@@ -49,28 +49,6 @@ struct Letters {
     file: SocketFile,
     listener: UnixListener,
     admin: Admin,
-}
-
-/// What a stop left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped {
-    /// Events that Polar confirmed in this life.
-    pub delivered: u64,
-    /// Events that are still owed: safe in the journal, sent after the next start.
-    pub left: u64,
-}
-
-/// How a task ended, where it has something to say.
-pub(super) type TaskEnd = Result<(), JournalError>;
-
-/// How the drain is told to each side.
-#[derive(Debug)]
-struct DrainSignals {
-    listeners: watch::Sender<bool>,
-    /// Who hears it.
-    listening: Vec<Task>,
-    delivery: oneshot::Sender<Duration>,
-    admin: watch::Sender<bool>,
 }
 
 impl Daemon {
@@ -346,35 +324,6 @@ fn serve_admin(
         admin.serve(door, async { drop(stop.wait_for(|stop| *stop).await) }).await;
         Ok(())
     });
-}
-
-async fn drain(
-    journal: Journal,
-    mut tasks: Tasks<TaskEnd>,
-    signals: DrainSignals,
-    drain_deadline: Duration,
-) -> Result<Stopped, RunError> {
-    let accounts = journal.accounts();
-    let deadline = tokio::time::Instant::now() + drain_deadline;
-    signals.listeners.send_replace(true);
-    if timeout_at(deadline, tasks.end_of_all(&signals.listening)).await.is_err() {
-        tracing::warn!("some connections did not end in time and are cut; what they were told is on disk is");
-    }
-    let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-    if signals.delivery.send(left).is_err() {
-        tracing::error!("delivery had ended before it was told to");
-    }
-    // A little longer than delivery was given, so that it can settle what it was answered last.
-    let delivery = timeout_at(deadline + Duration::from_secs(1), tasks.end_of(Task::Delivery)).await;
-    if let Ok(Some(Err(error))) = delivery {
-        tracing::error!(%error, "delivery stopped early");
-    }
-    journal.close().await?;
-    signals.admin.send_replace(true);
-    let admin_deadline = deadline + Duration::from_secs(2);
-    drop(timeout_at(admin_deadline, tasks.end_of_all(&[Task::Admin, Task::Letters])).await);
-    let accounts = accounts.read();
-    Ok(Stopped { delivered: accounts.delivered_total(), left: accounts.pending_total() })
 }
 
 /// A task ended though nobody asked it to. Where the journal is the cause, that is what is reported.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, UnixDatagram, UnixListener};
 use tokio::sync::watch;
 
-use super::daemon::TaskEnd;
+use super::drain::TaskEnd;
 use super::error::StartError;
 use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;

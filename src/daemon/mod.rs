@@ -2,6 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod daemon;
+mod drain;
 mod error;
 mod listeners;
 mod reloader;
@@ -9,6 +10,7 @@ mod socket_file;
 mod socket_rights;
 mod tasks;
 
-pub use daemon::{Daemon, Stopped};
+pub use daemon::Daemon;
+pub use drain::Stopped;
 pub use error::{RunError, StartError};
 pub use reloader::Reloader;

@@ -350,7 +350,14 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         if duplicates == 0 || !is_first_attempt || !of_this_life || batch.has_restored() {
             return;
         }
-        let strange = duplicates.saturating_sub(batch.made_to_be_repeated());
+        let repeated = duplicates.min(batch.made_to_be_repeated());
+        if repeated > 0 {
+            tracing::info!(
+                events = repeated,
+                "Polar already had grants that are made once: each stays as it was first granted, whatever its amount is now"
+            );
+        }
+        let strange = duplicates - repeated;
         if strange == 0 {
             return;
         }

@@ -6,7 +6,10 @@ use super::finding::{Code, Finding};
 use super::owners::{is_same_file, listens_at};
 use crate::admin::Status;
 use crate::config::{Config, Faults, Origin, Sources};
-use crate::polar::{BaseUrl, Environment};
+use crate::polar::{BaseUrl, Environment, TokenSource};
+
+/// What `sledge dev` tells other terminals to set, beside a token.
+const TOLD_BY_DEV: [&str; 4] = ["socket", "data_dir", "admin", "polar_url"];
 
 /// The configuration, and as much of it as there is without a token, beside every other fault. Whether a token is missing
 /// is judged later: a daemon may have been given one that this process does not see.
@@ -55,6 +58,23 @@ pub(super) fn as_daemon_has_it(sources: &Sources, config: &Config, status: &Stat
         }
     }
     Some(AsDaemonHasIt { sources, unnamed_polar })
+}
+
+/// Whether everything that is set is what `sledge dev` told other terminals to set.
+pub(super) fn is_of_dev(config: &Config) -> bool {
+    let is_told = |key| matches!(config.origins.of(key), Origin::Variable(_));
+    let is_of_dev = matches!(&config.polar.token, TokenSource::Fixed(token) if token.is_of_dev());
+    is_of_dev && TOLD_BY_DEV.into_iter().all(is_told)
+}
+
+/// That it has ended.
+pub(super) fn dev_ended(config: &Config) -> Finding {
+    let seen = format!(
+        "the variables set here are of a `sledge dev` that has ended: nobody is in {}",
+        config.data_dir.display()
+    );
+    let fix = "paste the line that `sledge dev` prints, once one runs; for any other sledge, unset SLEDGE_SOCKET SLEDGE_DATA_DIR SLEDGE_ADMIN SLEDGE_POLAR_URL POLAR_ACCESS_TOKEN";
+    Finding::new(Code::DevEnded, seen, fix)
 }
 
 /// A finding for each setting that can't be used.

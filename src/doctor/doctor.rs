@@ -3,19 +3,21 @@
 use std::fs::File;
 use std::time::Duration;
 
-use serde::Serialize;
-
+use super::configuration::AsDaemonHasIt;
 use super::disk::DiskSeen;
-use super::finding::{Code, Finding};
+use super::finding::Code;
 use super::journal::JournalSeen;
 use super::meters::Sent;
 use super::owners::Owners;
+use super::patience::{in_time, within};
 use super::reach::{Organizations, PolarSeen, within_patience};
+use super::report::Report;
 use super::running::Running;
 use super::socket::{Answers, SocketSeen};
 use super::socket_rights::User;
 use super::token::TokenSeen;
 use super::{configuration, disk, journal, meters, owners, reach, running, socket, token};
+use crate::admin::TokenTold;
 use crate::config::{CREDENTIAL_FILE, Config, Sources};
 use crate::polar::{Api, BaseUrl, Meters, Settings, TokenSource};
 
@@ -23,6 +25,9 @@ use crate::polar::{Api, BaseUrl, Meters, Settings, TokenSource};
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(20);
 
 const NOT_SEEN: &str = "the daemon's token is not to be seen from here: run it as root or as the user sledge runs as, or give it with --token-file";
+const NOT_TOLD: &str =
+    "which token the daemon has is not told here: run it as root or as the user sledge runs as";
+const NO_ANSWER: &str = "it did not answer in time";
 
 /// What the caller wants looked at beside the set-up itself.
 #[derive(Clone, Debug, Default)]
@@ -37,47 +42,6 @@ pub struct Wishes {
     pub organization: Option<String>,
     /// Another Polar at which to try a token that is not known.
     pub other_polar: Option<BaseUrl>,
-}
-
-/// Something that was looked at, or could not be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What.
-    pub check: &'static str,
-    /// Why it could not be looked at; `None` where it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_made: Option<String>,
-}
-
-/// What came of an examination.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// What should be mended, the gravest subject first.
-    pub findings: Vec<Finding>,
-    /// What was looked at.
-    pub checks: Vec<Check>,
-}
-
-impl Report {
-    fn made(&mut self, check: &'static str, findings: Vec<Finding>) {
-        self.checks.push(Check { check, not_made: None });
-        self.findings.extend(findings);
-    }
-
-    fn not_made(&mut self, check: &'static str, why: impl Into<String>) {
-        self.checks.push(Check { check, not_made: Some(why.into()) });
-    }
-
-    fn either(&mut self, check: &'static str, findings: Result<Vec<Finding>, String>) {
-        match findings {
-            Ok(findings) => self.made(check, findings),
-            Err(why) => self.not_made(check, why),
-        }
-    }
-
-    fn has(&self, code: Code) -> bool {
-        self.findings.iter().any(|finding| finding.code == code)
-    }
 }
 
 /// Whether a daemon runs, and what it tells.
@@ -105,12 +69,20 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// Whether this is the daemon's token as far as can be told. A file is named by its configuration; the variable of
-    /// whoever asks may hold a token of their own.
-    fn may_have(self, token: &TokenSource) -> bool {
-        match (self, token) {
-            (Self::RunsNot, _) | (Self::Runs(_), TokenSource::None | TokenSource::File(_)) => true,
-            (Self::Runs(told), TokenSource::Fixed(token)) => told.is_some_and(|it| it.has_token(token)),
+    /// Why this token is not taken for the daemon's: it has another one, or does not tell. `None` where it is, or where no
+    /// daemon runs: then it is the one that would be used.
+    fn has_another(self, source: &TokenSource, token: &TokenSeen) -> Option<String> {
+        let Self::Runs(told) = self else { return None };
+        let mark = token.mark()?;
+        match (source, told.and_then(Running::token)) {
+            (_, Some(of_daemon)) if of_daemon.mark == Some(mark) => None,
+            (_, Some(TokenTold { mark: None })) => Some("the daemon has no token".to_owned()),
+            (TokenSource::File(path), Some(_)) => Some(format!(
+                "{} holds another token than the daemon uses: if it is to use that one, restart it under systemd; else name the daemon's with --token-file",
+                path.display()
+            )),
+            (TokenSource::File(_), None) => Some(NOT_TOLD.to_owned()),
+            (TokenSource::Fixed(_) | TokenSource::None, _) => Some(NOT_SEEN.to_owned()),
         }
     }
 }
@@ -136,8 +108,13 @@ impl Doctor {
         let mut report = Report::default();
         let Some(config) = self.configuration(&mut report) else { return report };
         let at_admin_address = Running::at_admin_address(&config).await;
-        let (config, unnamed_polar) = self.as_daemon_has_it(config, at_admin_address.as_ref());
-        let owners = Owners::look(&config, at_admin_address.as_ref().map(|it| &it.status));
+        let (config, unnamed_polar) = self.as_daemon_has_it(config, at_admin_address.as_ref()).await;
+        let asked = (config.clone(), at_admin_address.as_ref().map(|it| it.status.clone()));
+        let Some(owners) = in_time(move || Owners::look(&asked.0, asked.1.as_ref())).await else {
+            let folder = config.data_dir.display();
+            report.not_made("everything else", format!("{folder} or the socket's folder: {NO_ANSWER}"));
+            return report;
+        };
         report.made("one daemon", owners::judge(&owners, &config));
         let at_admin_address = at_admin_address.filter(|_| owners.elsewhere.is_none());
         // Who may not open the admin socket can still ask at the address.
@@ -146,9 +123,14 @@ impl Doctor {
             (Ok(None), None) => Ok(None),
             (Err(why), None) => Err(why),
         };
-        self.socket(&config, owners.socket.is_some(), &mut report);
         // One that can't be asked may run: its journal is not read as if nobody wrote to it.
         let may_run = !matches!(running, Ok(None)) || owners.journal.is_some();
+        if !may_run && configuration::is_of_dev(&config) {
+            report.made("daemon", vec![configuration::dev_ended(&config)]);
+            report.not_made("everything else", "what these variables name is gone");
+            return report;
+        }
+        self.socket(&config, owners.socket.is_some(), &mut report).await;
         let running = match running {
             Ok(Some(running)) => {
                 report.made("daemon", running::judge(&running));
@@ -175,6 +157,9 @@ impl Doctor {
                 report.not_made("token, and Polar", why);
             }
         }
+        if !may_run {
+            report.none_runs();
+        }
         report
     }
 
@@ -189,21 +174,28 @@ impl Doctor {
 
     /// The configuration with what nobody named as the daemon at the admin address has it, and the Polar that would have to
     /// be named to be asked.
-    fn as_daemon_has_it(
+    async fn as_daemon_has_it(
         &self,
         config: Config,
         at_admin_address: Option<&Running>,
     ) -> (Config, Option<String>) {
-        let told = at_admin_address.map(|it| &it.status);
-        let as_told = told.and_then(|status| configuration::as_daemon_has_it(&self.sources, &config, status));
-        let Some(as_told) = as_told else { return (config, None) };
-        let read = configuration::read(&as_told.sources).0;
-        (read.map_or(config, with_credential), as_told.unnamed_polar)
+        let Some(status) = at_admin_address.map(|it| it.status.clone()) else { return (config, None) };
+        let (sources, named) = (self.sources.clone(), config.clone());
+        // Whatever answers at an admin address names these paths.
+        let read = in_time(move || {
+            let AsDaemonHasIt { sources, unnamed_polar } =
+                configuration::as_daemon_has_it(&sources, &named, &status)?;
+            Some((configuration::read(&sources).0.map_or(named, with_credential), unnamed_polar))
+        });
+        read.await.flatten().unwrap_or((config, None))
     }
 
-    fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {
+    async fn socket(&self, config: &Config, is_served: bool, report: &mut Report) {
         let user = self.wishes.uid.map(|uid| User::of(uid, &self.wishes.gids));
-        let seen = SocketSeen::look(&config.socket, user);
+        let path = config.socket.clone();
+        let Some(seen) = in_time(move || SocketSeen::look(&path, user)).await else {
+            return report.not_made("socket", NO_ANSWER);
+        };
         match &seen.answers {
             Answers::NotKnown(why) if seen.way_not_seen().is_some() => report.not_made("socket", why.clone()),
             Answers::Somebody | Answers::Nobody | Answers::NotThere | Answers::NotKnown(_) => {
@@ -219,16 +211,19 @@ impl Doctor {
         if report.has(Code::TokenMissing) {
             return report.not_made("Polar", "there is no token");
         }
-        let token = TokenSeen::look(&config.polar, &config.data_dir);
+        let (settings, data_dir) = (config.polar.clone(), config.data_dir.clone());
+        let Some(token) = in_time(move || TokenSeen::look(&settings, &data_dir)).await else {
+            return report.not_made("token, and Polar", format!("the token's file: {NO_ANSWER}"));
+        };
         if token.is_for_others() || (!token.is_there() && daemon.has_unseen_token()) {
             return report.not_made("token, and Polar", NOT_SEEN);
         }
-        let is_daemons = daemon.may_have(&config.polar.token);
-        if is_daemons {
-            report.made("token", token::judge(&token));
-        } else {
-            report.not_made("token", NOT_SEEN);
+        let another = daemon.has_another(&config.polar.token, &token);
+        match &another {
+            None => report.made("token", token::judge(&token)),
+            Some(why) => report.not_made("token", why.as_str()),
         }
+        let is_daemons = another.is_none();
         if !token.is_usable() {
             return report.not_made("Polar", "there is no token");
         }
@@ -245,11 +240,10 @@ impl Doctor {
         if !seen.is_reached() {
             return report.not_made("meters", "Polar does not answer to the token");
         }
-        let is_compared = self.wishes.organization.is_some() || !self.is_callers_the_daemons(&config.polar);
-        if is_compared && is_daemons {
-            self.organizations(&config.polar, report).await;
-        } else if is_compared {
-            report.not_made("organization", NOT_SEEN);
+        match another {
+            _ if self.wishes.organization.is_none() && self.is_callers_the_daemons(&config.polar) => {}
+            None => self.organizations(&config.polar, report).await,
+            Some(why) => report.not_made("organization", why),
         }
         sent.extend(self.wishes.grant.iter().map(|(event, property)| Sent::grant(event, property)));
         let meters = self.meters(&config.polar).await;
@@ -306,12 +300,10 @@ fn with_credential(mut config: Config) -> Config {
 /// In a trial nothing need stay.
 async fn disks(config: &Config, is_trial: bool, report: &mut Report) {
     let (folder, settings) = (config.data_dir.clone(), config.journal.clone());
-    let look = tokio::task::spawn_blocking(move || DiskSeen::look(&folder, &settings));
-    let seen = tokio::time::timeout(JOURNAL_PATIENCE, look).await;
-    let seen = match seen {
-        Ok(Ok(Ok(seen))) => seen,
-        Ok(Ok(Err(why))) => return report.not_made("disk", why),
-        Ok(Err(_)) | Err(_) => return report.not_made("disk", "it did not answer in time"),
+    let seen = match within(JOURNAL_PATIENCE, move || DiskSeen::look(&folder, &settings)).await {
+        Some(Ok(seen)) => seen,
+        Some(Err(why)) => return report.not_made("disk", why),
+        None => return report.not_made("disk", NO_ANSWER),
     };
     let mut findings = disk::judge(&seen);
     findings.retain(|finding| !(is_trial && finding.code.is_about_what_stays()));
@@ -324,14 +316,13 @@ async fn disks(config: &Config, is_trial: bool, report: &mut Report) {
 /// Looks into the journal; the events that lie in it.
 async fn kept(config: &Config, may_run: bool, report: &mut Report) -> Vec<Sent> {
     let folder = config.journal.folder.clone();
-    let look = tokio::task::spawn_blocking(move || JournalSeen::look(&folder, may_run));
-    match tokio::time::timeout(JOURNAL_PATIENCE, look).await {
-        Ok(Ok(Ok(seen))) => {
+    match within(JOURNAL_PATIENCE, move || JournalSeen::look(&folder, may_run)).await {
+        Some(Ok(seen)) => {
             report.made("journal", journal::judge(&seen));
             return seen.sent;
         }
-        Ok(Ok(Err(why))) => report.not_made("journal", why),
-        Ok(Err(_)) | Err(_) => report.not_made("journal", "reading it takes long: sledge journal check"),
+        Some(Err(why)) => report.not_made("journal", why),
+        None => report.not_made("journal", "reading it takes long: sledge journal check"),
     }
     Vec::new()
 }

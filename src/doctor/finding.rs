@@ -64,18 +64,20 @@ macro_rules! codes {
 }
 
 codes! {
+    DevEnded, "dev_ended", "The variables that are set are those of a `sledge dev` that has ended.",
+        "every command here means a sledge and a Polar that are gone";
     ConfigInvalid, "config_invalid", "A setting can't be used, or contradicts another.",
         "sledge does not start, or keeps what it had, with such a configuration";
     TokenMissing, "token_missing", "There is no token, or its file can't be read.",
-        "events are kept, and none is delivered";
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
     TokenReadableByOthers, "token_readable_by_others", "The token's file can be read by other users of the machine.",
         "whoever has the token can write to your bills";
     TokenUnknown, "token_unknown", "Polar answers 401: the token is wrong, expired or revoked.",
-        "events are kept, and none is delivered";
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
     TokenOfOtherEnvironment, "token_of_other_environment", "The token is good at another Polar than events go to: sandbox and production were mixed up.",
-        "events are kept, and none is delivered";
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
     ScopeMissing, "scope_missing", "Polar answers 403: the token lacks the scope events:write.",
-        "events are kept, and none is delivered";
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
     TokenOfAnotherOrganization, "token_of_another_organization", "The daemon's token is of another organization than the one that is meant.",
         "usage and credits land in the wrong organization, and Polar can't move them";
     ForeignTokenInUse, "foreign_token_in_use", "Applications send a token of Polar that is not the daemon's.",
@@ -83,13 +85,13 @@ codes! {
     ClockSkewed, "clock_skewed", "This machine's clock is off from Polar's by more than two seconds.",
         "Polar refuses what is stamped later than its own clock, and counts the rest at the wrong time";
     PolarVersionUnknown, "polar_version_unknown", "Polar does not know the version that polar.version names.",
-        "Polar answers 404 to everything; events are kept, and none is delivered";
+        "Polar answers 404 to everything; until that is mended sledge only keeps what it takes";
     PolarAddressWrong, "polar_address_wrong", "What is at polar_url does not serve Polar's API.",
-        "events are kept, and none is delivered";
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
     ProxyInTheWay, "proxy_in_the_way", "Something else answers in Polar's place: a proxy, a login page, a redirect.",
-        "an answer that is not Polar's proves nothing; events are kept, and none is delivered";
+        "an answer that is not Polar's proves nothing; until that is mended sledge only keeps what it takes";
     PolarUnreachable, "polar_unreachable", "There is no answer from Polar, or only errors.",
-        "events are kept until it is back; their lag grows, and Polar bills by arrival";
+        "sledge keeps events until it is back; their lag grows, and Polar bills by arrival";
     BudgetUsedByOthers, "budget_used_by_others", "Polar's rate limit is used up, and not by this daemon.",
         "the limit is shared by everything your organization does; what is left carries fewer events";
     EventOnNoMeter, "event_on_no_meter", "No meter takes events of this name.",
@@ -119,7 +121,7 @@ codes! {
     SyncSlow, "sync_slow", "A sync of the journal's disk takes long.",
         "every acknowledgement waits for one";
     DeliveryHeld, "delivery_held", "Delivery is held for a reason that only a person can mend.",
-        "events are kept, and none is delivered";
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
     PartInTrouble, "part_in_trouble", "A part of the daemon is degraded or not ready.",
         "what it is for does not work as it should";
     Lagging, "lagging", "The oldest event has waited for more than five minutes.",
@@ -138,6 +140,11 @@ impl Code {
     /// Whether it is about the token that Polar was asked with.
     pub(super) fn is_about_the_token(self) -> bool {
         matches!(self, Self::TokenUnknown | Self::TokenOfOtherEnvironment | Self::ScopeMissing)
+    }
+
+    /// Whether nothing but a start of sledge is wanted, or nothing that a start waits for.
+    pub(super) fn waits_for_a_start(self) -> bool {
+        matches!(self, Self::SocketStale | Self::PendingWithoutDaemon | Self::DeadLettersWaiting)
     }
 
     /// Whether it is that the journal does not outlive something.

@@ -9,7 +9,11 @@ use crate::polar::{Func, GrantCheck, Measured, Meter, Meters, Verdict};
 
 /// An event as meters see it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sent(Measured);
+pub(super) struct Sent {
+    measured: Measured,
+    /// Whether somebody only means to send it.
+    is_meant: bool,
+}
 
 impl Sent {
     /// Reads an event's text; `None` when it is none.
@@ -21,24 +25,25 @@ impl Sent {
             _ => Map::new(),
         };
         // Which second it was matters to few filters, and is not worth a guess here.
-        Some(Self(Measured { name, timestamp: None, metadata }))
+        Some(Self { measured: Measured { name, timestamp: None, metadata }, is_meant: false })
     }
 
     /// One that grants credits, as somebody means to send it.
     pub(super) fn grant(name: &str, property: &str) -> Self {
         let metadata = Map::from_iter([(property.to_owned(), Value::from(-1))]);
-        Self(Measured { name: name.to_owned(), timestamp: None, metadata })
+        let measured = Measured { name: name.to_owned(), timestamp: None, metadata };
+        Self { measured, is_meant: true }
     }
 
     /// Whether it tells of costs or of a language model, which Polar shows without any meter.
     fn is_for_insight(&self) -> bool {
-        self.0.metadata.contains_key("_cost") || self.0.metadata.contains_key("_llm")
+        self.measured.metadata.contains_key("_cost") || self.measured.metadata.contains_key("_llm")
     }
 
     /// Properties below nought: credits.
     fn credits(&self) -> impl Iterator<Item = &str> {
         let below = |value: &Value| value.as_f64().is_some_and(|number| number < 0.0);
-        self.0.metadata.iter().filter(move |(_, value)| below(value)).map(|(key, _)| key.as_str())
+        self.measured.metadata.iter().filter(move |(_, value)| below(value)).map(|(key, _)| key.as_str())
     }
 }
 
@@ -46,17 +51,21 @@ impl Sent {
 pub(super) fn judge(Meters { meters, are_all }: &Meters, sent: &[Sent]) -> Vec<Finding> {
     let mut by_name: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
     for event in sent {
-        by_name.entry(&event.0.name).or_default().push(event);
+        by_name.entry(&event.measured.name).or_default().push(event);
     }
     let mut findings = Vec::new();
     for (name, events) in by_name {
         let counts = |event: &&Sent| {
-            let passes = |meter: &Meter| meter.filter.judge(&event.0) != Verdict::Passed;
+            let passes = |meter: &Meter| meter.filter.judge(&event.measured) != Verdict::Passed;
             event.is_for_insight() || meters.iter().any(passes)
         };
         if *are_all && !events.iter().any(counts) {
-            let seen =
-                format!("no meter takes events named {name:?}, of which there are some in the journal");
+            let which = if events.iter().all(|event| event.is_meant) {
+                "on which credits are to be granted"
+            } else {
+                "of which there are some in the journal"
+            };
+            let seen = format!("no meter takes events named {name:?}, {which}");
             let fix = format!(
                 "make one: sledge polar meter create NAME --event {name} --property PROPERTY; or mend the name where it is sent (sledge polar meter list shows the filters)"
             );
@@ -71,14 +80,15 @@ pub(super) fn judge(Meters { meters, are_all }: &Meters, sent: &[Sent]) -> Vec<F
 
 /// Credits that change no balance.
 fn credits(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
+    let was = if event.is_meant { "would be" } else { "was" };
     let mut problem = None;
     for property in event.credits() {
-        match GrantCheck::of_event(meters, &event.0, property) {
+        match GrantCheck::of_event(meters, &event.measured, property) {
             GrantCheck::Counts(_) | GrantCheck::Unclear(..) => return None,
             GrantCheck::NotSum(meter) => {
                 let func = meter.aggregation.func.as_str();
                 let seen = format!(
-                    "{property} below 0 was sent as {name:?}, and the meter {:?} takes it as a {func}",
+                    "{property} below 0 {was} sent as {name:?}, and the meter {:?} takes it as a {func}",
                     meter.name
                 );
                 let fix = format!(
@@ -89,7 +99,7 @@ fn credits(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
             GrantCheck::OtherProperty(meter) => {
                 let sums = meter.aggregation.property().unwrap_or_default();
                 let seen = format!(
-                    "{property} below 0 was sent as {name:?}, and the meter {:?} sums {sums}",
+                    "{property} below 0 {was} sent as {name:?}, and the meter {:?} sums {sums}",
                     meter.name
                 );
                 let fix = format!("grant on {sums}, or make a meter that sums {property}");
@@ -105,8 +115,8 @@ fn credits(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
 fn text(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
     meters.iter().filter(|meter| meter.aggregation.func == Func::Sum).find_map(|meter| {
         let property = meter.aggregation.property()?;
-        let is_number = event.0.metadata.get(property)?.as_str()?.trim().parse::<f64>().is_ok();
-        let is_taken = meter.filter.judge(&event.0) == Verdict::Counts;
+        let is_number = event.measured.metadata.get(property)?.as_str()?.trim().parse::<f64>().is_ok();
+        let is_taken = meter.filter.judge(&event.measured) == Verdict::Counts;
         (is_number && is_taken).then(|| {
             let seen =
                 format!("{property} of {name:?} was sent in quotes, and the meter {:?} sums it", meter.name);
@@ -165,5 +175,17 @@ mod tests {
             "no number at all"
         );
         assert_eq!(judge(&meters(true), &[Sent::grant("login", "units")])[0].code, Code::MeterNotSum);
+    }
+
+    #[test]
+    fn what_somebody_only_means_to_send_is_not_told_as_sent() {
+        for (event, property) in [("login", "units"), ("api_usage", "unit"), ("api-usage", "units")] {
+            let findings = judge(&meters(true), &[Sent::grant(event, property)]);
+            let seen = &findings[0].seen;
+            assert!(!seen.contains("was sent") && !seen.contains("in the journal"), "{seen}");
+        }
+        let sent = Sent::read(br#"{"name":"api-usage"}"#).unwrap();
+        let findings = judge(&meters(true), &[Sent::grant("api-usage", "units"), sent]);
+        assert!(findings[0].seen.contains("in the journal"), "{findings:?}");
     }
 }

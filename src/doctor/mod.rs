@@ -12,11 +12,14 @@ mod journal;
 mod meters;
 mod mounts;
 mod owners;
+mod patience;
 mod reach;
+mod report;
 mod running;
 mod socket;
 mod socket_rights;
 mod token;
 
-pub use doctor::{Check, Doctor, Report, Wishes};
+pub use doctor::{Doctor, Wishes};
 pub use finding::{Code, Finding};
+pub use report::{Check, Report};

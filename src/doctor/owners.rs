@@ -8,6 +8,9 @@ use super::finding::{Code, Finding};
 use crate::admin::Status;
 use crate::config::{Config, Origin};
 
+/// A lock file says `process` and a number.
+const LOCK_BYTES_MAX: u64 = 64;
+
 /// Who has the socket, the journal and the admin address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Owners {
@@ -37,9 +40,11 @@ impl Owners {
 /// The process that holds a lock file. Who died without letting go of one left its name there, and another process may
 /// have its number by now: the kernel's list of locks tells.
 fn owner(lock: &Path) -> Option<u32> {
+    // Whoever answers at an admin address names the folder. A pipe there would never be read to its end.
+    let found = fs::metadata(lock).ok().filter(|it| it.is_file() && it.len() <= LOCK_BYTES_MAX)?;
     let text = fs::read_to_string(lock).ok()?;
     let number: u32 = text.trim().strip_prefix("process ")?.parse().ok()?;
-    let inode = fs::metadata(lock).ok()?.ino();
+    let inode = found.ino();
     let locks = fs::read_to_string("/proc/locks").ok()?;
     is_held(&locks, number, inode).then_some(number)
 }

@@ -215,7 +215,7 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
         Reply::ServerError { status, .. } => found(
             Code::PolarUnreachable,
             format!("Polar at {address} answers {status}"),
-            "nothing, if it passes: sledge tries again by itself; look at Polar's status page".to_owned(),
+            "wait, and look at Polar's status page; a sledge that runs tries again by itself".to_owned(),
         ),
         Reply::Unreachable(Unreachable::Proxy) => found(
             Code::ProxyInTheWay,
@@ -272,7 +272,7 @@ fn way_out(proxies: &[&str]) -> String {
         Some(name) => format!(
             "{name} is set, and sledge takes no proxy from the environment: name it in polar.proxy, or open the way to Polar"
         ),
-        None => "open the way to Polar (DNS, firewall, certificates); events are kept meanwhile".to_owned(),
+        None => "open the way to Polar (DNS, firewall, certificates)".to_owned(),
     }
 }
 

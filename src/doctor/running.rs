@@ -13,12 +13,13 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::finding::{Code, Finding, counted};
-use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status, TokenTold};
+use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, PartStatus, Status, TokenTold};
 use crate::client::exchange;
 use crate::config::Config;
-use crate::polar::{Reply, Token};
+use crate::polar::Reply;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const SEE_LOG: &str = "see the log of sledge";
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 /// What Polar allows where nothing else is known: its least ordinary limit, of the sandbox.
 const LIMIT_PER_MINUTE: f64 = 100.0;
@@ -85,9 +86,9 @@ impl Running {
         self.status.held.iter().any(|reason| reason == "no_token")
     }
 
-    /// Whether this is the token it has. One that can't be held against it is not taken for it.
-    pub(super) fn has_token(&self, token: &Token) -> bool {
-        self.token.and_then(|told| told.mark) == Some(token.mark())
+    /// What it tells of its token; `None` where it can't be asked.
+    pub(super) fn token(&self) -> Option<TokenTold> {
+        self.token
     }
 }
 
@@ -118,18 +119,16 @@ fn sum(scrape: &str, name: &str) -> f64 {
 pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut found = |code, seen: String, fix: String| findings.push(Finding::new(code, seen, fix));
-    let told = |part: &str| {
-        let part = status.parts.iter().find(|it| it.part == part);
-        part.and_then(|part| part.reason.clone()).unwrap_or_else(|| "see the log of sledge".to_owned())
-    };
     if !status.held.is_empty() {
-        found(Code::DeliveryHeld, format!("delivery is held: {}", status.held.join(", ")), told("delivery"));
+        let delivery = status.parts.iter().find(|part| part.part == "delivery");
+        let fix = delivery.and_then(|part| part.reason.clone()).unwrap_or_else(|| SEE_LOG.to_owned());
+        found(Code::DeliveryHeld, format!("delivery is held: {}", status.held.join(", ")), fix);
     }
     for part in status.parts.iter().filter(|part| part.state != PartState::Ready) {
         // A held delivery has been told.
         if part.part != "delivery" || status.held.is_empty() {
-            let state = if part.state == PartState::Degraded { "degraded" } else { "not ready" };
-            found(Code::PartInTrouble, format!("{} is {state}", part.part), told(&part.part));
+            let (seen, fix) = in_trouble(part);
+            found(Code::PartInTrouble, seen, fix);
         }
     }
     if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_NOTICED_SECONDS && status.held.is_empty()) {
@@ -158,6 +157,29 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
         );
     }
     findings
+}
+
+/// What a part that is not simply ready says, and what to do about it.
+fn in_trouble(part: &PartStatus) -> (String, String) {
+    let name = &part.part;
+    let reason = part.reason.as_deref().unwrap_or("it does not say why");
+    let (reason, fix) = match (part.state, name.as_str()) {
+        (PartState::Ready | PartState::NotReady, _) => {
+            (reason, "wait until it is, and look again; if it stays so, see the log of sledge")
+        }
+        (PartState::Degraded, "delivery") => (
+            reason,
+            "mend what is found of Polar here; where it answers again, wait: sledge goes on by itself",
+        ),
+        (PartState::Degraded, "journal") => (
+            reason,
+            "check the disk (dmesg, smartctl) and have applications send again what was lost; the next start tells of it no more",
+        ),
+        // The others end in what to do.
+        (PartState::Degraded, _) => reason.rsplit_once("; ").unwrap_or((reason, SEE_LOG)),
+    };
+    let state = if part.state == PartState::Degraded { "degraded" } else { "not ready" };
+    (format!("{name} is {state}: {reason}"), fix.to_owned())
 }
 
 pub(super) fn letters_fix() -> String {
@@ -240,6 +262,24 @@ mod tests {
             let findings = judge(&running);
             assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [code]);
         }
+    }
+
+    #[test]
+    fn a_part_in_trouble_is_told_with_its_reason_and_something_to_do() {
+        let told = |part: &str, state, reason: &str| {
+            in_trouble(&PartStatus { part: part.to_owned(), state, reason: Some(reason.to_owned()) })
+        };
+        let failing =
+            "Polar does not take events: status 503 (4 in a row); they are kept, and sent once it does";
+        let (seen, fix) = told("delivery", PartState::Degraded, failing);
+        assert_eq!(seen, format!("delivery is degraded: {failing}"));
+        assert!(fix.starts_with("mend what is found of Polar here"), "{fix}");
+        let full = "they hold 9 of 9 bytes: refused events are only counted, not kept; retry, or export and drop, with `sledge dead-letters`";
+        let (seen, fix) = told("dead letters", PartState::Degraded, full);
+        assert!(seen.ends_with("not kept"), "{seen}");
+        assert_eq!(fix, "retry, or export and drop, with `sledge dead-letters`");
+        assert!(told("journal", PartState::Degraded, "the disk lost 3").1.starts_with("check the disk"));
+        assert!(told("listener", PartState::NotReady, "starting").1.starts_with("wait until it is"));
     }
 
     #[test]

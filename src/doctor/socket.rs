@@ -61,7 +61,7 @@ pub(super) fn judge(seen: &SocketSeen, is_served: bool) -> Vec<Finding> {
         findings.push(Finding::new(
             Code::SocketStale,
             found,
-            "start sledge: `sledge run`, or `systemctl start sledge`",
+            "start sledge; where it ended by itself, see why in its log (`journalctl -u sledge`)",
         ));
     }
     if let Some((user, Ok(way))) = &seen.user

@@ -1,11 +1,11 @@
 //! The token, before it is sent anywhere. It is never shown.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::finding::{Code, Finding};
-use crate::polar::{Credentials, Environment, Settings, TokenError, TokenSource};
+use crate::polar::{Credentials, Environment, Settings, TokenError, TokenSource, what_closes};
 
 const NO_TOKEN: &str = "no token was given; set POLAR_ACCESS_TOKEN, or give --token-file FILE, with an access token of your organization that has the scope events:write";
 
@@ -14,8 +14,10 @@ const NO_TOKEN: &str = "no token was given; set POLAR_ACCESS_TOKEN, or give --to
 pub(super) struct TokenSeen {
     /// Where it is, when it is in a file.
     file: Option<String>,
-    /// The permission bits of that file.
-    mode: Option<u32>,
+    /// The permission bits of that file, where they show the token to more than sledge, and the change that they need.
+    open: Option<(u32, &'static str)>,
+    /// The mark of the one that is there.
+    mark: Option<u64>,
     /// Why there is none that could be used.
     problem: Option<String>,
     /// Whether one was named.
@@ -25,11 +27,16 @@ pub(super) struct TokenSeen {
 }
 
 impl TokenSeen {
-    /// Looks at it. Whom sledge runs as is told by the data folder, where there is one.
+    /// Looks at it. Whom sledge runs as is told by the journal's folder, which it makes itself, else by the data folder: a
+    /// volume's own folder may be root's.
     pub(super) fn look(polar: &Settings, data_dir: &Path) -> Self {
         let source = &polar.token;
-        let error = Credentials::check(source).err();
-        let owner = fs::metadata(data_dir).ok().map(|metadata| metadata.uid());
+        let (mark, error) = match Credentials::mark(source) {
+            Ok(mark) => (mark, None),
+            Err(error) => (None, Some(error)),
+        };
+        let folders = [&data_dir.join("journal"), data_dir];
+        let owner = folders.into_iter().find_map(|folder| fs::metadata(folder).ok()).map(|it| it.uid());
         let is_not_ours = error.as_ref().is_some_and(TokenError::is_denied)
             && owner.is_some_and(|owner| owner != rustix::process::geteuid().as_raw());
         let is_there = *source != TokenSource::None;
@@ -42,13 +49,21 @@ impl TokenSeen {
             TokenSource::File(path) => Some(path),
             TokenSource::None | TokenSource::Fixed(_) => None,
         };
-        let mode = file.and_then(|path| fs::metadata(path).ok()).map(|it| it.permissions().mode() & 0o777);
-        Self { file: file.map(|path| path.display().to_string()), mode, problem, is_there, is_not_ours }
+        let reader = owner.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+        let open = file.and_then(|path| fs::metadata(path).ok()).and_then(|it| {
+            what_closes(it.mode(), it.uid(), reader).map(|change| (it.mode() & 0o777, change))
+        });
+        Self { file: file.map(|path| path.display().to_string()), open, mark, problem, is_there, is_not_ours }
     }
 
     /// Whether one was named, usable or not.
     pub(super) fn is_there(&self) -> bool {
         self.is_there
+    }
+
+    /// What tells it from other tokens, where there is one.
+    pub(super) fn mark(&self) -> Option<u64> {
+        self.mark
     }
 
     /// Whether nothing keeps Polar from being asked.
@@ -68,15 +83,17 @@ pub(super) fn judge(seen: &TokenSeen) -> Vec<Finding> {
         let (seen, fix) = problem.rsplit_once("; ").unwrap_or((problem, "put a token there"));
         findings.push(Finding::new(Code::TokenMissing, seen, fix));
     }
-    if let (Some(file), Some(mode)) = (&seen.file, seen.mode.filter(|mode| mode & 0o044 != 0)) {
+    if let (Some(file), Some((mode, change))) = (&seen.file, seen.open) {
         let found = format!("{file} has the mode {mode:04o}");
-        findings.push(Finding::new(Code::TokenReadableByOthers, found, format!("chmod 600 {file}")));
+        findings.push(Finding::new(Code::TokenReadableByOthers, found, format!("chmod {change} {file}")));
     }
     findings
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::polar::BaseUrl;
 
@@ -107,7 +124,8 @@ mod tests {
     fn a_token_that_only_sledges_own_user_may_read_is_no_fault_of_its_file() {
         let unread = TokenSeen {
             file: Some("/etc/sledge/token".to_owned()),
-            mode: Some(0o600),
+            open: None,
+            mark: None,
             problem: Some("failed to read it; create it".to_owned()),
             is_there: true,
             is_not_ours: true,

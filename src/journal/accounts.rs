@@ -71,6 +71,9 @@ pub struct Accounts {
     pub dead_letter_limit_bytes: u64,
     /// Damaged volumes that were put aside and are still there, as last measured.
     pub quarantined_volumes: u64,
+    /// Accepted events that the disk lost, in this life or before, as the book of losses has them until somebody removes it;
+    /// as last measured.
+    pub losses_on_record: PerLane<u64>,
     /// The journal's folder on disk, in bytes, as last measured.
     pub journal_bytes: u64,
     /// `journal_bytes_max`.

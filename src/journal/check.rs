@@ -3,22 +3,24 @@
 //! The files are scanned for frames as salvage does it; sled is never asked, so that the look can't repair, truncate or
 //! lock anything. While a sledge runs on the folder the figures are of a moment.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::bad_sectors::is_unreadable;
-use super::continuity::Continuity;
+use super::continuity::{Continuity, Loss, LossKind};
+use super::found::{Found, scan_volume};
 use super::frame::RowName;
 use super::high_water::HighWater;
-use super::salvage::{Found, scan_volume};
+use super::loss_book::{by_volume, lost_events};
+use super::row_folder::{bereft_in, index_of, volumes_in};
 use super::sample::quarantined;
-use super::sled_store::{HIGH_WATER, QUARANTINE, bereft_in, blobs, folder_bytes};
+use super::sled_store::{HIGH_WATER, LOSSES, QUARANTINE, blobs, folder_bytes};
 use super::store::VolumeId;
 use super::volume_index::VolumeIndex;
+use crate::event::PerLane;
 
 /// What lies in a journal's folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -27,6 +29,8 @@ pub struct CheckReport {
     pub rows: Vec<RowReport>,
     /// Damaged volumes put aside.
     pub quarantined: usize,
+    /// Accepted events that the disk lost, as far as a start or a delivery came across it.
+    pub lost_events: u64,
     /// What a person should know, in sentences; empty when all is well.
     pub findings: Vec<String>,
 }
@@ -69,11 +73,7 @@ pub struct VolumeReport {
 /// When the folder or a file in it can't be read.
 pub fn check(folder: &Path) -> io::Result<CheckReport> {
     let mut report = CheckReport::default();
-    let mark = match fs::read(folder.join(HIGH_WATER)) {
-        Ok(bytes) => HighWater::decode_file(&bytes),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => HighWater::default(),
-        Err(error) => return Err(error),
-    };
+    let mark = HighWater::decode_file(&read_if_there(&folder.join(HIGH_WATER))?);
     for row in RowName::ALL {
         let rows = check_row(folder, row, &mark, &mut report.findings)?;
         report.rows.push(rows);
@@ -86,12 +86,29 @@ pub fn check(folder: &Path) -> io::Result<CheckReport> {
             folder.join(QUARANTINE).display()
         ));
     }
+    let book = folder.join(LOSSES);
+    let PerLane { grants, usage } = lost_events(&read_if_there(&book)?);
+    report.lost_events = grants + usage;
+    if report.lost_events > 0 {
+        report.findings.push(format!(
+            "the disk has lost {} accepted events, as {} tells line by line; check the disk, and remove that file once it has been looked at",
+            report.lost_events,
+            book.display()
+        ));
+    }
     for blob in blobs(folder) {
         report
             .findings
             .push(format!("{} lies outside the files that are synced; please report this", blob.display()));
     }
     Ok(report)
+}
+
+fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
 }
 
 fn check_row(
@@ -111,46 +128,56 @@ fn check_row(
     // A running sledge goes on while its files are read: what must be there is what was durable before.
     let mut durable_to = report.high_water;
     let mut volumes = Vec::new();
+    let mut begins = BTreeMap::new();
     for id in volumes_in(&row_folder, row)? {
         let index = index_of(&row_folder, id)?;
         let noted = index.clone().and_then(VolumeIndex::into_inventory);
-        durable_to = noted.map_or(durable_to, |noted| durable_to.max(noted.end));
+        if let Some(noted) = noted {
+            durable_to = durable_to.max(noted.end);
+            begins.insert(id.place().number, noted.begin);
+        }
         volumes.push((id, index));
     }
-    let mut continuity = Continuity::of_a_row();
+    let mut continuity =
+        if volumes.is_empty() { Continuity::of_an_empty_row() } else { Continuity::of_a_row() };
     for (id, index_before) in volumes {
-        continuity.come_to(id);
+        continuity.come_to(id.place());
         let (volume, mut found, index) = check_volume(&row_folder, id, findings)?;
         report.next_seq = report.next_seq.max(found.next_seq());
         match index {
             Some(VolumeIndex::Open(noted)) if index_before == Some(VolumeIndex::Open(noted.clone())) => {
                 report.next_seq = report.next_seq.max(noted.end);
                 found.note(Some(noted));
-                continuity.see(id, None, &found);
+                continuity.see(id.place(), None, &found);
             }
             None if index_before.is_none() => {
-                continuity.see(id, None, &found);
+                continuity.see(id.place(), None, &found);
             }
-            Some(VolumeIndex::Pending { begin, .. }) => continuity.pass(id, begin),
+            Some(VolumeIndex::Pending { begin, .. }) => continuity.pass(id.place(), begin),
             Some(VolumeIndex::Open(_) | VolumeIndex::Settled(_)) | None => continuity.forget(),
         }
         report.pending_events += volume.pending_events;
         report.volumes.push(volume);
     }
-    if row_folder.is_dir() {
-        for number in bereft_in(&row_folder)? {
-            let id = VolumeId { row, number };
-            index_of(&row_folder, id)?.into_iter().for_each(|index| continuity.miss(id, &index));
-        }
+    for number in bereft_in(&row_folder)? {
+        let id = VolumeId { row, number };
+        let Some(index) = index_of(&row_folder, id)? else { continue };
+        let next = begins.range(number..).next().map(|(_, begin)| *begin);
+        continuity.miss(id, &index, next);
+        let end = index.into_inventory().map_or(0, |noted| noted.end);
+        report.next_seq = report.next_seq.max(end);
+        durable_to = durable_to.max(end);
     }
-    for loss in continuity.losses_before(durable_to) {
-        findings.push(format!(
-            "{} events of {} are gone, with seqs from {} to {}: nothing is left of the blocks they lay in; the next start counts them as lost",
-            loss.events(),
-            loss.volume,
-            loss.seqs.start,
-            loss.seqs.end - 1
-        ));
+    for Loss { volume, seqs, events, kind } in by_volume(&continuity.losses_before(durable_to)) {
+        let (first, last) = (seqs.start, seqs.end - 1);
+        findings.push(match kind {
+            LossKind::Blocks | LossKind::End => format!(
+                "{events} events of {volume} are gone, with seqs from {first} to {last}: nothing is left of the blocks they lay in; the next start counts them as lost"
+            ),
+            LossKind::Among => format!(
+                "{volume} is gone, which was open: how many events of it were still owed, among those with seqs from {first} to {last}, can't be told"
+            ),
+        });
     }
     if report.high_water > report.next_seq && !report.volumes.is_empty() {
         findings.push(format!(
@@ -159,35 +186,6 @@ fn check_row(
         ));
     }
     Ok(report)
-}
-
-/// A row's volumes, oldest first.
-fn volumes_in(row_folder: &Path, row: RowName) -> io::Result<BTreeSet<VolumeId>> {
-    let mut ids = BTreeSet::new();
-    let entries = match fs::read_dir(row_folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ids),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix("volume-")?.parse().ok());
-        if let Some(number) = number
-            && entry.file_type()?.is_dir()
-        {
-            ids.insert(VolumeId { row, number });
-        }
-    }
-    Ok(ids)
-}
-
-/// The index of a volume, where it has an intact one.
-pub(super) fn index_of(row_folder: &Path, id: VolumeId) -> io::Result<Option<VolumeIndex>> {
-    match fs::read(row_folder.join(id.folder_name()).with_extension("index")) {
-        Ok(bytes) => Ok(VolumeIndex::decode(&bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 /// What is in a volume, and what its index says afterwards.
@@ -212,7 +210,8 @@ fn check_volume(
     let pending = found.pending();
     let mut state = "open";
     let mut known = None;
-    if let Ok(bytes) = fs::read(path.with_extension("index")) {
+    let index = row_folder.join(id.place().folder_name()).with_extension("index");
+    if let Ok(bytes) = fs::read(index) {
         known = VolumeIndex::decode(&bytes);
         match &known {
             Some(VolumeIndex::Settled(_)) => state = "settled",

@@ -15,6 +15,7 @@ use super::high_water::HighWater;
 use super::inbox::{Command, Taken};
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::loss_book::LossBook;
 use super::measuring::{MEASURE_EVERY, Measured};
 use super::restorer::Restoration;
 use super::row::Row;
@@ -26,7 +27,7 @@ use crate::clock::Clock;
 use crate::event::{IdSource, Lane, PerLane};
 use crate::metrics::Metrics;
 
-/// Text in one group: below a segment of the store, so that a group never needs two.
+/// Text in one group: compressed it is a part of one of the store's segments, and where nothing can be it needs two.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// After this much quiet settlements alone are synced (a lost one only means a block sent twice), and volumes of dead
 /// letters that were looked into are closed.
@@ -50,6 +51,7 @@ pub(super) struct Committer<S: Store> {
     pub(super) measured: Measured,
     pub(super) janitor: Janitor<S>,
     pub(super) high_water: HighWater,
+    pub(super) book: LossBook<S>,
     /// Counts what customers have pending, where that is asked for.
     pub(super) units: Option<UnitsWatch>,
     /// Where there is a disk for it.
@@ -86,7 +88,7 @@ impl<S: Store> Committer<S> {
     pub(super) fn begin(&mut self) -> Result<(), StoreError> {
         // The first usage finds its volume ready, and a build whose syncs are not real is found out before it serves.
         self.lanes.usage.begin()?;
-        self.reconcile_with_the_disk();
+        self.reconcile_with_the_disk()?;
         self.measure();
         self.publish();
         Ok(())
@@ -111,7 +113,7 @@ impl<S: Store> Committer<S> {
         }
     }
 
-    /// Has it written down how far the rows got. Everything up to there is durable.
+    /// Has it written down how far the rows got, where everything up to there is durable, and that losses were told.
     fn mark(&mut self) {
         let next_seq = |row| self.row(row).next_seq();
         if self.high_water.is_behind(next_seq) {
@@ -119,6 +121,10 @@ impl<S: Store> Committer<S> {
             if self.janitor.mark(mark) {
                 self.high_water = mark;
             }
+        }
+        // Nothing to do, unless the disk was full when it was to be noted.
+        if let Err(error) = self.book.tell() {
+            tracing::warn!(%error, "the book of losses can't be written; the next start may tell again what is in it");
         }
     }
 
@@ -154,7 +160,7 @@ impl<S: Store> Committer<S> {
         for read in group.reads {
             self.read(read)?;
         }
-        self.reconcile_with_the_disk();
+        self.reconcile_with_the_disk()?;
         for order in group.orders {
             // Again the failure is there before those who wait are let go.
             let shared = Arc::clone(&self.shared);
@@ -163,7 +169,7 @@ impl<S: Store> Committer<S> {
         for step in group.survey {
             self.survey(step)?;
         }
-        self.reconcile_with_the_disk();
+        self.reconcile_with_the_disk()?;
         self.tidy()?;
         if self.measuring_is_due() {
             self.mark();
@@ -269,7 +275,8 @@ impl<S: Store> Committer<S> {
 
     /// What a row found in a volume beside what its index said is owed again; what it found to be lost on the disk leaves
     /// the book of what is owed, and somebody hears of it.
-    fn reconcile_with_the_disk(&mut self) {
+    fn reconcile_with_the_disk(&mut self) -> Result<(), StoreError> {
+        let mut is_damaged = false;
         for lane in Lane::ALL {
             let again = self.lanes[lane].take_found_again();
             if again.events > 0 {
@@ -280,6 +287,7 @@ impl<S: Store> Committer<S> {
             }
             let lost = self.lanes[lane].take_lost();
             if lost.events > 0 {
+                is_damaged = true;
                 self.ledger.lost(lane, lost.events, lost.text_bytes);
                 if let Some(units) = &self.units {
                     units.lost();
@@ -287,7 +295,7 @@ impl<S: Store> Committer<S> {
                 tracing::error!(
                     lane = lane.as_str(),
                     events = lost.events,
-                    "accepted events are lost: the disk damaged the blocks they lay in; what is left of their volume is in quarantine"
+                    "accepted events are lost: the disk damaged the blocks they lay in; journal/losses in the data folder says which, and what is left of their volume is in quarantine"
                 );
             }
         }
@@ -297,11 +305,18 @@ impl<S: Store> Committer<S> {
         self.ledger.letter_bytes_kept(again.text_bytes);
         let lost = self.dead.take_lost();
         if lost.events > 0 {
+            is_damaged = true;
             let of_delivery = lost.events - lost.from_intake;
             self.ledger.letters_gone(Origin::Intake, lost.from_intake, lost.text_bytes);
             self.ledger.letters_gone(Origin::Delivery, of_delivery, 0);
             tracing::error!(letters = lost.events, "dead letters are lost: the disk damaged them");
         }
+        if is_damaged {
+            self.ledger.losses_on_record(self.book.lost_events()?);
+            self.publish();
+            self.book.tell()?;
+        }
+        Ok(())
     }
 
     fn tidy(&mut self) -> Result<(), StoreError> {

@@ -8,7 +8,9 @@
 
 use std::ops::Range;
 
-use super::salvage::Found;
+use serde::{Deserialize, Serialize};
+
+use super::found::Found;
 use super::store::VolumeId;
 use super::volume_index::{Inventory, VolumeIndex};
 
@@ -51,12 +53,65 @@ pub(super) struct Loss {
     pub(super) volume: VolumeId,
     /// Their seqs.
     pub(super) seqs: Range<u64>,
+    /// How many there were.
+    pub(super) events: u64,
+    pub(super) kind: LossKind,
+}
+
+/// How a loss is told from its seqs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LossKind {
+    /// All of these seqs were events, and are lost.
+    Blocks,
+    /// The row once got so far. How many of them are lost is not known where no event is counted.
+    End,
+    /// Lost ones are among them. How many is not known where no event is counted.
+    Among,
 }
 
 impl Loss {
-    pub(super) fn events(&self) -> u64 {
-        self.seqs.end - self.seqs.start
+    /// Every event with one of these seqs.
+    pub(super) fn of_blocks(volume: VolumeId, seqs: Range<u64>) -> Self {
+        let events = seqs.end.saturating_sub(seqs.start);
+        Self { volume, seqs, events, kind: LossKind::Blocks }
     }
+
+    /// The part of it in this stretch.
+    pub(super) fn within(&self, seqs: Range<u64>) -> Self {
+        let events = self.events.min(seqs.end.saturating_sub(seqs.start));
+        Self { seqs, events, ..self.clone() }
+    }
+
+    /// Adds another of the same volume.
+    pub(super) fn join(&mut self, other: &Self) {
+        self.events += other.events;
+        self.seqs = self.seqs.start.min(other.seqs.start)..self.seqs.end.max(other.seqs.end);
+    }
+}
+
+/// What of these stretches is in none of the others. Both are in the order of their seqs.
+pub(super) fn without(seqs: &[Range<u64>], others: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut left = Vec::new();
+    let mut others = others.iter().peekable();
+    for stretch in seqs {
+        let mut at = stretch.start;
+        while let Some(other) = others.peek().filter(|other| other.start < stretch.end) {
+            if at < other.start {
+                left.push(at..other.start);
+            }
+            at = at.max(other.end);
+            if other.end > stretch.end {
+                // It may reach into the next one.
+                break;
+            }
+            others.next();
+        }
+        if at < stretch.end {
+            left.push(at..stretch.end);
+        }
+    }
+    left
 }
 
 /// Follows a row from volume to volume.
@@ -69,12 +124,19 @@ pub(super) struct Continuity {
     /// The number of the volume that comes next, if none are gone.
     next_number: u32,
     missing: Vec<Loss>,
+    /// Before this seq lay what was in volumes of which only the index is left.
+    missed_to: u64,
 }
 
 impl Continuity {
     /// Begins with the first volume that a row ever had.
     pub(super) fn of_a_row() -> Self {
-        Self { at: Some(0), durable_to: 0, next_number: 1, missing: Vec::new() }
+        Self { at: Some(0), durable_to: 0, next_number: 1, missing: Vec::new(), missed_to: 0 }
+    }
+
+    /// A row of which no volume is left: whoever took all of them away knows what was in them.
+    pub(super) fn of_an_empty_row() -> Self {
+        Self { at: None, ..Self::of_a_row() }
     }
 
     /// Comes to this volume. What was between it and the one before was settled, and given back to the disk.
@@ -101,15 +163,24 @@ impl Continuity {
         self.forget();
     }
 
-    /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells what was owed of it
-    /// in the end.
-    pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex) {
-        let VolumeIndex::Pending { blocks, .. } = index else { return };
-        let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
-        for seqs in seqs {
-            self.durable_to = self.durable_to.max(seqs.end);
-            self.missing.push(Loss { volume: id, seqs });
+    /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells how much was owed of
+    /// it in the end. What comes after it began at `until`, as far as that is known.
+    pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex, until: Option<u64>) {
+        match index {
+            VolumeIndex::Pending { blocks, .. } => {
+                let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
+                self.missing.extend(seqs.map(|seqs| Loss::of_blocks(id, seqs)));
+            }
+            VolumeIndex::Open(Inventory { begin, blocks, end }) => {
+                let seqs = blocks.first().map_or(*begin, |block| block.seq)..until.unwrap_or(*end).max(*end);
+                let among = Loss { volume: id, seqs, events: 0, kind: LossKind::Among };
+                self.missing.extend(Some(among).filter(|among| !among.seqs.is_empty()));
+            }
+            VolumeIndex::Settled(_) => {}
         }
+        let missed_to = self.missing.iter().filter(|loss| loss.volume == id).map(|loss| loss.seqs.end).max();
+        self.missed_to = self.missed_to.max(missed_to.unwrap_or_default());
+        self.durable_to = self.durable_to.max(self.missed_to);
     }
 
     /// This volume begins with this seq, so all before it was in the volumes before. Before the first there was none: where
@@ -119,7 +190,7 @@ impl Continuity {
         if let Some(at) = self.at.filter(|at| *at < begin) {
             if id.number > 1 {
                 let before = VolumeId { number: id.number - 1, ..id };
-                self.missing.push(Loss { volume: before, seqs: at..begin });
+                self.missing.push(Loss::of_blocks(before, at..begin));
             }
             self.at = Some(begin);
         }
@@ -141,12 +212,12 @@ impl Continuity {
             self.begin(id, begin);
         }
         let lost = noted.into_iter().flat_map(|noted| lost_of(noted, &spans));
-        self.missing.extend(lost.map(|seqs| Loss { volume: id, seqs }));
+        self.missing.extend(lost.map(|seqs| Loss::of_blocks(id, seqs)));
         let told_to = noted.map(|noted| noted.end).or(first_seq);
         self.durable_to = self.durable_to.max(told_to.unwrap_or_default()).max(found.durable_to());
         let mut missing = Vec::new();
         self.at = walk(&spans, told_to.max(self.at), &mut missing);
-        self.missing.extend(missing.into_iter().map(|seqs| Loss { volume: id, seqs }));
+        self.missing.extend(missing.into_iter().map(|seqs| Loss::of_blocks(id, seqs)));
         begin.or(follows).unwrap_or_default()
     }
 
@@ -158,13 +229,13 @@ impl Continuity {
 
     /// How many events are lost then, those included that lay at the end of the row.
     pub(super) fn lost_events(self, mark: u64) -> u64 {
-        let tail = self.at.map_or(0, |at| mark.saturating_sub(at));
-        self.losses(mark).iter().map(Loss::events).sum::<u64>() + tail
+        let tail = self.at.map_or(0, |at| mark.saturating_sub(at.max(self.missed_to)));
+        self.losses(mark).iter().map(|loss| loss.events).sum::<u64>() + tail
     }
 
     /// What is lost, when everything before `durable_to` was durable, and no more is known.
     pub(super) fn losses_before(self, durable_to: u64) -> Vec<Loss> {
-        let durable = |loss: Loss| Loss { seqs: loss.seqs.start..loss.seqs.end.min(durable_to), ..loss };
+        let durable = |loss: Loss| loss.within(loss.seqs.start..loss.seqs.end.min(durable_to));
         self.missing.into_iter().map(durable).filter(|loss| !loss.seqs.is_empty()).collect()
     }
 }
@@ -177,4 +248,20 @@ pub(super) fn lost_of(noted: &Inventory, spans: &[Span]) -> Vec<Range<u64>> {
     };
     let lost = noted.blocks.iter().filter(|block| !is_there(block.seq));
     lost.map(|block| block.seq..block.seq + u64::from(block.events)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_stretches_is_what_no_other_covers() {
+        let seqs = [0..10, 20..30, 30..40];
+        let left = |others: &[Range<u64>]| without(&seqs, others);
+        assert_eq!(left(&[]), seqs);
+        assert_eq!(left(&[0..10, 20..40]), []);
+        assert_eq!(left(&[3..5, 8..22, 25..26, 39..100]), [0..3, 5..8, 22..25, 26..30, 30..39]);
+        assert_eq!(left(&[0..100, 5..6]), []);
+        assert_eq!(left(&[10..20, 40..50]), seqs);
+    }
 }

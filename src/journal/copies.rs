@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::continuity::{Span, walk};
+use super::found::Found;
 use super::frame::RowName;
-use super::salvage::Found;
 
 /// What was found in files, put together where one is a copy of another, whole or in part.
 #[derive(Debug, Default)]

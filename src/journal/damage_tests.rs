@@ -3,30 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::fixtures::{
+    damage_block, delivered, keep, keep_blocks, numbered, on_disk, over, over_uncopied, read_all, settings,
+    texts_of, try_over, twelve_letters, usage,
+};
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::store::{Store, VolumeId};
-use super::tests::{delivered, keep, letter, numbered, over, read_all, settings, texts_of};
+use super::volume_index::VolumeIndex;
 use super::*;
 use crate::event::Lane;
-
-fn usage(number: u32) -> VolumeId {
-    VolumeId { row: RowName::Usage, number }
-}
-
-/// Flips a bit in the n-th block of a volume.
-fn damage_block(store: &MemoryStore, id: VolumeId, nth: usize) {
-    let mut blocks = 0;
-    store.damage(id, |value| {
-        if value.starts_with(b"SLJF") {
-            if blocks == nth {
-                let last = value.len() - 1;
-                value[last] ^= 1;
-            }
-            blocks += 1;
-        }
-    });
-}
 
 #[tokio::test]
 async fn a_bad_sector_costs_the_block_in_it_and_not_the_start() {
@@ -177,15 +163,7 @@ async fn a_retained_volume_that_can_not_be_read_is_no_failure() {
 #[tokio::test]
 async fn dead_letters_that_the_disk_lost_are_no_longer_counted_as_kept() {
     let store = MemoryStore::default();
-    let small = Settings { volume_bytes: 1_000, ..settings() };
-    let journal = over(&store, &small);
-    for number in 0..12 {
-        let one = letter(&format!("refused {number}"), Origin::Intake);
-        journal.appender().keep_refused(vec![one]).await.unwrap();
-        keep(&journal, Lane::Usage, &numbered(1)).await;
-    }
-    journal.close().await.unwrap();
-    assert!(store.indices(RowName::Dead) > 1, "{}", store.indices(RowName::Dead));
+    let small = twelve_letters(&store).await;
     damage_block(&store, VolumeId { row: RowName::Dead, number: 2 }, 0);
     let journal = over(&store, &small);
     assert_eq!(journal.accounts().read().dead_letters, [0, 12]);
@@ -243,5 +221,149 @@ async fn a_block_that_the_store_had_not_counted_yet_is_no_damage() {
     let texts: Vec<String> =
         read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
     assert_eq!(texts, numbered(3));
+    journal.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_never_delivered_and_its_neighbours_are() {
+    let store = MemoryStore::default();
+    let journal = over(&store, &settings());
+    for text in numbered(5) {
+        keep(&journal, Lane::Usage, &[text]).await;
+    }
+    journal.close().await.unwrap();
+    let id = usage(1);
+    let mut blocks = 0;
+    store.damage(id, |value| {
+        blocks += usize::from(value.starts_with(b"SLJF"));
+        if blocks == 3 {
+            value[60] ^= 1;
+        }
+    });
+    let mut journal = over(&store, &settings());
+    let texts: Vec<String> =
+        read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
+    let expected: Vec<String> = numbered(5).into_iter().filter(|text| text != "{\"n\":2}").collect();
+    assert_eq!(texts, expected);
+    assert!(journal.accounts().read().add_up());
+    journal.close().await.unwrap();
+}
+
+/// Flips bits and cuts pieces out of a volume's file, as disks do, and asks for every block that is still intact.
+#[tokio::test]
+async fn every_undamaged_block_of_a_damaged_sled_file_is_found() {
+    let mut rng = fastrand::Rng::with_seed(11);
+    for round in 0..12 {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = on_disk(folder.path(), |_| ());
+        let texts: Vec<String> = (0..200)
+            .map(|number| format!("{{\"n\":{number},\"noise\":\"{:x}{:x}\"}}", rng.u128(..), rng.u128(..)))
+            .collect();
+        for chunk in texts.chunks(5) {
+            keep(&journal, Lane::Usage, chunk).await;
+        }
+        journal.close().await.unwrap();
+
+        let file = folder.path().join("journal/usage/volume-00000001/db");
+        let mut bytes = std::fs::read(&file).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        let at = rng.usize(..used);
+        if round % 2 == 0 {
+            bytes[at] ^= 1 << rng.u32(..8);
+        } else {
+            let end = (at + rng.usize(1..4_096)).min(used);
+            bytes[at..end].fill(0);
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let intact: BTreeSet<u64> = found::intact_blocks(&bytes);
+
+        let mut journal = on_disk(folder.path(), |_| ());
+        let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+        let found: BTreeSet<u64> = blocks.iter().map(|block| block.id().seq).collect();
+        let lost: Vec<_> = intact.difference(&found).collect();
+        assert!(lost.is_empty(), "round {round}: lost {lost:?} of {} intact blocks", intact.len());
+        assert!(
+            found.len() >= 30,
+            "round {round}: one wound must not cost {} of 40 blocks",
+            40 - found.len()
+        );
+        assert!(journal.accounts().read().add_up());
+        journal.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_salvage_that_is_cut_short_begins_anew() {
+    for operations in 0..6 {
+        let store = MemoryStore::default();
+        let journal = over(&store, &settings());
+        for text in numbered(3) {
+            keep(&journal, Lane::Usage, &[text]).await;
+        }
+        journal.close().await.unwrap();
+        let mut blocks = 0;
+        store.damage(usage(1), |value| {
+            blocks += usize::from(value.starts_with(b"SLJF"));
+            if blocks == 1 && value.len() > 60 {
+                value[60] ^= 1;
+            }
+        });
+        store.fail_in(operations);
+        drop(try_over(&store, &settings()));
+        store.cut_power(|| false);
+        let mut journal = over(&store, &settings());
+        let found: Vec<String> =
+            read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
+        assert_eq!(found, numbered(3)[1..], "cut short after {operations} operations");
+        journal.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lost_tail_is_noticed_and_its_seqs_are_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    keep(&journal, Lane::Usage, &numbered(5)).await;
+    journal.close().await.unwrap();
+    let volume = folder.path().join("journal/usage/volume-00000001");
+    let older = std::fs::read(volume.join("db")).unwrap();
+    let journal = on_disk(folder.path(), |_| ());
+    assert_eq!(journal.alarms(), [] as [String; 0]);
+    keep(&journal, Lane::Usage, &numbered(3)).await;
+    journal.close().await.unwrap();
+
+    std::fs::remove_dir_all(&volume).unwrap();
+    std::fs::create_dir(&volume).unwrap();
+    std::fs::write(volume.join("db"), older).unwrap();
+    let mut journal = on_disk(folder.path(), |_| ());
+    assert!(journal.alarms()[0].contains("3 events further"), "{:?}", journal.alarms());
+    keep(&journal, Lane::Usage, &numbered(1)).await;
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    assert_eq!(blocks.iter().map(|block| block.id().seq).collect::<Vec<_>>(), [0, 8]);
+    journal.close().await.unwrap();
+}
+
+/// A power cut took the settlement of one block, and the disk another block of the same size: the sums are the same.
+#[tokio::test]
+async fn a_lost_block_is_told_though_another_of_its_size_came_back() {
+    let store = MemoryStore::default();
+    let small = Settings { volume_bytes: 600, ..settings() };
+    let journal = over_uncopied(&store, &small);
+    keep_blocks(&journal, 20).await;
+    journal.close().await.unwrap();
+    let index = store.read_index(usage(2)).unwrap().as_deref().and_then(VolumeIndex::decode);
+    let Some(VolumeIndex::Pending { begin, mut blocks }) = index else { panic!("{index:?}") };
+    let (settled, lost) = (blocks.remove(1), blocks[2]);
+    store.write_index(usage(2), &VolumeIndex::Pending { begin, blocks }.encode()).unwrap();
+    let mut journal = over(&store, &small);
+    assert_eq!(journal.accounts().read().pending_at_start, 190);
+    store.erase_blocks(usage(2), lost.seq..lost.seq + 1);
+    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
+    let seqs: BTreeSet<u64> = blocks.iter().map(|block| block.id().seq).collect();
+    assert!(seqs.contains(&settled.seq) && !seqs.contains(&lost.seq));
+    let accounts = journal.accounts().read();
+    assert!(accounts.add_up());
+    assert_eq!((accounts.lost(), accounts.restored, accounts.pending_total()), (10, [0, 0, 0, 10], 190));
+    assert_eq!(accounts.losses_on_record.usage, 10);
     journal.close().await.unwrap();
 }

@@ -6,13 +6,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::check::index_of;
 use super::consumer::Block;
 use super::continuity::Continuity;
 use super::copies::Copies;
+use super::found::Found;
 use super::frame::{Kind, RowName};
 use super::high_water::HighWater;
-use super::salvage::{Found, scan_past_damage};
+use super::row_folder::{bereft_in, index_of, volumes_in};
+use super::scan::scan_past_damage;
 use super::settlement_record::SettlementRecord;
 use super::sled_store::HIGH_WATER;
 use super::store::VolumeId;
@@ -105,7 +106,7 @@ pub fn extract(
         let mut contents = File::open(&path).and_then(Contents::of).map_err(read)?;
         match volume {
             Some(id) => {
-                let index = index_of(&place.join(id.row.as_str()), id.place()).map_err(read)?;
+                let index = index_of(&place.join(id.row.as_str()), id).map_err(read)?;
                 let mut nothing = Found::default();
                 let of_row = contents.rows.get_mut(&id.row);
                 let found = of_row.map_or(&mut nothing, |of_row| &mut of_row.found);
@@ -115,6 +116,15 @@ pub fn extract(
             None => contents.rows.iter().for_each(|(row, of_row)| copies.add(*row, &of_row.found)),
         }
         contents.show(wanted, &mut seen, &mut extracted, see)?;
+    }
+    for row in RowName::ALL.into_iter().filter(|_| is_journal(place)) {
+        let folder = place.join(row.as_str());
+        let read = |source| ExtractError::Read { path: folder.clone(), source };
+        for number in bereft_in(&folder).map_err(read)? {
+            let id = VolumeId { row, number };
+            let continuity = rows.entry(row).or_insert_with(Continuity::of_an_empty_row);
+            index_of(&folder, id).map_err(read)?.iter().for_each(|index| continuity.miss(id, index, None));
+        }
     }
     let mark = fs::read(place.join(HIGH_WATER))
         .map_or_else(|_| HighWater::default(), |bytes| HighWater::decode_file(&bytes));
@@ -186,28 +196,6 @@ fn files_in(place: &Path) -> Result<Vec<(PathBuf, Option<VolumeId>)>, ExtractErr
     }
     files.retain(|(path, _)| path.is_file());
     Ok(files)
-}
-
-/// The volumes of a row, each once: what was filled aside counts only where its volume is gone.
-fn volumes_in(folder: &Path, row: RowName) -> io::Result<BTreeSet<VolumeId>> {
-    let mut volumes = BTreeSet::new();
-    let mut asides = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(volumes),
-        entries => entries?,
-    };
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        let number_after = |prefix| name.strip_prefix(prefix).and_then(|number: &str| number.parse().ok());
-        if let Some(number) = number_after("volume-") {
-            volumes.insert(VolumeId { row, number });
-        } else if let Some(number) = number_after("salvaging-") {
-            asides.push(VolumeId { row, number });
-        }
-    }
-    asides.retain(|id| !volumes.contains(id));
-    volumes.extend(asides.into_iter().map(VolumeId::aside));
-    Ok(volumes)
 }
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {

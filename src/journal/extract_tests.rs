@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::tests::{delivered, keep, letter, numbered, on_disk};
+use super::fixtures::{delivered, keep, letter, numbered, on_disk};
 use super::*;
 use crate::event::Lane;
 

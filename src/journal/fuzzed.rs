@@ -1,8 +1,8 @@
 //! What must hold of any bytes at all, for the fuzzers in `fuzz/` and the cases they left behind.
 
+use super::found::scan_file;
 use super::frame;
 use super::high_water::HighWater;
-use super::salvage::scan_file;
 use super::volume_index::VolumeIndex;
 
 /// Where a frame keeps its checksum, and where its body begins.

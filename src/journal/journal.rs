@@ -23,11 +23,13 @@ use super::frame::RowName;
 use super::high_water::HighWater;
 use super::janitor::Janitor;
 use super::ledger::Ledger;
+use super::loss_book::{LossBook, sentences};
 use super::measuring::Measured;
 use super::pending_units::PendingUnits;
 use super::recall::Recall;
 use super::restorer::Restorer;
 use super::row::{Row, RowLimits};
+use super::salvage::Salvaged;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::sled_store::{QUARANTINE, SledStore};
@@ -38,7 +40,7 @@ use super::system::give_large_buffers_back;
 use super::units_watch::UnitsWatch;
 use super::volatile::why_volatile;
 use crate::clock::Clock;
-use crate::event::{IdSource, PerLane};
+use crate::event::{IdSource, Lane, PerLane};
 use crate::lock_file::{LockError, LockFile};
 use crate::metrics::Metrics;
 
@@ -142,29 +144,23 @@ impl Journal {
             },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
-        let find = |name| Row::open(name, store, &janitor, limits_of(name), high_water.next_seq(name));
+        let book = LossBook::new(store, clock.clone());
+        let find = |name| Row::open(name, store, &janitor, &book, limits_of(name), high_water.next_seq(name));
         let found = PerLane { grants: find(RowName::Grants)?, usage: find(RowName::Usage)? };
         let found_dead = find(RowName::Dead)?;
-        let alarms: Vec<String> = [&found.grants, &found.usage, &found_dead]
-            .into_iter()
-            .flat_map(|found| found.alarms.iter().cloned())
-            .collect();
-        // Before anything is written that keeps the next start from telling it again.
+        let losses = [&found.grants, &found.usage, &found_dead].map(|found| found.losses.as_slice()).concat();
+        // Before anything is written that keeps the next start from finding it again.
+        let untold = book.enter(&losses)?;
+        let alarms = sentences(&untold);
         alarms.iter().for_each(|alarm| tracing::error!("{alarm}"));
-        let salvaged = [found.grants.salvaged, found.usage.salvaged];
+        let salvaged = Lane::ALL.map(|lane| {
+            let lost = untold.iter().filter(|loss| loss.volume.row == RowName::from(lane));
+            let lost_events = lost.map(|loss| loss.events).sum();
+            Salvaged { events: found[lane].salvaged_events, lost_events }
+        });
         let lanes = PerLane { grants: found.grants.accept()?, usage: found.usage.accept()? };
         let dead = found_dead.accept()?;
-        let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
-        let mut ledger = Ledger::opened(
-            PerLane { grants: grants.events, usage: usage.events },
-            grants.text_bytes + usage.text_bytes,
-            settings.journal_bytes_max,
-        );
-        salvaged.into_iter().for_each(|salvaged| ledger.found_damaged(salvaged));
-        ledger.limit_letters(settings.dead_bytes_max);
-        ledger.letter_bytes_kept(letters.text_bytes);
-        ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
-        ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
+        let ledger = opened_ledger(&lanes, &dead, &salvaged, settings);
         let shared = Arc::new(Shared::new(settings.intake_bytes_max));
         let pending_units =
             (settings.pending_customers_max > 0).then(|| PendingUnits::new(settings.pending_customers_max));
@@ -185,10 +181,12 @@ impl Journal {
             measured: Measured::default(),
             janitor,
             high_water,
+            book,
             units,
             ballast: home.as_ref().map(|home| home.ballast.clone()),
         };
         committer.begin()?;
+        committer.book.tell()?;
         let (ending, ended) = oneshot::channel();
         let writer = std::thread::Builder::new().name("journal-writer".into()).spawn(move || {
             write_until_closed(&mut committer);
@@ -274,6 +272,27 @@ impl Journal {
         self.shared.inbox.close();
         self.ended().await
     }
+}
+
+/// The book of what the rows were found to hold.
+fn opened_ledger<S: Store>(
+    lanes: &PerLane<Row<S>>,
+    dead: &Row<S>,
+    salvaged: &[Salvaged],
+    settings: &Settings,
+) -> Ledger {
+    let (grants, usage, letters) = (lanes.grants.pending(), lanes.usage.pending(), dead.pending());
+    let mut ledger = Ledger::opened(
+        PerLane { grants: grants.events, usage: usage.events },
+        grants.text_bytes + usage.text_bytes,
+        settings.journal_bytes_max,
+    );
+    salvaged.iter().for_each(|salvaged| ledger.found_damaged(*salvaged));
+    ledger.limit_letters(settings.dead_bytes_max);
+    ledger.letter_bytes_kept(letters.text_bytes);
+    ledger.dead_letters_kept(Origin::Intake, letters.from_intake);
+    ledger.dead_letters_kept(Origin::Delivery, letters.events - letters.from_intake);
+    ledger
 }
 
 fn write_until_closed<S: Store>(committer: &mut Committer<S>) {

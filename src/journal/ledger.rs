@@ -116,6 +116,11 @@ impl Ledger {
         self.accounts.journal_bytes = journal_bytes;
     }
 
+    /// What the book of losses has.
+    pub(super) fn losses_on_record(&mut self, events: PerLane<u64>) {
+        self.accounts.losses_on_record = events;
+    }
+
     /// How many damaged volumes wait for a person to look at them.
     pub(super) fn quarantined(&mut self, volumes: u64) {
         self.accounts.quarantined_volumes = volumes;

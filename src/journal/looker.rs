@@ -76,11 +76,11 @@ impl Searched {
     }
 }
 
-/// One who looks back.
-#[derive(Debug)]
-pub(super) struct Looker {
+/// One who looks back, for as long as somebody wants to know.
+pub(super) struct Looker<'a> {
     deputy: Deputy,
     pace: Pace,
+    is_wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// How far a walk through a volume came.
@@ -93,10 +93,10 @@ enum Walked {
     Changed { at: u64 },
 }
 
-impl Looker {
+impl<'a> Looker<'a> {
     /// One for whom this deputy asks the writer, on a thread of this pace.
-    pub(super) fn new(deputy: Deputy, pace: Pace) -> Self {
-        Self { deputy, pace }
+    pub(super) fn new(deputy: Deputy, pace: Pace, is_wanted: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self { deputy, pace, is_wanted }
     }
 
     /// Who asks the writer.
@@ -104,7 +104,7 @@ impl Looker {
         &self.deputy
     }
 
-    /// Shows every whole block of a row, in the order of their seqs, until `see` says `false`.
+    /// Shows every whole block of a row, in the order of their seqs, until `see` says `false` or nobody wants to know.
     ///
     /// # Errors
     /// When the journal is closed or poisoned.
@@ -117,7 +117,7 @@ impl Looker {
             searched: Searched::default(),
             is_after_a_gap: false,
             window: Vec::new(),
-            pace: &self.pace,
+            looker: self,
             see,
         };
         let mut before = 0;
@@ -142,7 +142,10 @@ impl Looker {
                 walk.searched.volumes += u64::from(from > 0);
                 return Ok(true);
             };
-            let mut file = VolumeFile::scan(id, file, &mut walk.window, walk.pace);
+            let mut file = VolumeFile::scan(id, file, &mut walk.window, &self.pace, self.is_wanted);
+            if !(self.is_wanted)() {
+                return Ok(false);
+            }
             let walked = match content {
                 Content::Open(blocks) => {
                     let left = blocks.partition_point(|block| block.seq < from);
@@ -171,6 +174,7 @@ impl Looker {
     fn find(&self, id: VolumeId) -> Result<Shown, JournalError> {
         for _ in 0..AWAY_LOOKS_MAX {
             match self.order(move |answer| LookOrder::Show { id, answer })? {
+                Shown::Away if !(self.is_wanted)() => return Ok(Shown::Gone),
                 Shown::Away => std::thread::sleep(AWAY_PAUSE),
                 found @ (Shown::File { .. } | Shown::Gone) => return Ok(found),
             }
@@ -238,7 +242,7 @@ struct Walk<'a> {
     is_after_a_gap: bool,
     /// For one file after the other.
     window: Vec<u8>,
-    pace: &'a Pace,
+    looker: &'a Looker<'a>,
     see: &'a mut dyn FnMut(Seen) -> bool,
 }
 
@@ -268,7 +272,7 @@ impl Walk<'_> {
 
     /// Shows a block if it is whole; one that is not will be missed. `false` when enough was seen.
     fn show(&mut self, shown: &ShownBlock, is_settled: bool) -> bool {
-        self.pace.step();
+        self.looker.pace.step();
         let Ok((header, block)) = decode_block(&shown.stored) else { return true };
         let record = shown.settlement.as_ref().and_then(|frame| SettlementRecord::decode(frame).ok());
         let fate = match record {
@@ -281,6 +285,6 @@ impl Walk<'_> {
             self.searched.next_seq = self.searched.next_seq.max(header.seq);
         }
         self.searched.pass(&header, &fate);
-        (self.see)(Seen { header, block, fate })
+        (self.see)(Seen { header, block, fate }) && (self.looker.is_wanted)()
     }
 }

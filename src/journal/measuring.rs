@@ -36,6 +36,10 @@ impl<S: Store> Committer<S> {
             disk.free = disk.free.saturating_add(bytes);
         }
         self.ledger.quarantined(self.dead.store.quarantined());
+        match self.book.lost_events() {
+            Ok(events) => self.ledger.losses_on_record(events),
+            Err(error) => tracing::warn!(%error, "the book of losses can't be read"),
+        }
         for lane in Lane::ALL {
             let refusal = self.space.refusal(lane, journal_bytes, disk, 0);
             if let Some(detail) = &refusal

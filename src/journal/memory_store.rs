@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bad_sectors::WithBadSectors;
 use super::frame::RowName;
+use super::memory_disk::{Course, Cut, Disk, Fate, Files, Trouble};
 use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 
 /// Volumes in memory. Clones share the disk; each is of the life it was made in, and dies with the power.
@@ -19,121 +20,6 @@ impl Clone for MemoryStore {
     fn clone(&self) -> Self {
         Self { epoch: self.lock().epoch, disk: Arc::clone(&self.disk) }
     }
-}
-
-#[derive(Debug, Default)]
-struct Disk {
-    volumes: BTreeMap<VolumeId, Files>,
-    trouble: Option<Trouble>,
-    /// While held back, syncs wait.
-    hold: Arc<Mutex<()>>,
-    /// Whether syncs are answered and not done.
-    pretends: bool,
-    syncs: u64,
-    operations: u64,
-    mark: Vec<u8>,
-    quarantined: u64,
-    refuses_copies: bool,
-    /// A volume whose file is not in its place the next so many times it is looked for.
-    away: Option<(VolumeId, usize)>,
-    /// Whether files show only what was synced.
-    is_lagging: bool,
-    opens: usize,
-    /// Counts power cuts: a store or volume of an earlier life is dead.
-    epoch: u64,
-}
-
-/// What comes after so many operations (everything that changes the disk).
-#[derive(Debug)]
-enum Trouble {
-    /// That operation fails, and all after it.
-    Failure { left: u64 },
-    /// The power goes in the middle of that operation.
-    PowerCut { left: u64, rng: fastrand::Rng },
-}
-
-#[derive(Debug, Default)]
-struct Files {
-    synced: BTreeMap<Vec<u8>, Vec<u8>>,
-    unsynced: Vec<Vec<Entry>>,
-    index: Option<Vec<u8>>,
-    /// What lies in the raw file of writes that the store itself does not remember: halves, and whole ones too.
-    debris: Vec<u8>,
-    /// A part of its file that can't be read: the store itself fails on all of it.
-    bad_sectors: Option<std::ops::Range<u64>>,
-}
-
-impl Files {
-    /// The power goes: a disk may have written what no sync covered in any order, wholly or in part.
-    fn lose_power(&mut self, fate: &mut impl FnMut() -> Fate) {
-        for write in std::mem::take(&mut self.unsynced) {
-            let written: Vec<u8> = write.iter().flat_map(|(_, value)| value).copied().collect();
-            match fate() {
-                Fate::Kept => self.synced.extend(write),
-                Fate::Lost => {}
-                Fate::Torn => self.debris.extend_from_slice(&written[..written.len() / 2]),
-                Fate::Forgotten => self.debris.extend_from_slice(&written),
-            }
-        }
-    }
-}
-
-/// What becomes of a write that no sync covered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is there.
-    Kept,
-    /// Nothing of it is there.
-    Lost,
-    /// Half of it lies in the file.
-    Torn,
-    /// It lies in the file, but what the store needs to know of it does not.
-    Forgotten,
-}
-
-impl Fate {
-    /// Any of them.
-    pub(super) fn any(rng: &mut fastrand::Rng) -> Self {
-        *rng.choice(&[Self::Kept, Self::Kept, Self::Lost, Self::Torn, Self::Forgotten]).unwrap()
-    }
-}
-
-/// How an operation goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    /// To its end.
-    Whole,
-    /// Cut short before it began, in its middle, or after its end but before anyone heard of it.
-    Cut(Cut),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    Before,
-    Within,
-    After,
-}
-
-impl Course {
-    fn reaches(self, stage: Cut) -> bool {
-        match self {
-            Self::Whole => true,
-            Self::Cut(Cut::Before) => false,
-            Self::Cut(Cut::Within) => stage == Cut::Within,
-            Self::Cut(Cut::After) => true,
-        }
-    }
-
-    fn answer(self) -> Result<(), StoreError> {
-        match self {
-            Self::Whole => Ok(()),
-            Self::Cut(_) => Err(no_power()),
-        }
-    }
-}
-
-fn no_power() -> StoreError {
-    StoreError::Io("the power is gone".into())
 }
 
 impl MemoryStore {
@@ -185,6 +71,16 @@ impl MemoryStore {
     /// How many operations there were.
     pub(super) fn operations(&self) -> u64 {
         self.lock().operations
+    }
+
+    /// After so many more new files the disk is full. What lies in files that are there can still be written to.
+    pub(super) fn fill_up_in(&self, files: u64) {
+        self.lock().room = Some(files);
+    }
+
+    /// There is room again.
+    pub(super) fn free(&self) {
+        self.lock().room = None;
     }
 
     /// Whether there is no room for the copy of a volume.
@@ -248,6 +144,9 @@ impl MemoryStore {
 
     fn change_index(&self, id: VolumeId, index: Option<Vec<u8>>) -> Result<(), StoreError> {
         let mut disk = self.lock();
+        if index.is_some() {
+            disk.take_room()?;
+        }
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::After)
             && let Some(files) = disk.volumes.get_mut(&id)
@@ -282,47 +181,6 @@ impl MemoryStore {
     }
 }
 
-impl Disk {
-    /// What a start does with what was filled aside: it takes an empty place, and is swept away otherwise.
-    fn end_replacements(&mut self, row: RowName) {
-        let asides: Vec<VolumeId> =
-            self.volumes.keys().filter(|id| id.row == row && id.is_aside()).copied().collect();
-        for aside in asides {
-            let filled = self.volumes.remove(&aside);
-            self.volumes.entry(aside.place()).or_insert_with(|| filled.unwrap_or_default());
-        }
-    }
-
-    fn lose_power(&mut self, fate: &mut impl FnMut() -> Fate) {
-        self.epoch += 1;
-        self.trouble = None;
-        self.volumes.values_mut().for_each(|files| files.lose_power(fate));
-    }
-
-    /// How the next operation goes. A power cut has happened by the time this returns: what the operation changes is
-    /// what was on its way.
-    fn operate(&mut self, epoch: u64) -> Result<Course, StoreError> {
-        if epoch != self.epoch {
-            return Err(no_power());
-        }
-        self.operations += 1;
-        match &mut self.trouble {
-            None => Ok(Course::Whole),
-            Some(Trouble::Failure { left: 0 }) => Err(StoreError::Io("told to fail".into())),
-            Some(Trouble::PowerCut { left: 0, rng }) => {
-                let mut rng = rng.fork();
-                let cut = *rng.choice(&[Cut::Before, Cut::Within, Cut::After]).unwrap();
-                self.lose_power(&mut || Fate::any(&mut rng));
-                Ok(Course::Cut(cut))
-            }
-            Some(Trouble::Failure { left } | Trouble::PowerCut { left, .. }) => {
-                *left -= 1;
-                Ok(Course::Whole)
-            }
-        }
-    }
-}
-
 impl Store for MemoryStore {
     type Volume = MemoryVolume;
 
@@ -337,6 +195,7 @@ impl Store for MemoryStore {
         if id.is_aside() && disk.refuses_copies {
             return Err(StoreError::DiskFull);
         }
+        disk.take_room()?;
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
             disk.volumes.entry(id).or_default();
@@ -443,6 +302,20 @@ impl Store for MemoryStore {
         };
         disk.mark.resize(len, 0);
         disk.mark[start..start + written].copy_from_slice(&bytes[..written]);
+        course.answer()
+    }
+
+    fn read_losses(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(self.lock().losses.clone())
+    }
+
+    fn write_losses(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut disk = self.lock();
+        disk.take_room()?;
+        let course = disk.operate(self.epoch)?;
+        if course.reaches(Cut::After) {
+            disk.losses = bytes.to_vec();
+        }
         course.answer()
     }
 

@@ -10,6 +10,8 @@ mod bad_sectors;
 mod ballast;
 mod block_builder;
 mod check;
+#[cfg(test)]
+mod check_tests;
 mod committer;
 mod consumer;
 mod continuity;
@@ -28,6 +30,9 @@ mod explain;
 mod extract;
 #[cfg(test)]
 mod extract_tests;
+#[cfg(test)]
+mod fixtures;
+mod found;
 mod frame;
 #[cfg(test)]
 mod frame_tests;
@@ -44,10 +49,15 @@ mod journal;
 mod ledger;
 mod letter_order;
 #[cfg(test)]
+mod letters_model_tests;
+#[cfg(test)]
 mod letters_tests;
 mod look;
 mod looker;
+mod loss_book;
 mod measuring;
+#[cfg(test)]
+mod memory_disk;
 #[cfg(test)]
 mod memory_store;
 #[cfg(test)]
@@ -56,6 +66,7 @@ mod open_volume;
 mod opening;
 mod pace;
 mod pending_units;
+mod promise;
 #[cfg(test)]
 mod reading_tests;
 mod recall;
@@ -70,8 +81,10 @@ mod restorer;
 mod retiring;
 mod rewriting;
 mod row;
+mod row_folder;
 mod salvage;
 mod sample;
+mod scan;
 mod settings;
 mod settlement;
 mod settlement_record;
@@ -84,6 +97,8 @@ mod survey;
 mod system;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod told_once_tests;
 mod totals;
 mod units_watch;
 mod visit;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::fixtures::{delivered, read_all, settings, texts_of};
 use super::memory_store::MemoryStore;
 use super::store::StoreError;
-use super::tests::{delivered, read_all, settings, texts_of};
 use super::*;
 use crate::clock::Clock;
 use crate::event::{EventBuf, Lane, PerLane};

@@ -1,14 +1,15 @@
 //! Finding a row as the last process left it: what each of its volumes holds, what is owed of it, and what is lost.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
-use super::continuity::{Continuity, Loss};
+use super::continuity::{Continuity, Loss, LossKind};
+use super::found::{Found, scan_at_rest};
 use super::frame::RowName;
 use super::janitor::Janitor;
+use super::loss_book::LossBook;
 use super::row::{Retained, Row, RowLimits};
-use super::salvage::{Found, Salvaged, open_as_found, scan_at_rest};
+use super::salvage::open_as_found;
 use super::store::{Store, StoreError, VolumeId};
 use super::totals::Totals;
 use super::volume_index::{BlockEntry, VolumeIndex};
@@ -17,10 +18,10 @@ use super::volume_index::{BlockEntry, VolumeIndex};
 #[derive(Debug)]
 pub(super) struct AsFound<S: Store> {
     pub(super) row: Row<S>,
-    /// What came out of damaged volumes, and what is gone.
-    pub(super) salvaged: Salvaged,
-    /// What a person should know of it, in sentences.
-    pub(super) alarms: Vec<String>,
+    /// How many events came out of damaged volumes.
+    pub(super) salvaged_events: u64,
+    /// What is gone.
+    pub(super) losses: Vec<Loss>,
     /// Of volumes that lie closed from now on, what is to be written down.
     indices: Vec<(VolumeId, VolumeIndex)>,
     /// Volumes of which nothing but the index is left.
@@ -28,7 +29,7 @@ pub(super) struct AsFound<S: Store> {
 }
 
 impl<S: Store> AsFound<S> {
-    /// Goes on with the row as it was found, once the alarms were heard: the next start tells nothing of them again.
+    /// Goes on with the row as it was found, once its losses are in the book: the next start finds none of them again.
     ///
     /// # Errors
     /// When the store fails.
@@ -67,6 +68,7 @@ impl<S: Store> Row<S> {
         name: RowName,
         store: &Arc<S>,
         janitor: &Janitor<S>,
+        book: &LossBook<S>,
         limits: RowLimits,
         mark: u64,
     ) -> Result<AsFound<S>, StoreError> {
@@ -74,6 +76,7 @@ impl<S: Store> Row<S> {
             name,
             store: Arc::clone(store),
             janitor: janitor.clone(),
+            book: book.clone(),
             limits,
             retained: VecDeque::new(),
             open: BTreeMap::new(),
@@ -109,8 +112,9 @@ impl<S: Store> Row<S> {
         Ok(opening.end(mark))
     }
 
-    /// Has an index say of an open volume what is in it, and that all before `end` is accounted for. On a full disk the
-    /// volume does without: it is delivered from all the same.
+    /// Has an index say of an open volume what is in it, and that all before `end` is accounted for. On a full disk an
+    /// earlier one of an open volume stays, for what it says still holds; where there is none the volume does without. It is
+    /// delivered from all the same.
     ///
     /// # Errors
     /// When the store fails.
@@ -118,7 +122,14 @@ impl<S: Store> Row<S> {
         let Some(index) = self.open.get(&number).map(|volume| volume.open_index(end)) else { return Ok(()) };
         let id = self.id(number);
         match self.write_index(id, &index) {
-            Err(StoreError::DiskFull) => self.store.remove_index(id),
+            Err(StoreError::DiskFull) => {
+                match self.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode) {
+                    Some(VolumeIndex::Open(_)) => Ok(()),
+                    Some(VolumeIndex::Pending { .. } | VolumeIndex::Settled(_)) | None => {
+                        self.store.remove_index(id)
+                    }
+                }
+            }
             written => written,
         }
     }
@@ -139,7 +150,10 @@ impl<S: Store> Opening<S> {
         let id = self.row.id(number);
         self.row.next_number = self.row.next_number.max(number + 1);
         if let Some(index) = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode) {
-            self.continuity.miss(id, &index);
+            let closed = self.row.closed.iter().map(|closed| (closed.number, closed.begin));
+            let open = self.row.open.values().map(|volume| (volume.id().number, volume.begin_seq()));
+            let next = closed.chain(open).filter(|(after, _)| *after > number).min();
+            self.continuity.miss(id, &index, next.map(|(_, begin)| begin));
             let end = index.into_inventory().map_or(0, |noted| noted.end);
             self.row.next_seq = self.row.next_seq.max(end);
         }
@@ -179,9 +193,9 @@ impl<S: Store> Opening<S> {
     /// what is pending in it. `false` where it can't be told for sure, or nothing is.
     fn describe(&mut self, id: VolumeId, found: &Found) -> bool {
         let blocks: Vec<BlockEntry> = found.pending().into_iter().map(|(entry, _)| entry).collect();
-        // Otherwise only its store knows where it began.
-        let knows_begin = found.noted().is_some() || self.continuity.at().is_some();
-        if !found.is_whole() || !knows_begin || blocks.is_empty() {
+        // Without an index only its store knows where it began, and how far all was told: after a salvage that is not where
+        // its first block begins.
+        if !found.is_whole() || found.noted().is_none() || blocks.is_empty() {
             return false;
         }
         let begin = self.continuity.see(id, None, found);
@@ -213,46 +227,12 @@ impl<S: Store> Opening<S> {
         let missing_tail = mark.saturating_sub(row.next_seq);
         row.next_seq = row.next_seq.max(mark);
         // Where nothing tells how far the row got, neither can it be told what of the tail was still in it.
-        let lost_tail = continuity.at().map_or(0, |_| missing_tail);
-        let losses = continuity.losses(mark);
-        let lost_events = losses.iter().map(Loss::events).sum::<u64>() + lost_tail;
-        let salvaged = Salvaged { events: salvaged_events, lost_events };
-        let mut alarms = alarms_of(&losses);
+        let events = continuity.at().map_or(0, |_| missing_tail);
+        let mut losses = continuity.losses(mark);
         if missing_tail > 0 {
-            alarms.push(lost_tail_of(row.id(1).row, missing_tail));
+            let volume = row.id(row.next_number.saturating_sub(1));
+            losses.push(Loss { volume, seqs: mark - missing_tail..mark, events, kind: LossKind::End });
         }
-        AsFound { row, salvaged, alarms, indices, bereft }
+        AsFound { row, salvaged_events, losses, indices, bereft }
     }
-}
-
-/// A sentence for each volume.
-fn alarms_of(losses: &[Loss]) -> Vec<String> {
-    let mut by_volume: BTreeMap<VolumeId, (u64, Range<u64>)> = BTreeMap::new();
-    for loss in losses {
-        let (events, seqs) = by_volume.entry(loss.volume).or_insert_with(|| (0, loss.seqs.clone()));
-        *events += loss.events();
-        *seqs = seqs.start.min(loss.seqs.start)..seqs.end.max(loss.seqs.end);
-    }
-    let sentence = |(volume, (events, seqs)): (VolumeId, (u64, Range<u64>))| {
-        let (what, advice) = match volume.row {
-            RowName::Grants | RowName::Usage => ("accepted events", SEND_AGAIN),
-            RowName::Dead => ("dead letters", ""),
-        };
-        format!(
-            "the disk lost {events} {what} of {volume}, with seqs from {} to {}: nothing is left of the blocks they lay in. Check the disk{advice}",
-            seqs.start,
-            seqs.end - 1
-        )
-    };
-    by_volume.into_iter().map(sentence).collect()
-}
-
-const SEND_AGAIN: &str =
-    "; what was delivered is safe, and applications can send the rest again with the same ids";
-
-fn lost_tail_of(row: RowName, missing: u64) -> String {
-    format!(
-        "the journal had got {missing} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk{SEND_AGAIN}",
-        row.as_str()
-    )
 }

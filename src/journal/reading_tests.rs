@@ -6,22 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::ballast::Ballast;
+use super::fixtures::{PATIENCE, delivered, keep, numbered, on_disk, over, read_all, settings, usage};
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
-use super::salvage::scan_frames;
+use super::scan::scan_frames;
 use super::sled_store::SledStore;
 use super::store::{Store, Volume, VolumeId};
 use super::system::exchange;
-use super::tests::{self, keep, numbered, on_disk, over, read_all, settings};
 use super::*;
 use crate::event::{CustomerRef, Lane};
-
-/// Longer than any of it takes.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn usage(number: u32) -> VolumeId {
-    VolumeId { row: RowName::Usage, number }
-}
 
 fn events(count: usize) -> Vec<String> {
     let note = "n".repeat(100);
@@ -109,7 +102,7 @@ async fn what_an_open_volume_has_and_its_file_does_not_show_yet_is_explained() {
     let blocks = read_all(&mut consumer).await;
     store.lag();
     for block in &blocks {
-        consumer.settle(tests::delivered(block)).await.unwrap();
+        consumer.settle(delivered(block)).await.unwrap();
     }
     journal.dead_letters().page(0, 1).await.unwrap();
     let explanation = journal.recall().explain("e7".to_owned()).await.unwrap();

@@ -39,7 +39,7 @@ impl Recall {
     /// # Errors
     /// When the journal is closed or poisoned.
     pub async fn explain(&self, external_id: String) -> Result<Explanation, JournalError> {
-        self.look_back(move |looker, is_wanted| explain(looker, &external_id, is_wanted)).await
+        self.look_back(move |looker| explain(looker, &external_id)).await
     }
 
     /// Makes events that were delivered in the span pending again, oldest first, under the ids they have. Returns once
@@ -51,9 +51,9 @@ impl Recall {
     pub async fn replay(&self, span: Span, dry_run: bool) -> Result<Replayed, JournalError> {
         let (restorer, progress) = (self.restorer.clone(), Arc::clone(&self.progress));
         let runtime = Handle::current();
-        self.look_back(move |looker, is_wanted| {
+        self.look_back(move |looker| {
             progress.begin();
-            let mut restoring = Restoring { deputy: looker.deputy(), restorer, runtime, is_wanted };
+            let mut restoring = Restoring { deputy: looker.deputy(), restorer, runtime };
             let replayed = replay(looker, span, dry_run, &mut restoring, &progress);
             progress.end();
             replayed
@@ -69,14 +69,15 @@ impl Recall {
 
     async fn look_back<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Looker, &dyn Fn() -> bool) -> Result<T, JournalError> + Send + 'static,
+        work: impl FnOnce(&Looker<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(|_| JournalError::Closed)?;
         let shared = Arc::clone(&self.shared);
         let (answer, answered) = oneshot::channel();
         let attend = move || {
             let presence = shared.presence_of_a_looker();
-            let look = |deputy, pace| work(&Looker::new(deputy, pace), &|| !answer.is_closed());
+            let is_wanted = || !answer.is_closed();
+            let look = |deputy, pace| work(&Looker::new(deputy, pace, &is_wanted));
             let result = work_apart(&shared, "journal-look", look).flatten();
             drop(presence);
             drop((answer.send(result), turn));
@@ -91,7 +92,6 @@ struct Restoring<'a> {
     deputy: &'a Deputy,
     restorer: Restorer,
     runtime: Handle,
-    is_wanted: &'a dyn Fn() -> bool,
 }
 
 impl Restore for Restoring<'_> {
@@ -110,9 +110,5 @@ impl Restore for Restoring<'_> {
             }
             runtime.block_on(restorer.restore(Restored::Replay, events))
         })?
-    }
-
-    fn is_wanted(&self) -> bool {
-        (self.is_wanted)()
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::fixtures::{keep, letter, on_disk, over, read_all, settings, texts_of};
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::store::VolumeId;
-use super::tests::{keep, letter, on_disk, over, read_all, settings, texts_of};
 use super::*;
 use crate::event::{Lane, PerLane, Rules, UnixMillis};
 use crate::metrics::Listener;

@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 
 use super::block_builder::{BLOCK_EVENTS_MAX, BLOCK_TEXT_BYTES_MAX, BlockBuilder};
 use super::consumer::Block;
+use super::found::scan_volume;
 use super::open_volume::OpenVolume;
-use super::salvage::scan_volume;
 use super::source::Source;
 use super::store::{Store, StoreError, VolumeId};
 use super::system::trim_memory;

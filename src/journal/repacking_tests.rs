@@ -4,26 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use super::fixtures::{
+    PATIENCE, delivered, keep, numbered, on_disk, over, read_all, settings, texts_of, usage,
+};
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::repacking::{Repacked, Repacking, is_worthwhile, repack, work};
 use super::sled_store::SledStore;
-use super::store::{Store, VolumeId};
-use super::tests::{delivered, keep, numbered, on_disk, over, read_all, settings, texts_of};
+use super::store::Store;
 use super::*;
 use crate::event::Lane;
 
-/// Longer than any rewriting takes.
-const PATIENCE: Duration = Duration::from_secs(60);
 const EVENTS: usize = 120;
 
 /// Volumes of a dozen blocks of one small event each.
 fn small() -> Settings {
     Settings { volume_bytes: 1_000, ..settings() }
-}
-
-fn usage(number: u32) -> VolumeId {
-    VolumeId { row: RowName::Usage, number }
 }
 
 /// A closed journal of events that came one by one, of which nothing has been rewritten yet.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -80,45 +80,51 @@ pub struct ReplayProgress {
     pub of: u64,
 }
 
-/// The progress of the replay that goes on, if one does.
+/// The progress of the replay that goes on, if one does. It takes no lock: whoever replays may be kept from the processor
+/// at any point, and whoever asks must not wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    now: Mutex<Option<ReplayProgress>>,
+    goes_on: AtomicBool,
+    restored: AtomicU64,
+    of: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn read(&self) -> Option<ReplayProgress> {
-        *self.lock()
+        // In this order, for what there is to do was counted before any of it was done.
+        let restored = self.restored.load(Ordering::SeqCst);
+        let of = self.of.load(Ordering::SeqCst);
+        self.goes_on.load(Ordering::SeqCst).then_some(ReplayProgress { restored, of })
     }
 
     pub(super) fn begin(&self) {
-        *self.lock() = Some(ReplayProgress::default());
+        self.restored.store(0, Ordering::SeqCst);
+        self.of.store(0, Ordering::SeqCst);
+        self.goes_on.store(true, Ordering::SeqCst);
     }
 
     pub(super) fn end(&self) {
-        *self.lock() = None;
+        self.goes_on.store(false, Ordering::SeqCst);
     }
 
-    fn advance(&self, by: impl FnOnce(&mut ReplayProgress)) {
-        self.lock().as_mut().map(by);
+    fn count(&self, due: u64) {
+        self.of.fetch_add(due, Ordering::SeqCst);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<ReplayProgress>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn advance(&self, restored: u64) {
+        self.restored.fetch_add(restored, Ordering::SeqCst);
     }
 }
 
-/// What a replay is told and asked while it works.
+/// The way back into the lanes.
 pub(super) trait Restore {
     /// Makes events pending again, durably.
     fn restore(&mut self, events: PerLane<EventBuf>) -> Result<(), AppendError>;
-    /// Whether anybody still waits for it.
-    fn is_wanted(&self) -> bool;
 }
 
 /// One replay at work.
 struct Replay<'a, R> {
-    looker: &'a Looker,
+    looker: &'a Looker<'a>,
     span: Span,
     restore: &'a mut R,
     progress: &'a Progress,
@@ -132,7 +138,7 @@ struct Replay<'a, R> {
 /// # Errors
 /// When the journal is closed or poisoned.
 pub(super) fn replay<R: Restore>(
-    looker: &Looker,
+    looker: &Looker<'_>,
     span: Span,
     dry_run: bool,
     restore: &mut R,
@@ -155,7 +161,7 @@ impl<R: Restore> Replay<'_, R> {
     /// Counts what there is to do, and notes which events were replayed before.
     fn survey(&mut self, lane: Lane) -> Result<(), JournalError> {
         let (span, looker) = (self.span, self.looker);
-        let (restore, copies, progress) = (&*self.restore, &mut self.copies, self.progress);
+        let (copies, progress) = (&mut self.copies, self.progress);
         looker.walk(RowName::from(lane), &mut |seen| {
             let is_again_pending = matches!(seen.fate, Fate::Pending);
             let mut due = 0;
@@ -168,8 +174,8 @@ impl<R: Restore> Replay<'_, R> {
                     copies.note(text(&seen, position), is_again_pending);
                 }
             }
-            progress.advance(|progress| progress.of += due);
-            restore.is_wanted()
+            progress.count(due);
+            true
         })?;
         Ok(())
     }
@@ -193,7 +199,7 @@ impl<R: Restore> Replay<'_, R> {
             }
             let handed_over = if self.is_slice_full() { self.hand_over() } else { Ok(()) };
             failed = handed_over.err();
-            failed.is_none() && self.report.stopped.is_none() && self.restore.is_wanted()
+            failed.is_none() && self.report.stopped.is_none()
         })?;
         self.remember(&searched);
         failed.map_or(Ok(()), Err)
@@ -236,7 +242,7 @@ impl<R: Restore> Replay<'_, R> {
         self.report.events += events;
         self.report.grants += grants;
         self.report.bytes += bytes;
-        self.progress.advance(|progress| progress.restored += events);
+        self.progress.advance(events);
         Ok(())
     }
 
@@ -291,5 +297,33 @@ impl Copies {
         }
         let known = self.key(text).and_then(|key| self.known.get_mut(&key));
         known.is_some_and(|is_pending| std::mem::replace(is_pending, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_how_far_a_replay_is_never_waits_and_never_sees_more_done_than_there_was_to_do() {
+        let progress = Progress::default();
+        assert_eq!(progress.read(), None);
+        progress.begin();
+        std::thread::scope(|scope| {
+            let at_work = scope.spawn(|| {
+                for _ in 0..10_000 {
+                    progress.count(3);
+                    progress.advance(3);
+                }
+                progress.end();
+            });
+            while !at_work.is_finished() {
+                let seen = progress.read().unwrap_or_default();
+                assert!(seen.restored <= seen.of, "{seen:?}");
+            }
+        });
+        assert_eq!(progress.read(), None);
+        progress.begin();
+        assert_eq!(progress.read(), Some(ReplayProgress::default()), "the next one begins anew");
     }
 }

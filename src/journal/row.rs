@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::frame::RowName;
 use super::janitor::{Ahead, Janitor};
+use super::loss_book::LossBook;
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::repacking::{self, Repacking};
 use super::settlement_record::SettlementRecord;
@@ -72,6 +73,7 @@ pub(super) struct Row<S: Store> {
     pub(super) name: RowName,
     pub(super) store: Arc<S>,
     pub(super) janitor: Janitor<S>,
+    pub(super) book: LossBook<S>,
     pub(super) limits: RowLimits,
     pub(super) retained: VecDeque<Retained>,
     pub(super) open: BTreeMap<u32, OpenVolume<S::Volume>>,
@@ -102,22 +104,6 @@ impl<S: Store> Row<S> {
     /// What was not known to be pending and turned out to be, since this was last asked.
     pub(super) fn take_found_again(&mut self) -> Totals {
         std::mem::take(&mut self.found_again)
-    }
-
-    /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
-    /// no longer pending. What is in it beside that came back with a settlement that a power cut took: it is owed again.
-    /// Says whether there was anything of either.
-    pub(super) fn compare_with_index(&mut self, opened: &mut OpenVolume<S::Volume>) -> bool {
-        let Some(closed) = self.closed.iter_mut().find(|closed| closed.number == opened.id().number) else {
-            return false;
-        };
-        opened.note_begin(closed.begin);
-        let found = Totals::of(opened.pending());
-        let (lost, found_again) = (closed.totals.without(found), found.without(closed.totals));
-        self.lost = self.lost.plus(lost);
-        self.found_again = self.found_again.plus(found_again);
-        closed.totals = found;
-        lost.events > 0 || found_again.events > 0
     }
 
     /// What is pending, over the whole row.
@@ -325,7 +311,7 @@ impl<S: Store> Row<S> {
     /// # Errors
     /// When the store fails.
     pub(super) fn open_closed(&mut self, mut volume: OpenVolume<S::Volume>) -> Result<(), StoreError> {
-        self.compare_with_index(&mut volume);
+        self.compare_with_index(&mut volume)?;
         let number = volume.id().number;
         let Some(at) = self.closed.iter().position(|closed| closed.number == number) else { return Ok(()) };
         let Some(closed) = self.closed.remove(at) else { return Ok(()) };

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::found::scan_volume;
 use super::frame::RowName;
-use super::salvage::scan_volume;
 use super::sled_store::QUARANTINE;
 
 /// Volumes of each row that are looked into, the latest ones.

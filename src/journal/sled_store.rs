@@ -11,22 +11,30 @@ use std::time::{Duration, Instant};
 
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
-use super::store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
+use super::row_folder::bereft_in;
+use super::store::{Entry, RawFile, SALVAGING, Store, StoreError, Volume, VolumeId};
 use super::system::{exchange, syncs_so_far};
 
-/// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// Fixed for ever in a volume. With it, values up to 61 KB stay in the one file that is synced. sled reads a volume in
+/// pieces of this size when it opens it, fills one of them up on the disk, and collects in memory what it writes to one.
+const SEGMENT_BYTES: usize = 4 << 20;
+/// Of volumes that were made before the first release.
+const SEGMENT_BYTES_BEFORE: usize = 8 << 20;
+/// How sled writes that down.
+const SEGMENT_NOTE_BEFORE: &[u8] = b"segment_size: 8388608\n";
 /// sled's page cache; it is a hint to it, not a bound.
 const CACHE_BYTES: u64 = 2 << 20;
 /// How long a volume that was just closed may take to be let go.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 /// A volume's folder while it is being deleted: never opened again, swept at start.
-const DELETING: &str = "deleting-";
+pub(super) const DELETING: &str = "deleting-";
 /// The extension of an index file that is being written.
 const INDEX_ASIDE: &str = "index-new";
 /// How far the journal ever got.
 pub(super) const HIGH_WATER: &str = "high-water";
+/// What the disk lost.
+pub(super) const LOSSES: &str = "losses";
 /// Where damaged volumes are kept for a person to look at.
 pub(super) const QUARANTINE: &str = "quarantine";
 
@@ -53,14 +61,15 @@ impl SledStore {
                     fs::remove_file(entry.path())?;
                 }
             }
-            for (filled, place) in folders_named(&row_folder, "salvaging-")? {
+            for (filled, place) in folders_named(&row_folder, SALVAGING)? {
                 end_salvage(&filled, &place)?;
             }
             for (doomed, place) in folders_named(&row_folder, DELETING)? {
-                fs::remove_dir_all(doomed)?;
-                if !place.exists() {
-                    remove_file(&place.with_extension("index"))?;
+                // First, or it would tell of a volume that is missing.
+                if !place.exists() && remove_file(&place.with_extension("index"))? {
+                    File::open(&row_folder)?.sync_all()?;
                 }
+                fs::remove_dir_all(doomed)?;
             }
         }
         Ok(Self { folder: folder.to_owned(), failed: Arc::default() })
@@ -94,11 +103,21 @@ impl SledStore {
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
 
+    /// The size of a volume's segments, by what sled wrote down when it was made. What is filled to take a volume's place
+    /// takes its values over as they are, so it gets segments of the same size.
+    fn segment_bytes(&self, id: VolumeId) -> usize {
+        let is_as_before = |id| {
+            let conf = fs::read(self.volume_folder(id).join("conf")).unwrap_or_default();
+            memchr::memmem::find(&conf, SEGMENT_NOTE_BEFORE).is_some()
+        };
+        if is_as_before(id) || is_as_before(id.place()) { SEGMENT_BYTES_BEFORE } else { SEGMENT_BYTES }
+    }
+
     fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         let path = self.volume_folder(id);
         let config = sled::Config::new()
             .path(&path)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(self.segment_bytes(id))
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         let began = Instant::now();
@@ -252,6 +271,23 @@ impl Store for SledStore {
         Ok(())
     }
 
+    fn read_losses(&self) -> Result<Vec<u8>, StoreError> {
+        match fs::read(self.folder.join(LOSSES)) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) if is_unreadable(&error) => {
+                tracing::error!(%error, "the book of losses can't be read: what the disk lost before is not known this time");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn write_losses(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        let book = self.folder.join(LOSSES);
+        Ok(write_whole(&self.folder, &book, &book.with_extension("new"), bytes)?)
+    }
+
     fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
         Ok(bereft_in(&self.row_folder(row))?)
     }
@@ -267,13 +303,7 @@ impl Store for SledStore {
 
     fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {
         let index = self.index_file(id);
-        let aside = index.with_extension(INDEX_ASIDE);
-        let mut file = File::create(&aside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&aside, &index)?;
-        File::open(self.row_folder(id.row))?.sync_all()?;
-        Ok(())
+        Ok(write_whole(&self.row_folder(id.row), &index, &index.with_extension(INDEX_ASIDE), bytes)?)
     }
 
     fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
@@ -284,21 +314,13 @@ impl Store for SledStore {
     }
 }
 
-/// The numbers of the volumes in a row's folder of which nothing but the index is left, ascending.
-pub(super) fn bereft_in(row_folder: &Path) -> std::io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(row_folder)? {
-        let index = entry?.path();
-        let name = index.file_name().and_then(|name| name.to_str());
-        let number = name.and_then(|name| name.strip_prefix("volume-")?.strip_suffix(".index")?.parse().ok());
-        if let Some(number) = number
-            && !index.with_extension("").exists()
-        {
-            numbers.push(number);
-        }
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
+/// Writes a file of this folder, whole or not at all, durably.
+fn write_whole(folder: &Path, place: &Path, aside: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(aside, place)?;
+    File::open(folder)?.sync_all()
 }
 
 /// Removes a file, if it is there: `false` otherwise.

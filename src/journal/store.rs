@@ -12,6 +12,10 @@ pub(super) struct VolumeId {
 
 /// Marks the number of a volume that is being filled to take another's place.
 const ASIDE: u32 = 1 << 31;
+/// Such a volume's folder, before its number.
+pub(super) const SALVAGING: &str = "salvaging-";
+/// Any other volume's.
+pub(super) const VOLUME: &str = "volume-";
 
 impl VolumeId {
     /// The place beside this volume where its successor is filled, before it takes over.
@@ -31,8 +35,8 @@ impl VolumeId {
 
     /// The name of its folder in its row.
     pub(super) fn folder_name(self) -> String {
-        let kind = if self.is_aside() { "salvaging" } else { "volume" };
-        format!("{kind}-{:08}", self.place().number)
+        let kind = if self.is_aside() { SALVAGING } else { VOLUME };
+        format!("{kind}{:08}", self.place().number)
     }
 }
 
@@ -119,6 +123,11 @@ pub(super) trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn read_mark(&self) -> Result<Vec<u8>, StoreError>;
     /// Writes one slot of the high-water file, durably.
     fn write_mark(&self, slot: u64, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// The book of losses, whole; empty when there is none.
+    fn read_losses(&self) -> Result<Vec<u8>, StoreError>;
+    /// Writes the book of losses, whole or not at all, durably.
+    fn write_losses(&self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// The numbers of volumes of which nothing but the index is left, ascending.
     fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError>;

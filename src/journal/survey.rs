@@ -128,7 +128,7 @@ impl<S: Store> Surveyor<S> {
 
     /// Has the blocks of a closed volume counted; `false` when it does not stay closed.
     fn survey_closed(&self, id: VolumeId, file: Box<dyn RawFile>) -> Result<bool, Closed> {
-        let mut file = VolumeFile::scan(id, file, &mut Vec::new(), &self.pace);
+        let mut file = VolumeFile::scan(id, file, &mut Vec::new(), &self.pace, &|| true);
         for seq in file.seqs_from(0) {
             self.pace.step();
             let shown = file.show(seq);

@@ -1,108 +1,18 @@
 //! The journal as its users see it, over a store that loses power and over real sled.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
+use super::fixtures::{
+    append_of, delivered, keep, letter, numbered, on_disk, over, read_all, settings, texts_of, try_over,
+};
 use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::sled_store;
 use super::*;
 use crate::clock::Clock;
-use crate::event::{EventBuf, Lane, PerLane};
-use crate::metrics::{Listener, Metrics};
-
-pub(super) fn settings() -> Settings {
-    Settings { retention: Duration::ZERO, ..Settings::in_folder(std::env::temp_dir()) }
-}
-
-pub(super) fn over(store: &MemoryStore, settings: &Settings) -> Journal {
-    Journal::over(&Arc::new(store.clone()), settings, Clock::system(), Metrics::new().unwrap(), None).unwrap()
-}
-
-pub(super) fn on_disk(folder: &std::path::Path, change: impl FnOnce(&mut Settings)) -> Journal {
-    let mut settings = Settings { retention: Duration::ZERO, ..Settings::in_folder(folder.join("journal")) };
-    change(&mut settings);
-    Journal::open(&settings, Clock::system(), Metrics::new().unwrap()).unwrap()
-}
-
-fn append_of(lane: Lane, texts: &[String]) -> Append {
-    let mut events: PerLane<EventBuf> = PerLane::default();
-    texts.iter().for_each(|text| events[lane].push(text.as_bytes(), 0));
-    Append { listener: Listener::Ndjson, events }
-}
-
-pub(super) async fn keep(journal: &Journal, lane: Lane, texts: &[String]) {
-    let receipt = journal.appender().append(append_of(lane, texts)).await.unwrap();
-    receipt.committed().await.unwrap();
-}
-
-pub(super) fn texts_of(block: &Block) -> Vec<String> {
-    (0..block.len()).map(|at| String::from_utf8(block.event(at).unwrap().to_vec()).unwrap()).collect()
-}
-
-pub(super) async fn read_all(consumer: &mut Consumer) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for lane in Lane::ALL {
-        loop {
-            let more = consumer.read(lane, 1_000, 1 << 20).await.unwrap();
-            if more.is_empty() {
-                break;
-            }
-            blocks.extend(more);
-        }
-    }
-    blocks
-}
-
-pub(super) fn delivered(block: &Block) -> Settlement {
-    let mut resolved: PerLane<Amount> = PerLane::default();
-    resolved[block.id().lane] = Amount { events: block.len() as u64, bytes: block.text_bytes() as u64 };
-    Settlement {
-        inserted: block.len() as u64,
-        delivered_at: Some(1),
-        resolved,
-        blocks: vec![settled(block, 1)],
-        ..Settlement::default()
-    }
-}
-
-/// A block that a request of so many events took to Polar.
-pub(super) fn settled(block: &Block, at: crate::event::UnixMillis) -> SettledBlock {
-    let took = Attempt { at, status: 200, events: 1, carried: Carried::All };
-    SettledBlock {
-        id: block.id(),
-        attempts: Attempts { made: 1, noted: vec![took] },
-        dead_positions: Vec::new(),
-    }
-}
-
-pub(super) fn numbered(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("{{\"n\":{number}}}")).collect()
-}
-
-pub(super) fn letter(text: &str, origin: Origin) -> DeadLetter {
-    DeadLetter {
-        origin,
-        reason: if origin == Origin::Intake {
-            DeadReason::RefusedAtIntake
-        } else {
-            DeadReason::RefusedByPolar
-        },
-        code: "missing".into(),
-        field: Some("name".into()),
-        message: "Field required".into(),
-        at: 5,
-        lane: Some(Lane::Usage),
-        seq: None,
-        accepted: None,
-        attempts: 1,
-        altered: false,
-        spare_id: None,
-        source: None,
-        event: text.into(),
-    }
-}
+use crate::event::Lane;
+use crate::metrics::Metrics;
 
 #[tokio::test]
 async fn an_event_comes_out_as_it_went_in_and_is_gone_once_settled() {
@@ -391,74 +301,6 @@ async fn a_second_journal_on_the_same_folder_is_told_who_has_it() {
 }
 
 #[tokio::test]
-async fn a_damaged_block_is_never_delivered_and_its_neighbours_are() {
-    let store = MemoryStore::default();
-    let journal = over(&store, &settings());
-    for text in numbered(5) {
-        keep(&journal, Lane::Usage, &[text]).await;
-    }
-    journal.close().await.unwrap();
-    let id = store::VolumeId { row: RowName::Usage, number: 1 };
-    let mut blocks = 0;
-    store.damage(id, |value| {
-        blocks += usize::from(value.starts_with(b"SLJF"));
-        if blocks == 3 {
-            value[60] ^= 1;
-        }
-    });
-    let mut journal = over(&store, &settings());
-    let texts: Vec<String> =
-        read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
-    let expected: Vec<String> = numbered(5).into_iter().filter(|text| text != "{\"n\":2}").collect();
-    assert_eq!(texts, expected);
-    assert!(journal.accounts().read().add_up());
-    journal.close().await.unwrap();
-}
-
-/// Flips bits and cuts pieces out of a volume's file, as disks do, and asks for every block that is still intact.
-#[tokio::test]
-async fn every_undamaged_block_of_a_damaged_sled_file_is_found() {
-    let mut rng = fastrand::Rng::with_seed(11);
-    for round in 0..12 {
-        let folder = tempfile::tempdir().unwrap();
-        let journal = on_disk(folder.path(), |_| ());
-        let texts: Vec<String> = (0..200)
-            .map(|number| format!("{{\"n\":{number},\"noise\":\"{:x}{:x}\"}}", rng.u128(..), rng.u128(..)))
-            .collect();
-        for chunk in texts.chunks(5) {
-            keep(&journal, Lane::Usage, chunk).await;
-        }
-        journal.close().await.unwrap();
-
-        let file = folder.path().join("journal/usage/volume-00000001/db");
-        let mut bytes = std::fs::read(&file).unwrap();
-        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-        let at = rng.usize(..used);
-        if round % 2 == 0 {
-            bytes[at] ^= 1 << rng.u32(..8);
-        } else {
-            let end = (at + rng.usize(1..4_096)).min(used);
-            bytes[at..end].fill(0);
-        }
-        std::fs::write(&file, &bytes).unwrap();
-        let intact: BTreeSet<u64> = salvage::intact_blocks(&bytes);
-
-        let mut journal = on_disk(folder.path(), |_| ());
-        let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
-        let found: BTreeSet<u64> = blocks.iter().map(|block| block.id().seq).collect();
-        let lost: Vec<_> = intact.difference(&found).collect();
-        assert!(lost.is_empty(), "round {round}: lost {lost:?} of {} intact blocks", intact.len());
-        assert!(
-            found.len() >= 30,
-            "round {round}: one wound must not cost {} of 40 blocks",
-            40 - found.len()
-        );
-        assert!(journal.accounts().read().add_up());
-        journal.close().await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn blocks_are_settled_in_the_volume_they_lie_in_even_when_it_was_opened_for_nothing() {
     let store = MemoryStore::default();
     let small = Settings { volume_bytes: 150, ..settings() };
@@ -485,40 +327,6 @@ async fn blocks_are_settled_in_the_volume_they_lie_in_even_when_it_was_opened_fo
 }
 
 #[tokio::test]
-async fn a_salvage_that_is_cut_short_begins_anew() {
-    for operations in 0..6 {
-        let store = MemoryStore::default();
-        let journal = over(&store, &settings());
-        for text in numbered(3) {
-            keep(&journal, Lane::Usage, &[text]).await;
-        }
-        journal.close().await.unwrap();
-        let mut blocks = 0;
-        store.damage(store::VolumeId { row: RowName::Usage, number: 1 }, |value| {
-            blocks += usize::from(value.starts_with(b"SLJF"));
-            if blocks == 1 && value.len() > 60 {
-                value[60] ^= 1;
-            }
-        });
-        store.fail_in(operations);
-        let cut_short = Journal::over(
-            &Arc::new(store.clone()),
-            &settings(),
-            Clock::system(),
-            Metrics::new().unwrap(),
-            None,
-        );
-        drop(cut_short);
-        store.cut_power(|| false);
-        let mut journal = over(&store, &settings());
-        let found: Vec<String> =
-            read_all(&mut journal.take_consumer().unwrap()).await.iter().flat_map(texts_of).collect();
-        assert_eq!(found, numbered(3)[1..], "cut short after {operations} operations");
-        journal.close().await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn a_journal_of_a_newer_sledge_is_refused_untouched() {
     let store = MemoryStore::default();
     let journal = over(&store, &settings());
@@ -532,68 +340,7 @@ async fn a_journal_of_a_newer_sledge_is_refused_untouched() {
             value[48..52].copy_from_slice(&checksum.to_le_bytes());
         }
     });
-    let opened =
-        Journal::over(&Arc::new(store.clone()), &settings(), Clock::system(), Metrics::new().unwrap(), None);
+    let opened = try_over(&store, &settings());
     assert_eq!(opened.unwrap_err(), store::StoreError::NewerFormat(id, 99));
     assert_eq!(store.volumes(RowName::Usage), 1);
-}
-
-#[tokio::test]
-async fn a_lost_tail_is_noticed_and_its_seqs_are_not_used_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = on_disk(folder.path(), |_| ());
-    keep(&journal, Lane::Usage, &numbered(5)).await;
-    journal.close().await.unwrap();
-    let volume = folder.path().join("journal/usage/volume-00000001");
-    let older = std::fs::read(volume.join("db")).unwrap();
-    let journal = on_disk(folder.path(), |_| ());
-    assert_eq!(journal.alarms(), [] as [String; 0]);
-    keep(&journal, Lane::Usage, &numbered(3)).await;
-    journal.close().await.unwrap();
-
-    std::fs::remove_dir_all(&volume).unwrap();
-    std::fs::create_dir(&volume).unwrap();
-    std::fs::write(volume.join("db"), older).unwrap();
-    let mut journal = on_disk(folder.path(), |_| ());
-    assert!(journal.alarms()[0].contains("3 events further"), "{:?}", journal.alarms());
-    keep(&journal, Lane::Usage, &numbered(1)).await;
-    let blocks = read_all(&mut journal.take_consumer().unwrap()).await;
-    assert_eq!(blocks.iter().map(|block| block.id().seq).collect::<Vec<_>>(), [0, 8]);
-    journal.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_check_tells_what_lies_there_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut journal = on_disk(folder.path(), |settings| settings.volume_bytes = 2_000);
-    for _ in 0..30 {
-        keep(&journal, Lane::Usage, &numbered(20)).await;
-    }
-    let mut consumer = journal.take_consumer().unwrap();
-    let block = consumer.read(Lane::Usage, 1, 1).await.unwrap().remove(0);
-    consumer.settle(delivered(&block)).await.unwrap();
-    drop(consumer);
-    journal.close().await.unwrap();
-    let folder = folder.path().join("journal");
-    let report = check(&folder).unwrap();
-    assert_eq!(report.findings, [] as [String; 0]);
-    let usage = &report.rows[1];
-    assert_eq!((usage.pending_events, usage.next_seq, usage.high_water), (580, 600, 600));
-    assert!(usage.volumes.iter().any(|volume| volume.state == "pending"));
-
-    let closed = usage.volumes.iter().find(|volume| volume.state == "pending").unwrap();
-    let file = folder.join("usage").join(&closed.volume).join("db");
-    let mut bytes = std::fs::read(&file).unwrap();
-    let first = bytes.windows(4).position(|window| window == b"SLJF").unwrap();
-    let head = bytes[first..first + 16].to_vec();
-    // The store may hold a page twice; the block is lost when every copy is.
-    for at in first..bytes.len() - 64 {
-        if bytes[at..].starts_with(&head) {
-            bytes[at + 60] ^= 1;
-        }
-    }
-    std::fs::write(&file, &bytes).unwrap();
-    let report = check(&folder).unwrap();
-    assert!(report.findings[0].contains("1 blocks with 20 events"), "{:?}", report.findings);
-    assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }

@@ -94,10 +94,14 @@ impl<S: Store> Row<S> {
             let other = self.looked_at.take();
             self.put_away(other);
             let mut volume = self.janitor.open_now(self.id(number))?;
-            let differs = self.compare_with_index(&mut volume);
+            let differs = self.compare_with_index(&mut volume)?;
             if differs || volume.salvaged() > 0 {
                 // Told once, and not by the next start again. A salvage left an index that is not one of a closed volume.
-                self.write_index(volume.id(), &volume.closed_index())?;
+                match self.write_index(volume.id(), &volume.closed_index()) {
+                    // Nobody is to be stopped by a look, and the book of losses knows it too.
+                    Ok(()) | Err(StoreError::DiskFull) => {}
+                    Err(error) => return Err(error),
+                }
             }
             self.looked_at = Some(volume);
         }

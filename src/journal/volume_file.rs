@@ -8,7 +8,7 @@ use super::bad_sectors::PastBadSectors;
 use super::frame::{Kind, decode_frame};
 use super::look::{KnownBlock, ShownBlock};
 use super::pace::Pace;
-use super::salvage::scan_places;
+use super::scan::scan_places;
 use super::store::{RawFile, VolumeId};
 
 /// Where a frame lies.
@@ -29,10 +29,17 @@ pub(super) struct VolumeFile {
 }
 
 impl VolumeFile {
-    /// Looks through the file of this volume, past the places that can't be read.
-    pub(super) fn scan(id: VolumeId, mut file: Box<dyn RawFile>, window: &mut Vec<u8>, pace: &Pace) -> Self {
+    /// Looks through the file of this volume, past the places that can't be read, for as long as it `is_wanted`.
+    pub(super) fn scan(
+        id: VolumeId,
+        mut file: Box<dyn RawFile>,
+        window: &mut Vec<u8>,
+        pace: &Pace,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Self {
         let (mut blocks, mut settlements) = (BTreeMap::new(), BTreeMap::new());
-        let scanned = scan_places(PastBadSectors::new(&mut file), window, &mut |at, header, frame| {
+        let pieces = WhileWanted { file: PastBadSectors::new(&mut file), is_wanted };
+        let scanned = scan_places(pieces, window, &mut |at, header, frame| {
             pace.step();
             let len = u32::try_from(frame.len()).unwrap_or(u32::MAX);
             let place = Place { at, len, events: header.events };
@@ -89,5 +96,66 @@ impl VolumeFile {
         self.file.read_exact(&mut frame).ok()?;
         let (header, _) = decode_frame(&frame).ok()?;
         ((header.kind, header.seq, header.part) == (kind, seq, part)).then_some(frame)
+    }
+}
+
+/// A file that ends where nobody wants more of it. A machine that is busy may take minutes to read one to its end.
+struct WhileWanted<'a, R> {
+    file: R,
+    is_wanted: &'a dyn Fn() -> bool,
+}
+
+impl<R: Read> Read for WhileWanted<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if (self.is_wanted)() { self.file.read(into) } else { Ok(0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Cursor;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::super::frame::RowName;
+    use super::*;
+
+    /// Counts what is read of it.
+    struct Counted {
+        file: Cursor<Vec<u8>>,
+        read: Arc<AtomicU64>,
+    }
+
+    impl Read for Counted {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.file.read(into)?;
+            self.read.fetch_add(read as u64, Ordering::Relaxed);
+            Ok(read)
+        }
+    }
+
+    impl Seek for Counted {
+        fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+            self.file.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_volume_that_nobody_wants_to_see_any_more_is_not_read_to_its_end() {
+        let id = VolumeId { row: RowName::Usage, number: 1 };
+        let len = 8 << 20;
+        let read_when_wanted_for = |pieces: u32| {
+            let read = Arc::<AtomicU64>::default();
+            let file = Counted { file: Cursor::new(vec![0; len]), read: Arc::clone(&read) };
+            let left = Cell::new(pieces);
+            let is_wanted = || left.replace(left.get().saturating_sub(1)) > 0;
+            VolumeFile::scan(id, Box::new(file), &mut Vec::new(), &Pace::make_way(), &is_wanted);
+            read.load(Ordering::Relaxed)
+        };
+        assert_eq!(read_when_wanted_for(u32::MAX), len as u64);
+        assert_eq!(read_when_wanted_for(0), 0);
+        let some = read_when_wanted_for(2);
+        assert!(some > 0 && some <= 1 << 20, "{some}");
     }
 }

@@ -50,6 +50,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_commit_seconds", "From the first write of a group to the end of its sync."),
     ("sledge_commit_events", "Events in one group."),
     ("sledge_quarantined_volumes", "Damaged volumes that were put aside and wait to be looked at."),
+    (
+        "sledge_lost_events",
+        "Accepted events that the disk lost, in this life or before, until somebody has seen it.",
+    ),
     ("sledge_journal_bytes", "The journal on disk."),
     ("sledge_journal_limit_bytes", "The most the journal may take on disk."),
     (

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -53,12 +53,12 @@ impl Credentials {
         credentials
     }
 
-    /// Whether there is a token that could be used, where one was named.
+    /// The mark of the token that is there now; `None` where none was named.
     ///
     /// # Errors
-    /// Why not.
-    pub fn check(source: &TokenSource) -> Result<(), TokenError> {
-        Self::read(source).map(drop)
+    /// Why there is none that could be used.
+    pub fn mark(source: &TokenSource) -> Result<Option<u64>, TokenError> {
+        Ok(Self::read(source)?.map(|token| token.mark()))
     }
 
     /// The token that is there now, for whoever needs it once.
@@ -122,16 +122,23 @@ fn read_token_file(path: &Path) -> Result<(Token, Metadata), TokenError> {
 }
 
 fn warn_of_other_readers(path: &Path, file: &Metadata) {
-    if is_open_to_others(file.permissions().mode()) {
+    let reader = rustix::process::geteuid().as_raw();
+    if let Some(change) = what_closes(file.permissions().mode(), file.uid(), reader) {
         let path = path.display();
         tracing::warn!(
-            "the token file {path} can be read by other users of this machine; run: chmod 600 {path}"
+            "the token file {path} can be read by other users of this machine; run: chmod {change} {path}"
         );
     }
 }
 
-fn is_open_to_others(mode: u32) -> bool {
-    mode & 0o044 != 0
+/// The change of mode that a token's file of this `mode` and `owner` needs, where it shows the token to more users than
+/// `reader`, who sends it. What belongs to somebody else is handed to its reader by its group, as Kubernetes hands out secrets.
+#[must_use]
+pub fn what_closes(mode: u32, owner: u32, reader: u32) -> Option<&'static str> {
+    if owner == reader {
+        return (mode & 0o044 != 0).then_some("600");
+    }
+    (mode & 0o004 != 0).then_some("o=")
 }
 
 #[cfg(test)]
@@ -172,7 +179,13 @@ mod tests {
 
     #[test]
     fn only_files_that_others_may_read_are_warned_of() {
-        assert!(is_open_to_others(0o100_644) && is_open_to_others(0o100_640) && is_open_to_others(0o100_604));
-        assert!(!is_open_to_others(0o100_600) && !is_open_to_others(0o100_400));
+        let (sledge, root) = (65_532, 0);
+        for mode in [0o100_644, 0o100_640, 0o100_604] {
+            assert_eq!(what_closes(mode, sledge, sledge), Some("600"), "{mode:o}");
+        }
+        assert_eq!(what_closes(0o100_600, sledge, sledge), None);
+        assert_eq!(what_closes(0o100_400, sledge, sledge), None);
+        assert_eq!(what_closes(0o100_440, root, sledge), None, "its group hands it to its reader");
+        assert_eq!(what_closes(0o100_444, root, sledge), Some("o="));
     }
 }

@@ -32,7 +32,7 @@ mod wire;
 pub use api::{Api, Meters};
 pub use api_error::ApiError;
 pub use base_url::{BaseUrl, Environment};
-pub use credentials::{Credentials, TokenChange, TokenSource};
+pub use credentials::{Credentials, TokenChange, TokenSource, what_closes};
 pub use customer::{Customer, CustomerKey, CustomerMeter, NewCustomer};
 pub use error::{SetupError, TokenError};
 pub use filter::{Clause, Conjunction, Filter, FilterValue, Operator};

@@ -15,6 +15,9 @@ const PLACEHOLDERS: [&str; 5] = ["undefined", "null", "None", "nil", "changeme"]
 pub struct Token(String);
 
 impl Token {
+    /// What `sledge dev` tells other terminals in a token's place. Only its own simulator takes it.
+    pub const OF_DEV: &str = "polar_oat_dev";
+
     /// Reads a token, taking surrounding white space for the editor's.
     ///
     /// # Errors
@@ -47,6 +50,12 @@ impl Token {
     #[must_use]
     pub fn mark(&self) -> u64 {
         self.fingerprint(&BuildHasherDefault::<DefaultHasher>::default())
+    }
+
+    /// Whether it stands for none, beside `sledge dev`.
+    #[must_use]
+    pub fn is_of_dev(&self) -> bool {
+        self.0 == Self::OF_DEV
     }
 
     /// The token itself, for the one header it belongs in.

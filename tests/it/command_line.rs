@@ -4,12 +4,11 @@ use std::path::Path;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::process::Command;
 
 use sledge::simulator::Change;
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, run_sledge, sledge};
+use crate::one_command::{Ended, run, run_sledge, shell, sledge};
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 
 const GRANT: [&str; 8] =
@@ -20,15 +19,6 @@ async fn to_socket(words: &[&str], socket: &Path, input: &str) -> Ended {
     let mut command = sledge(words);
     command.arg("--socket").arg(socket);
     run(command, input).await
-}
-
-/// A line of a shell, in which `sledge` is the one under test.
-async fn in_shell(line: &str) -> Ended {
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let mut shell = Command::new("sh");
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    shell.args(["-c", line]).env("PATH", path);
-    run(shell, "").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,7 +119,7 @@ async fn a_grant_whose_answer_was_cut_off_is_repeated_by_the_printed_command_and
     // The daemon is behind the same door again, and the command is run as it was printed.
     std::fs::remove_file(&door).unwrap();
     std::os::unix::fs::symlink(home.socket(), &door).unwrap();
-    let repeated = in_shell(command).await;
+    let repeated = run(shell(command), "").await;
     assert_eq!(repeated.code, Some(0), "{repeated:?}");
     assert!(repeated.out.contains(&format!("id {id}")), "{repeated:?}");
     sledge.scrape_until(|scrape| scrape.sum("sledge_events_delivered_total") >= 2.0).await;
@@ -179,9 +169,7 @@ async fn status_tells_a_daemon_that_is_well_from_one_that_is_not_and_from_none()
     let sledge = home.start(&polar.url()).await;
     let admin = sledge.admin().to_owned();
     // The listeners are open before delivery has looked around for the first time.
-    while sledge.get("/readyz").await.0 != 200 {
-        tokio::task::yield_now().await;
-    }
+    sledge.get_until("/readyz", |status, _| status == 200).await;
     let status = |json: &'static [&'static str]| {
         let admin = admin.clone();
         async move { run_sledge(&[&["status", "--admin", &admin][..], json].concat()).await }
@@ -351,38 +339,4 @@ fn a_wrong_example_would_be_seen() {
     assert_eq!(commands, [vec!["sledge", "run", "--polar-urls", "http://h"], vec!["sledge", "dev"]]);
     assert!(sledge::cli::check(commands[0].iter().map(Into::into)).is_err());
     assert!(sledge::cli::check(commands[1].iter().map(Into::into)).is_ok());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_option_in_a_commands_help_is_on_the_page_of_options() {
-    let page =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/options.md")).unwrap();
-    let mut found = 0;
-    for (words, help) in helps().await {
-        let command = words.join(" ");
-        let flags: Vec<&str> = help
-            .lines()
-            .filter_map(|line| match line.trim_start() {
-                long if long.starts_with("--") => long.strip_prefix("--"),
-                line => line.split_once(", --").filter(|(short, _)| short.len() == 2).map(|(_, long)| long),
-            })
-            .map(|flag| flag.split([' ', '=']).next().unwrap())
-            .filter(|flag| *flag != "help")
-            .collect();
-        found += flags.len();
-        if flags.is_empty() {
-            continue;
-        }
-        let (_, section) = page
-            .split_once(&format!("\n## `sledge {command}`\n"))
-            .unwrap_or_else(|| panic!("docs/options.md has no section on sledge {command}"));
-        let section = section.split("\n## ").next().unwrap();
-        for flag in flags {
-            assert!(
-                section.contains(&format!("`--{flag} ")) || section.contains(&format!("`--{flag}`")),
-                "docs/options.md does not name --{flag} of sledge {command}"
-            );
-        }
-    }
-    assert!(found > 30, "only {found} options were found");
 }

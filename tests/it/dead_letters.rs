@@ -10,7 +10,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, sledge};
+use crate::one_command::{Ended, run, shell, sledge};
+use crate::readme::blocks;
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 use crate::tool;
 
@@ -91,6 +92,11 @@ async fn a_round_trip_loses_and_doubles_nothing() {
     assert_eq!((listed.code, listed.err.as_str()), (Some(0), "21 dead letters\n"), "{listed:?}");
     assert_eq!(listed.out.lines().count(), 22, "{listed:?}");
     assert!(!listed.out.contains("user_1"), "a list shows nothing of a customer: {listed:?}");
+    let some = dead_letters(&home, &["list", "--limit", "3"]).await;
+    assert_eq!((some.code, some.err.as_str()), (Some(0), "3 dead letters, and there are more\n"), "{some:?}");
+    let other = dead_letters(&home, &["list", "--code", "no_such_code"]).await;
+    assert_eq!((other.code, other.out.as_str()), (Some(1), ""), "{other:?}");
+    assert_eq!(other.err, "no dead letter matches these filters\n");
     let filtered = dead_letters(&home, &["list", "--origin", "intake", "--json"]).await;
     let refused: Value = serde_json::from_str(&filtered.out).unwrap();
     assert_eq!(
@@ -117,6 +123,7 @@ async fn a_round_trip_loses_and_doubles_nothing() {
     assert_eq!((dropped.code, dropped.out.as_str()), (Some(0), "dropped 21 dead letters\n"), "{dropped:?}");
     let none = dead_letters(&home, &["list"]).await;
     assert_eq!((none.code, none.out.as_str()), (Some(1), ""), "{none:?}");
+    assert_eq!(none.err, "there are no dead letters\n");
     kept(&sledge, 0.0).await;
 
     let imported = dead_letters(&home, &["import", path]).await;
@@ -127,7 +134,7 @@ async fn a_round_trip_loses_and_doubles_nothing() {
     );
     let doubled = dead_letters_given(&home, &["import", "-"], &format!("{export}not a letter\n")).await;
     assert_eq!(doubled.code, Some(1), "{doubled:?}");
-    assert_eq!(doubled.out, "imported 0 dead letters, 21 there already, 1 lines refused\n");
+    assert_eq!(doubled.out, "imported 0 dead letters, 21 there already, 1 line refused\n");
     assert!(doubled.err.starts_with("line 22: "), "{doubled:?}");
     let returned = dead_letters(&home, &["export"]).await.out;
     assert_eq!(letters_of(&returned), letters_of(&export), "the letters are as they were");
@@ -293,7 +300,7 @@ async fn without_a_sledge_and_without_a_journal_nothing_is_made_and_the_way_is_t
     assert!(told.err.contains(&sledge.id().to_string()) && told.err.contains("--admin-socket"), "{told:?}");
     let elsewhere = home.path().join("elsewhere.sock");
     let found = dead_letters(&home, &["list", "--admin-socket", elsewhere.to_str().unwrap()]).await;
-    assert_eq!((found.code, found.err.as_str()), (Some(1), "no dead letter matches\n"), "{found:?}");
+    assert_eq!((found.code, found.err.as_str()), (Some(1), "there are no dead letters\n"), "{found:?}");
     sledge.stop().await;
 }
 
@@ -330,12 +337,6 @@ async fn when_there_is_no_more_room_the_status_says_so_until_there_is() {
     assert_eq!(said, 1, "said, and not said eighty times");
 }
 
-/// The shell blocks of the page.
-fn commands_of(page: &str) -> Vec<&str> {
-    let blocks = page.split("\n```sh\n").skip(1);
-    blocks.map(|block| block.split("\n```").next().unwrap()).collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_on_dead_letters_does_what_it_says() {
     if !tool::is_there("curl", &["--version"]) {
@@ -350,24 +351,26 @@ async fn the_page_on_dead_letters_does_what_it_says() {
     let events = [event("gpu_minutes", "g1"), event("api_usge", "a1"), event("api_usge", "a2")];
     assert_eq!(sledge.ingest(&format!(r#"{{"events":[{}]}}"#, events.join(","))).await.0, 200);
     mutter(&sledge, r#"{"name":"page_view","customer":"user_1","external_id":"m1"}"#).await;
-    kept(&sledge, 4.0).await;
+    mutter(&sledge, "{left over").await;
+    kept(&sledge, 5.0).await;
+    let mut left = 2.0;
     // What the page calls the cause is gone for one of the two names.
     refuse(&polar, &["api_usge"]);
-    let commands = commands_of(&page);
-    assert!(commands.len() >= 6, "{commands:#?}");
-    for block in commands {
-        let mut shell = Command::new("sh");
-        let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-        shell.args(["-ec", block]).current_dir(home.path()).env_clear().env("PATH", path);
-        shell.env("SLEDGE_DATA_DIR", home.path().join("data")).env("SLEDGE_SOCKET", home.socket());
-        if block.contains("kept-for-the-books") {
-            // Something must be left for it.
-            mutter(&sledge, "{left over").await;
-            kept(&sledge, 1.0).await;
-        }
-        let ended = run(shell, "").await;
+    let mut blocks = blocks(&page);
+    blocks.retain(|(kind, _)| kind == "sh");
+    assert!(blocks.len() >= 6, "{blocks:#?}");
+    for (_, block) in blocks {
+        let mut command = shell(&block);
+        command.current_dir(home.path()).env("SLEDGE_DATA_DIR", home.path().join("data"));
+        command.env("SLEDGE_SOCKET", home.socket());
+        let ended = run(command, "").await;
         assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
+        if block.contains("api_usge") || block.contains("--events") {
+            // What came under the same name meanwhile is not dropped with those that were corrected, nor is what is no event.
+            assert!(block.contains("--until"), "{block}");
+            kept(&sledge, left).await;
+            left = 1.0;
+        }
     }
     polar.has_events(4, PATIENCE).await;
     inserted_once(&polar, &["g1", "a1", "a2", "m1"].map(str::to_owned));

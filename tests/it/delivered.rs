@@ -11,7 +11,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, sledge};
+use crate::one_command::{Ended, run, shell, sledge};
+use crate::readme::blocks;
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
 use crate::tool;
 
@@ -252,6 +253,18 @@ async fn an_event_is_explained_from_its_accept_to_its_end_by_every_road() {
     let unknown = command(&home, &["explain", "never"]).await;
     assert_eq!((unknown.code, unknown.out.as_str()), (Some(1), "nothing is known of never\n"), "{unknown:?}");
     assert!(unknown.err.contains("searched 0 events of the lane of grants, 7 events"), "{unknown:?}");
+    let searched = json(&command(&home, &["explain", "never", "--json"]).await);
+    let oldest = moment(searched["usage"]["oldest_accepted"].as_u64().unwrap() / 1_000 * 1_000);
+    let since = format!("7 events of the lane of usage since {oldest}, 1 dead letter since ");
+    assert!(unknown.err.contains(&since), "how far back it looked is told: {unknown:?}");
+    let past = ["replay", "--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z"];
+    let nothing =
+        "nothing that is still kept was delivered between 2020-01-01T00:00:00Z and 2020-01-02T00:00:00Z";
+    let empty = command(&home, &past).await;
+    assert_eq!(empty.code, Some(1), "{empty:?}");
+    assert!(empty.out.ends_with(&format!("{nothing}\n")), "{empty:?}");
+    let empty = json(&command(&home, &[&past[..], &["--json"]].concat()).await);
+    assert_eq!(empty["findings"], serde_json::json!([nothing]));
 
     // The same is told when sledge does not run.
     let questions: &[&[&str]] = &[
@@ -324,16 +337,13 @@ async fn the_page_on_delivered_events_does_what_it_says() {
     let home = Home::new();
     let sledge = home.start(&polar.url()).await;
     deliver(&sledge, &["call-81".to_owned(), "call-82".to_owned()]).await;
-    let blocks: Vec<&str> =
-        page.split("\n```sh\n").skip(1).map(|block| block.split("\n```").next().unwrap()).collect();
+    let mut blocks = blocks(&page);
+    blocks.retain(|(kind, _)| kind == "sh");
     assert_eq!(blocks.len(), 4, "{blocks:#?}");
-    for block in blocks {
-        let mut shell = Command::new("sh");
-        let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-        shell.args(["-ec", block]).current_dir(home.path()).env_clear().env("PATH", path);
-        shell.env("SLEDGE_DATA_DIR", home.path().join("data"));
-        let ended = run(shell, "").await;
+    for (_, block) in blocks {
+        let mut command = shell(&block);
+        command.current_dir(home.path()).env("SLEDGE_DATA_DIR", home.path().join("data"));
+        let ended = run(command, "").await;
         assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
         assert!(
             ended.out.contains("200") || ended.out.contains("2 events") || ended.out.contains(":2,"),

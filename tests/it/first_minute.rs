@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::dev_process::DevProcess;
-use crate::one_command::{Ended, run, run_sledge};
+use crate::one_command::{Ended, run, run_sledge, shell};
 use crate::sledge_process::PATIENCE;
 use crate::tool;
 
@@ -128,7 +128,6 @@ async fn the_lines_that_dev_tells_to_copy_work() {
         return;
     }
     let dev = DevProcess::start().await;
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
     let is_command =
         |line: &&String| ["export ", "sledge ", "curl ", "echo "].iter().any(|start| line.starts_with(start));
     let lines: Vec<String> = dev
@@ -141,10 +140,7 @@ async fn the_lines_that_dev_tells_to_copy_work() {
     assert_eq!(lines.len(), 6, "{lines:?}");
     assert!(lines[0].starts_with("export SLEDGE_SOCKET="), "{lines:?}");
     for (sent, line) in (0..).zip(&lines[1..]) {
-        let mut shell = Command::new("sh");
-        let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-        shell.args(["-c", line]).env("PATH", path);
-        let ended = run(shell, "").await;
+        let ended = run(shell(line), "").await;
         assert_eq!(ended.code, Some(0), "{line}: {ended:?}");
         if !line.starts_with("sledge status") {
             dev.has_events(sent + 1).await;
@@ -164,13 +160,10 @@ async fn after_the_pasted_line_every_command_means_this_dev_and_its_polar() {
     dev.says("what arrives at Polar").await;
     let export = dev.said.iter().find(|line| line.starts_with("export ")).unwrap().clone();
     let http = dev.word_after(" and at http://");
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
     let typed = |line: &str| {
-        let mut shell = Command::new("sh");
-        shell.args(["-ec", &format!("{export}\n{line}")]).env_clear();
-        shell.env("PATH", format!("{}:/usr/bin:/bin", binary.display()));
-        shell.env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_reader");
-        run(shell, "")
+        let mut command = shell(&format!("{export}\n{line}"));
+        command.env("POLAR_ACCESS_TOKEN", "polar_oat_of_the_reader");
+        run(command, "")
     };
     for (line, shown) in [
         ("sledge polar meter list", "API Calls"),

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::fake_polar::FakePolar;
-use crate::one_command::{Ended, run, sledge};
+use crate::one_command::{Ended, run, shell, sledge};
 use crate::readme::{assert_as_shown, blocks};
 use crate::sledge_process::{Home, PATIENCE, SledgeProcess, http};
 
@@ -76,8 +76,6 @@ async fn the_guide_as_it_stands_leaves_10_then_7_then_minus_1() {
     let home = Home::new();
     let sledge = home.start(&url).await;
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guide.md")).unwrap();
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     for balance in ["API Calls: 10 at Polar", "\"balance\":7.0,", "API Calls: -1 at Polar"] {
         assert!(text.contains(balance), "the guide leads to {balance}");
     }
@@ -94,9 +92,7 @@ async fn the_guide_as_it_stands_leaves_10_then_7_then_minus_1() {
             exports = format!("{block} SLEDGE_ADMIN={}\n", sledge.admin());
             continue;
         }
-        let mut shell = Command::new("sh");
-        shell.args(["-ec", &format!("exec 2>&1\n{exports}{block}")]).env_clear().env("PATH", &path);
-        let ended = run(shell, "").await;
+        let ended = run(shell(&format!("exec 2>&1\n{exports}{block}")), "").await;
         assert_eq!(ended.code, Some(0), "{block}\n{ended:?}");
         match blocks.peek() {
             Some((kind, shown)) if kind == "text" => {
@@ -339,9 +335,12 @@ async fn a_campaign_run_twice_grants_each_customer_once() {
             let granted = at_home(&polar, &home, &words).await;
             assert_eq!(granted.code, Some(0), "{granted:?}");
             assert!(granted.out.contains(&format!("id once:spring:external:{customer}")), "{granted:?}");
+            assert!(granted.err.contains("before, Polar keeps the first amount"), "{granted:?}");
         }
     }
     sledge.scrape_until(|scrape| scrape.sum("sledge_events_delivered_total") >= 6.0).await;
+    let scrape = sledge.scrape().await;
+    assert_eq!(scrape.get("sledge_events_delivered_total{result=\"duplicate\"}"), Some(4.0));
     for customer in ["user_1", "user_2"] {
         assert_eq!(polar.simulator.balance(customer, "API Calls"), Some(10.0));
     }
@@ -349,6 +348,7 @@ async fn a_campaign_run_twice_grants_each_customer_once() {
     const ALARM: &str = "two applications use the same external_id";
     let (_, _, log) = sledge.stop().await;
     assert!(!log.contains(ALARM), "{log}");
+    assert!(log.contains("Polar already had grants that are made once"), "the duplicates are told: {log}");
     let elsewhere = Home::new();
     let (other, sledge) = (elsewhere.start(&polar.url()).await, home.start(&polar.url()).await);
     let used = ["send", "api_usage", "--customer", "user_1", "--meta", "units=1", "--id", "order-7"];

@@ -1,5 +1,6 @@
 //! A command that does its work and ends.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
@@ -23,6 +24,16 @@ pub(crate) fn sledge(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sledge"));
     command.args(words).env_clear();
     command
+}
+
+/// A shell for these lines, which ends at the first one that fails. `sledge` there is the one under test; of the tester's own
+/// environment it has the way to other programs.
+pub(crate) fn shell(lines: &str) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", lines]).env_clear();
+    shell.env("PATH", format!("{}:{}", binary.display(), std::env::var("PATH").unwrap()));
+    shell
 }
 
 /// Runs a command to its end, with this standard input.

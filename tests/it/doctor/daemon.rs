@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use rustix::process::Signal;
+use serde_json::Value;
 use sledge::clock::Clock;
 use sledge::doctor::Code;
 use sledge::event::{EventBuf, PerLane};
@@ -14,10 +16,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::examination::{
-    TOKEN, USE, api_calls, assert_finds, codes, doctor, is_drained, send, with_sent, with_words, words,
+    TOKEN, USE, api_calls, assert_finds, assert_is_silent, codes, doctor, is_drained, send, with_sent,
+    with_words, without_json, words,
 };
+use crate::dev_process::DevProcess;
 use crate::fake_polar::FakePolar;
-use crate::one_command::sledge;
+use crate::one_command::{run, sledge};
 use crate::sledge_process::{Home, SledgeProcess};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,6 +195,58 @@ async fn events_that_wait_without_a_daemon_are_found() {
     sledge.stop().await;
     polar.come_back();
     assert_finds(doctor(&home, &polar.url()), &[Code::PendingWithoutDaemon]).await;
+}
+
+/// `sledge doctor` in a terminal where the line that this dev printed was pasted.
+fn doctor_where_pasted(dev: &DevProcess) -> Command {
+    let mut command = sledge(&["doctor", "--json"]);
+    for name in ["SLEDGE_SOCKET", "SLEDGE_DATA_DIR", "SLEDGE_ADMIN", "SLEDGE_POLAR_URL", "POLAR_ACCESS_TOKEN"]
+    {
+        command.env(name, dev.word_after(&format!("{name}=")));
+    }
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables_of_a_dev_that_has_ended_are_found_and_nothing_is_said_of_what_they_name() {
+    let dev = DevProcess::start().await;
+    let pasted = || with_words(&doctor_where_pasted(&dev), |_| true);
+    assert_finds(pasted(), &[]).await;
+    let (ended, without_json) = (pasted(), without_json(&pasted()));
+    let (status, ..) = dev.end_by(Signal::KILL).await;
+    assert!(!status.success());
+    assert_finds(ended, &[Code::DevEnded]).await;
+    let told = run(without_json, "").await;
+    assert!(told.out.starts_with("dev_ended: ") && told.out.contains("paste the line"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_sledge_runs_the_first_thing_said_is_what_to_do() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let first = "no sledge runs here: mend what is found, then start it with `sledge run`, or `systemctl start sledge`";
+    polar
+        .simulator
+        .change(Change { accepted_tokens: Some(vec!["polar_oat_other".to_owned()]), ..Change::default() });
+    let told = run(without_json(&doctor(&home, &polar.url())), "").await;
+    assert_eq!(told.out.lines().next(), Some(first), "{told:?}");
+    assert!(!told.out.contains("events are kept"), "nobody is there to keep them: {told:?}");
+    let report: Value = serde_json::from_str(&run(doctor(&home, &polar.url()), "").await.out).unwrap();
+    assert_eq!(report["first"], first);
+    let _sledge = home.start(&polar.url()).await;
+    let report: Value = serde_json::from_str(&run(doctor(&home, &polar.url()), "").await.out).unwrap();
+    assert_eq!((&report["findings"][0]["code"], report.get("first")), (&"token_unknown".into(), None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipe_in_place_of_the_journals_lock_keeps_nobody_waiting() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    fs::create_dir_all(home.journal()).unwrap();
+    let lock = home.journal().join("lock");
+    rustix::fs::mknodat(rustix::fs::CWD, lock, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let ended = assert_is_silent(doctor(&home, &polar.url())).await;
+    assert!(!ended.out.contains("everything else"), "what is no lock is nobody's: {ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

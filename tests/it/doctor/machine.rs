@@ -11,7 +11,7 @@ use super::examination::{
     TOKEN, USE, api_calls, assert_finds, codes, doctor, doctor_after_mounting, with_sent, without_json, words,
 };
 use crate::fake_polar::FakePolar;
-use crate::one_command::run;
+use crate::one_command::{run, shell};
 use crate::readme::{assert_as_shown, blocks};
 use crate::sledge_process::Home;
 use crate::tool;
@@ -81,13 +81,9 @@ async fn a_socket_that_a_dead_sledge_left_is_found_and_told_as_the_page_has_it()
 
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.md")).unwrap();
     let blocks = blocks(&page);
-    let [(shell, block), (text, shown)] = &blocks[..] else {
-        panic!("two blocks are on the page: {blocks:?}")
-    };
-    assert_eq!((shell.as_str(), text.as_str()), ("sh", "text"));
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap();
-    let mut command = Command::new("sh");
-    command.args(["-ec", block]).env_clear().env("PATH", format!("{}:/usr/bin:/bin", binary.display()));
+    let [(sh, block), (text, shown)] = &blocks[..] else { panic!("two blocks are on the page: {blocks:?}") };
+    assert_eq!((sh.as_str(), text.as_str()), ("sh", "text"));
+    let mut command = shell(block);
     command.env("SLEDGE_DATA_DIR", home.path().join("data")).env("SLEDGE_SOCKET", home.socket());
     command
         .env("SLEDGE_ADMIN", "127.0.0.1:0")

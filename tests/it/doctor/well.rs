@@ -53,14 +53,39 @@ async fn a_daemons_token_that_may_only_write_events_is_enough() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemons_and_a_callers_token_of_one_organization_are_well() {
-    let (polar, home, _sledge) = with_sent(api_calls(), &GRANT).await;
+    let polar = FakePolar::start().await;
+    polar.simulator.create_meter(api_calls());
+    let home = Home::new();
     let file = token_file(&home, "polar_oat_daemon");
+    let mut with_file = home.run_command(&polar.url());
+    with_file.env_remove("POLAR_ACCESS_TOKEN").arg("--token-file").arg(&file);
+    let sledge = SledgeProcess::start(with_file, home.socket()).await;
+    send(&home, &GRANT).await;
+    is_drained(&sledge).await;
     let scopes = [("polar_oat_daemon".to_owned(), vec!["events:write".to_owned()])].into();
     polar.simulator.change(Change { token_scopes: Some(scopes), ..Change::default() });
     let mut command = doctor(&home, &polar.url());
     command.arg("--token-file").arg(&file);
     let ended = assert_is_silent(command).await;
     assert!(!ended.out.contains("could not be made"), "everything was looked at: {ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_file_that_is_not_the_daemons_says_nothing_of_it() {
+    let (polar, home, _sledge) = with_sent(api_calls(), &USE).await;
+    polar.simulator.change(Change { accepted_tokens: Some(vec![TOKEN.to_owned()]), ..Change::default() });
+    let with_file = |token: &str| {
+        let file = token_file(&home, token);
+        let mut command = doctor(&home, &polar.url());
+        command.env_remove("POLAR_ACCESS_TOKEN").arg("--token-file").arg(file);
+        command
+    };
+    let ended = assert_is_silent(with_file("polar_oat_revoked")).await;
+    let told =
+        format!("token ({} holds another token than the daemon uses", home.path().join("token").display());
+    assert!(ended.out.contains(&told), "{ended:?}");
+    let ended = assert_is_silent(with_file(TOKEN)).await;
+    assert!(!ended.out.contains("token ("), "the same token in a file is the daemon's: {ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -301,13 +301,16 @@ async fn damage_does_not_keep_the_real_binary_from_delivering_the_rest() {
         tally.begin_round(&original, &damaged, begun.elapsed());
         let scrape = sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
         let told = scrape.sum("sledge_events_dead_lettered_total{reason=\"lost\"}").to_string();
+        let on_record = scrape.sum("sledge_lost_events").to_string();
         let (status, _, log) = sledge.stop().await;
         let at_polar = polar.simulator.external_ids(0, usize::MAX);
         let at_polar = at_polar.into_iter().map(|record| record.external_id).collect();
-        let lost = if status.success() {
-            damaged.lost(&original, &at_polar)
-        } else {
+        let lost = if !status.success() {
             Err(format!("{status}: {log}"))
+        } else if on_record != told {
+            Err(format!("{told} events are told to be lost, and {on_record} stay on record"))
+        } else {
+            damaged.lost(&original, &at_polar)
         };
         let is_silent = !log.contains("\"level\":\"ERROR\"");
         tally.end_round(&damaged, lost, told.parse().unwrap(), is_silent);

@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use super::wire::Polar;
+use crate::one_command::{Ended, run, shell};
+use crate::readme::blocks;
 use crate::tool;
 
 #[tokio::test]
@@ -19,9 +20,8 @@ async fn every_curl_line_of_the_documentation_does_what_it_should() {
     assert!(lines.len() > 25, "only {} examples were found", lines.len());
     for line in &lines {
         let script = format!("POLAR=http://{}; {line}", polar.address);
-        let run = move || Command::new("sh").arg("-c").arg(&script).output();
-        let ran = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
-        assert!(ran.status.success(), "{line}\n{}", String::from_utf8_lossy(&ran.stdout));
+        let ran = run(shell(&script), "").await;
+        assert_eq!(ran.code, Some(0), "{line}\n{ran:?}");
     }
 }
 
@@ -33,18 +33,15 @@ fn your_tests(folder: &Path, times: usize) {
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-async fn run_the_ci_script(times: usize) -> Output {
+async fn run_the_ci_script(times: usize) -> Ended {
     let documentation = include_str!("../../../docs/simulator.md");
-    let script = documentation.split("```sh\n").find(|block| block.starts_with("#!/bin/sh")).unwrap();
-    let script = script.split("```").next().unwrap().to_owned();
+    let blocks = blocks(documentation);
+    let (_, script) = blocks.iter().find(|(_, block)| block.starts_with("#!/bin/sh")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     your_tests(folder.path(), times);
-    let binary = Path::new(env!("CARGO_BIN_EXE_sledge")).parent().unwrap().to_owned();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    let run = move || {
-        Command::new("sh").arg("-c").arg(script).current_dir(folder.path()).env("PATH", path).output()
-    };
-    tokio::task::spawn_blocking(run).await.unwrap().unwrap()
+    let mut command = shell(script);
+    command.current_dir(folder.path());
+    run(command, "").await
 }
 
 #[tokio::test]
@@ -53,8 +50,8 @@ async fn the_script_for_a_ci_job_passes_what_is_right_and_fails_what_came_twice(
         return;
     }
     let ran = run_the_ci_script(1).await;
-    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
     let ran = run_the_ci_script(2).await;
-    assert!(!ran.status.success(), "{ran:?}");
-    assert!(String::from_utf8_lossy(&ran.stdout).contains(r#""events_duplicate":3"#), "{ran:?}");
+    assert_ne!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains(r#""events_duplicate":3"#), "{ran:?}");
 }

@@ -1,0 +1,68 @@
+//! What the index of a closed volume promised, and what is in it when it is opened.
+
+use std::ops::Range;
+
+use super::continuity::{Loss, LossKind, without};
+use super::open_volume::OpenVolume;
+use super::row::Row;
+use super::store::{Store, StoreError, VolumeId};
+use super::totals::Totals;
+use super::volume_index::{BlockEntry, VolumeIndex};
+
+impl<S: Store> Row<S> {
+    /// A closed volume was opened. What its index had promised and is not in it was lost on the disk: from now on it is
+    /// no longer pending. What is in it beside that came back with a settlement that a power cut took: it is owed again.
+    /// Says whether there was anything of either. Losses are in the book before anything else is written.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn compare_with_index(
+        &mut self,
+        opened: &mut OpenVolume<S::Volume>,
+    ) -> Result<bool, StoreError> {
+        let id = opened.id();
+        let Some(at) = self.closed.iter().position(|closed| closed.number == id.number) else {
+            return Ok(false);
+        };
+        let Some(closed) = self.closed.get_mut(at) else { return Ok(false) };
+        opened.note_begin(closed.begin);
+        let promised = closed.totals;
+        let found = Totals::of(opened.pending());
+        closed.totals = found;
+        let all = closed.seqs.clone();
+        let index = self.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
+        let (lost, losses) = match index.and_then(VolumeIndex::into_inventory) {
+            Some(noted) => lost_of(id, &noted.blocks, opened.pending()),
+            // The index was damaged since. Blocks of the same size can't be told apart then.
+            None => {
+                let lost = promised.without(found);
+                let among = Loss { volume: id, seqs: all, events: lost.events, kind: LossKind::Among };
+                (lost, if lost.events > 0 { vec![among] } else { Vec::new() })
+            }
+        };
+        let found_again = found.plus(lost).without(promised);
+        self.lost = self.lost.plus(lost);
+        self.found_again = self.found_again.plus(found_again);
+        if !losses.is_empty() {
+            self.book.enter(&losses)?;
+        }
+        Ok(lost.events > 0 || found_again.events > 0)
+    }
+}
+
+/// What of the promised blocks is not there, and where that lay. A block may have been joined with others since.
+fn lost_of<'a>(
+    id: VolumeId,
+    promised: &[BlockEntry],
+    found: impl Iterator<Item = &'a BlockEntry>,
+) -> (Totals, Vec<Loss>) {
+    let seqs_of = |entry: &BlockEntry| entry.seq..entry.seq + u64::from(entry.events);
+    let found: Vec<Range<u64>> = found.map(seqs_of).collect();
+    let is_gone = |entry: &&BlockEntry| {
+        let from = found.partition_point(|seqs| seqs.end <= entry.seq);
+        !without(&[seqs_of(entry)], found.get(from..).unwrap_or_default()).is_empty()
+    };
+    let gone: Vec<&BlockEntry> = promised.iter().filter(is_gone).collect();
+    let losses = gone.iter().map(|entry| Loss::of_blocks(id, seqs_of(entry))).collect();
+    (Totals::of(gone.into_iter()), losses)
+}
