@@ -36,8 +36,9 @@ use crate::polar::{Answer, Ingest, TokenChange, TokenError};
 /// How often the wall clock and the token file are looked at while something waits for them. The wall clock can be set,
 /// so a sleep until a time of day would not be one.
 const GLANCE: Duration = Duration::from_secs(1);
-/// A read waits for its turn with the journal's writer, behind a sync of the disk, so it asks for several batches.
-const BATCHES_AT_ONCE: usize = 4;
+/// A read waits for its turn with the journal's writer, behind a sync of the disk, so it asks for more than one batch; for
+/// no more than two, because what waits here lies unpacked in memory.
+const BATCHES_AT_ONCE: usize = 2;
 /// How old the token in use may be, measured against its file, when a request leaves. Looking takes some 20 µs.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(5);
 
