@@ -2,7 +2,7 @@
 // Runs an app that is metered by Polar's ingestion SDK while Polar fails, twice: as it is, and with one line changed so
 // that it meters through sledge. Polar is its simulator; everything is on this machine, on free ports, and gone afterwards.
 //
-//   examples/install && cargo build && examples/before-after/run.mjs
+//   cargo build --release && examples/install && examples/before-after/run.mjs
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -17,7 +17,7 @@ const PATIENCE_MS = 60_000;
 
 const built = ["release", "debug"].map((kind) => join(here, "../../target", kind, "sledge"));
 const sledge = process.env.SLEDGE_BIN ?? built.find(existsSync);
-if (!sledge) fail("there is no sledge yet: cargo build makes it, or SLEDGE_BIN names one");
+if (!sledge) fail("there is no sledge yet: cargo build --release makes it, or SLEDGE_BIN names one");
 
 const folder = mkdtempSync(join(tmpdir(), "sledge-before-after-"));
 const children = new Set();

@@ -226,6 +226,11 @@ mod tests {
         for (words, command) in all_commands(&Cli::command(), "sledge") {
             let footer = command.get_after_help().unwrap_or_default().to_string();
             assert!(footer.starts_with("Examples:\n  "), "{words} has no examples: {footer}");
+            let does_something = command.get_subcommands().next().is_none();
+            assert!(
+                !does_something || footer.contains("Exit codes: 0 "),
+                "{words} tells no exit codes: {footer}"
+            );
             for line in footer.lines().filter(|line| !line.is_empty() && !line.starts_with("  ")) {
                 assert!(line.ends_with(['.', ':']), "the help of {words} is cut here: {line}");
             }

@@ -67,7 +67,9 @@ struct ShowArgs {
 /// Prints a file with every setting, its default and its reason, to begin from.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
-  sledge config default > sledge.toml")]
+  sledge config default > sledge.toml
+
+Exit codes: 0 printed.")]
 struct DefaultArgs {}
 
 pub(super) fn config(command: ConfigCommand, voice: &mut Voice) -> Result<Exit, Failure> {

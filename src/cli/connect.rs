@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::failure::Failure;
+use super::place::named;
 use crate::client::Client;
 use crate::config::{Surroundings, sockets_to_try};
 
@@ -20,10 +21,7 @@ pub(super) struct SocketArg {
 impl SocketArg {
     /// The socket that was named, or the first usual one that is there.
     pub(super) fn path(&self) -> PathBuf {
-        match &self.socket {
-            Some(named) if !named.is_empty() => PathBuf::from(named),
-            _ => first_there(sockets_to_try(&Surroundings::of_process())),
-        }
+        named(&self.socket).unwrap_or_else(|| first_there(sockets_to_try(&Surroundings::of_process())))
     }
 
     /// The same for a command that may be repeated in another folder.

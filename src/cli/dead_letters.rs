@@ -21,7 +21,7 @@ use super::voice::Voice;
   sledge dead-letters list
   sledge dead-letters show 7
   sledge dead-letters retry --all --code customer_not_found
-  sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --yes
+  sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --until 1h --yes
 
 A retry keeps each event's external_id, so it counts once however often it is retried.
 Exit codes: 0 ok, 1 there are none, none matches, or not everything could be done, 64 usage, 69 no sledge and no journal, \

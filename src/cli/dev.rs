@@ -43,7 +43,8 @@ const LEFTOVERS_MAX: u32 = 1000;
   sledge dev --http 127.0.0.1:9465   for SDKs that can't use a Unix socket
   sledge dev --data-dir ./data       keeps what is pending from one run to the next
 
-The line that begins with export makes every command in another terminal mean this sledge and its Polar.")]
+The line that begins with export makes every command in another terminal mean this sledge and its Polar.
+Exit codes: 0 stopped, 64 usage, 69 an address can't be had, 74 the disk failed, 75 another daemon has the data folder.")]
 pub(super) struct DevArgs {
     /// The Unix socket events come in by
     #[arg(long, value_name = "PATH", env = "SLEDGE_SOCKET", hide_env_values = true, default_value = SOCKET)]

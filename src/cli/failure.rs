@@ -66,6 +66,7 @@ impl From<ClientError> for Failure {
         let exit = match error {
             ClientError::NoSocket { .. }
             | ClientError::NobodyListens { .. }
+            | ClientError::NotASocket { .. }
             | ClientError::NotAllowed { .. }
             | ClientError::Connect { .. }
             | ClientError::NotSledge { .. } => Exit::Unavailable,

@@ -108,7 +108,7 @@ impl GrantArgs {
             Checked::DoesNot(problem) => Err(Failure::new(
                 Exit::Finding,
                 format!(
-                    "not granted, for it would change no balance: {problem}\nto grant it all the same, add --no-check"
+                    "not granted, for it would change no balance: {problem}\nor add --no-check to grant it all the same"
                 ),
             )),
         }

@@ -60,7 +60,7 @@ fn judge(Meters { meters, are_all }: &Meters, event: &str, property: &str) -> Ch
             make()
         ),
         GrantCheck::NoMeter => format!(
-            "no meter at Polar takes events named {event:?} with {property} below 0{}; make one:\n  {}",
+            "no meter at Polar takes events named {event:?} with {property} below 0{} make one:\n  {}",
             those_there_are(meters),
             make()
         ),
@@ -73,8 +73,8 @@ fn those_there_are(meters: &[Meter]) -> String {
     const SHOWN_MAX: usize = 5;
     let shown: Vec<String> = meters.iter().take(SHOWN_MAX).map(polar_meter::in_words).collect();
     match shown.as_slice() {
-        [] => ", there are none".to_owned(),
-        shown => format!(". There are:\n  {}\nGrant on one of these", shown.join("\n  ")),
+        [] => ", and there are none;".to_owned(),
+        shown => format!(". There are:\n  {}\nGrant on one of these, or", shown.join("\n  ")),
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{bytes, count};
+use super::figures::{bytes, counted};
 use super::journal_export::{ExportArgs, export};
 use super::journal_import::{ImportArgs, import};
 use super::journal_salvage::{SalvageArgs, salvage};
+use super::place::named;
 use super::voice::{Tone, Voice};
 use crate::config::{self, Given, Surroundings};
 use crate::event::Lane;
@@ -67,19 +70,25 @@ pub(super) struct JournalPlaceArgs {
 impl JournalPlaceArgs {
     /// The journal's folder, which exists.
     pub(super) fn folder(&self) -> Result<PathBuf, Failure> {
-        let given =
-            self.data_dir.clone().filter(|path| !path.is_empty()).map(PathBuf::from).map(Given::by_flag);
+        let given = named(&self.data_dir).map(Given::by_flag);
         let no_folder = |problem: String| Failure::new(Exit::Configuration, problem);
         let data_dir = config::data_dir(given, &Surroundings::of_process())
             .map_err(|fault| no_folder(fault.to_string()))?;
         let folder = data_dir.join("journal");
-        if folder.is_dir() {
-            return Ok(folder);
+        match fs::metadata(&folder) {
+            Ok(there) if there.is_dir() => Ok(folder),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                let problem = format!(
+                    "{} may not be looked into; run it as the user sledge runs as",
+                    data_dir.display()
+                );
+                Err(Failure::new(Exit::Io, problem))
+            }
+            Ok(_) | Err(_) => Err(no_folder(format!(
+                "there is no journal in {}; name its data folder with --data-dir",
+                data_dir.display()
+            ))),
         }
-        Err(no_folder(format!(
-            "there is no journal in {}; name its data folder with --data-dir",
-            data_dir.display()
-        )))
     }
 }
 
@@ -160,16 +169,12 @@ fn lines(report: &CheckReport) -> Vec<String> {
 }
 
 fn line(row: &RowReport) -> String {
-    let plural = if row.pending_events == 1 { "" } else { "s" };
-    let what =
-        if row.row == "dead" { format!("letter{plural} kept") } else { format!("event{plural} pending") };
+    let what = if row.row == "dead" {
+        format!("{} kept", counted(row.pending_events, "letter"))
+    } else {
+        format!("{} pending", counted(row.pending_events, "event"))
+    };
     let on_disk = row.volumes.iter().map(|volume| volume.bytes).sum();
-    let volumes = row.volumes.len();
-    format!(
-        "{:<7} {} {what} in {volumes} {}, {} on disk",
-        row.row,
-        count(row.pending_events),
-        if volumes == 1 { "volume" } else { "volumes" },
-        bytes(on_disk)
-    )
+    let volumes = counted(row.volumes.len() as u64, "volume");
+    format!("{:<7} {what} in {volumes}, {} on disk", row.row, bytes(on_disk))
 }

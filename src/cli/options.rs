@@ -63,6 +63,16 @@ mod tests {
         section.find("\n## ").map_or(section, |end| &section[..end])
     }
 
+    /// The part of the page about one command, and the tables that it shares with others and leads to.
+    fn tables_of(command: &str) -> String {
+        let own = section(command);
+        let shared = PAGE.split("\n### ").skip(1).filter(|part| {
+            let anchor = part.lines().next().unwrap_or_default().to_lowercase().replace(' ', "-");
+            own.contains(&format!("](#{anchor})"))
+        });
+        std::iter::once(own).chain(shared.map(|part| part.split("\n## ").next().unwrap_or(part))).collect()
+    }
+
     /// What looks at the configuration takes every flag of `sledge run`; the page says so in one sentence.
     fn told_of_their_own() -> Vec<OptionEntry> {
         let of_run: Vec<String> = options()
@@ -91,7 +101,8 @@ mod tests {
     #[test]
     fn every_option_is_on_the_page_with_its_variable() {
         for OptionEntry { command, flag, variable, .. } in told_of_their_own() {
-            let row = section(&command).lines().find(|line| line.starts_with(&format!("| `{flag}")));
+            let tables = tables_of(&command);
+            let row = tables.lines().find(|line| line.starts_with(&format!("| `{flag}")));
             let row = row.unwrap_or_else(|| panic!("docs/options.md has no row for sledge {command} {flag}"));
             if let Some(variable) = variable {
                 assert!(row.contains(&format!("`{variable}`")), "{row} lacks {variable}");
@@ -104,7 +115,7 @@ mod tests {
         let known = options();
         let commands = PAGE.lines().filter_map(|line| line.strip_prefix("## `sledge ")?.strip_suffix('`'));
         for command in commands {
-            for row in section(command).lines().filter_map(|line| line.strip_prefix("| `--")) {
+            for row in tables_of(command).lines().filter_map(|line| line.strip_prefix("| `--")) {
                 let flag = format!("--{}", row.split(['`', ' ']).next().unwrap());
                 let is_known = known.iter().any(|option| option.command == command && option.flag == flag);
                 assert!(is_known, "docs/options.md tells of sledge {command} {flag}, which there is not");

@@ -32,14 +32,18 @@ pub(super) struct PlaceArgs {
     admin_socket: Option<OsString>,
 }
 
+/// What a flag or a variable names. An empty one names nothing.
+pub(super) fn named(path: &Option<OsString>) -> Option<PathBuf> {
+    path.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
 impl PlaceArgs {
     /// The configuration of the sledge that is meant, as far as it can be known here. Nothing is sent, so no token is
     /// asked for.
     fn read(&self) -> Result<Config, Failure> {
-        let given = |path: &Option<OsString>| path.clone().filter(|path| !path.is_empty()).map(PathBuf::from);
-        let flags = [("data_dir", given(&self.data_dir)), ("admin_socket", given(&self.admin_socket))];
+        let flags = [("data_dir", named(&self.data_dir)), ("admin_socket", named(&self.admin_socket))];
         let sources = Sources {
-            config: given(&self.config),
+            config: named(&self.config),
             flags: flags.into_iter().filter_map(|(key, path)| Some((key, path?.into()))).collect(),
             without_token: true,
             ..Sources::default()

@@ -25,7 +25,8 @@ use super::voice::Voice;
 Values of --meta are numbers, true or false where they look it, else text.
 A line without an external_id gets one from the daemon, so sending a file again counts it again:
 give each line an external_id to make that safe.
-Exit codes: 0 all accepted and on disk, 1 some refused, 69 no daemon, 75 try again.")]
+Exit codes: 0 all accepted and on disk, 1 some refused, 64 a line is too long to be one, 69 no daemon, \
+74 standard input can't be read, 75 try again.")]
 pub(super) struct SendArgs {
     /// The event's name; without it events are read from standard input
     #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), requires = "to")]

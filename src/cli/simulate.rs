@@ -22,7 +22,9 @@ use crate::simulator::{Settings, Simulator};
 #[command(after_help = "Examples:
   sledge simulate
   sledge simulate --json --listen 127.0.0.1:0      says first where it listens, then what arrives
-  POLAR_ACCESS_TOKEN=polar_oat_any sledge run --polar-url http://127.0.0.1:8899")]
+  POLAR_ACCESS_TOKEN=polar_oat_any sledge run --polar-url http://127.0.0.1:8899
+
+Exit codes: 0 stopped, 64 the address is no loopback address, 69 it can't be had.")]
 pub(super) struct SimulateArgs {
     /// The loopback address to listen on; port 0 takes any free one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8899")]

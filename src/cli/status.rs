@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{bytes, count, duration, events};
+use super::figures::{bytes, count, counted, duration, events};
 use super::voice::{Tone, Voice};
 use crate::admin::{DeadLettersStatus, FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status};
 use crate::client::exchange;
@@ -44,7 +44,7 @@ pub(super) async fn status(args: StatusArgs, voice: &mut Voice) -> Result<Exit, 
     let answered = timeout(ANSWER_TIMEOUT, ask(&address)).await;
     let body = answered.unwrap_or_else(|_| Err("no answer within 5 s".to_owned())).map_err(|problem| {
         let message = format!(
-            "no status from {address}: {problem}; start sledge with `sledge run`, or name its admin address with --admin"
+            "no status from {address}: {problem}; start sledge with `sledge run`, name its admin address with --admin, or see what `sledge doctor` finds"
         );
         Failure::new(Exit::Unavailable, message)
     })?;
@@ -122,9 +122,9 @@ fn lines(status: &Status, voice: &Voice) -> Vec<String> {
     let mut lines = vec![
         format!("lag        {lag}"),
         format!(
-            "pending    {} ({} grants, {} usage), {}",
+            "pending    {} ({}, {} usage), {}",
             events(pending.events),
-            count(pending.grants.events),
+            counted(pending.grants.events, "grant"),
             count(pending.usage.events),
             bytes(pending.bytes)
         ),

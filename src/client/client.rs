@@ -72,7 +72,10 @@ impl Client {
             let path = path.to_owned();
             match source.kind() {
                 io::ErrorKind::NotFound => ClientError::NoSocket { path },
-                io::ErrorKind::ConnectionRefused => ClientError::NobodyListens { path },
+                io::ErrorKind::ConnectionRefused => match other_than_a_socket(&path) {
+                    Some(what) => ClientError::NotASocket { path, what },
+                    None => ClientError::NobodyListens { path },
+                },
                 io::ErrorKind::PermissionDenied => {
                     ClientError::NotAllowed { group: allowed_group(&path), path }
                 }
@@ -204,6 +207,12 @@ impl Client {
     fn lost(&self) -> ClientError {
         ClientError::Lost { unanswered: self.unanswered }
     }
+}
+
+/// What is there in a socket's place.
+fn other_than_a_socket(path: &Path) -> Option<&'static str> {
+    let kind = std::fs::metadata(path).ok()?.file_type();
+    if kind.is_dir() { Some("a folder") } else { kind.is_file().then_some("a file") }
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ async fn the_reason_nobody_could_be_reached_is_told() {
     drop(UnixListener::bind(&path).unwrap());
     let stale = Client::connect(&path).await.unwrap_err();
     assert!(matches!(stale, ClientError::NobodyListens { .. }), "{stale:?}");
+    let folder = Client::connect(path.parent().unwrap()).await.unwrap_err();
+    assert!(folder.to_string().contains("is a folder, and no socket; name the daemon's socket"), "{folder}");
 }
 
 #[tokio::test]

@@ -18,6 +18,14 @@ pub enum ClientError {
         /// The socket.
         path: PathBuf,
     },
+    /// Something else is there.
+    #[error("{} is {what}, and no socket; name the daemon's socket itself with --socket", path.display())]
+    NotASocket {
+        /// What was named.
+        path: PathBuf,
+        /// What that is.
+        what: &'static str,
+    },
     /// This user may not use the socket.
     #[error("not allowed to use {}: only its owner and the group {group} may; add this user to that group and log in again", path.display())]
     NotAllowed {
@@ -75,6 +83,7 @@ impl ClientError {
             Self::Lost { unanswered } | Self::Silent { unanswered, .. } => *unanswered,
             Self::NoSocket { .. }
             | Self::NobodyListens { .. }
+            | Self::NotASocket { .. }
             | Self::NotAllowed { .. }
             | Self::Connect { .. }
             | Self::NotALine

@@ -73,7 +73,7 @@ pub(super) fn dev_ended(config: &Config) -> Finding {
         "the variables set here are of a `sledge dev` that has ended: nobody is in {}",
         config.data_dir.display()
     );
-    let fix = "start `sledge dev` and paste the line that it prints; for any other sledge, unset SLEDGE_SOCKET SLEDGE_DATA_DIR SLEDGE_ADMIN SLEDGE_POLAR_URL POLAR_ACCESS_TOKEN";
+    let fix = "paste the line that `sledge dev` prints, once one runs; for any other sledge, unset SLEDGE_SOCKET SLEDGE_DATA_DIR SLEDGE_ADMIN SLEDGE_POLAR_URL POLAR_ACCESS_TOKEN";
     Finding::new(Code::DevEnded, seen, fix)
 }
 

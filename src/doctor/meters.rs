@@ -10,7 +10,7 @@ use crate::polar::{Func, GrantCheck, Measured, Meter, Meters, Verdict};
 /// An event as meters see it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sent {
-    event: Measured,
+    measured: Measured,
     /// Whether somebody only means to send it.
     is_meant: bool,
 }
@@ -25,25 +25,25 @@ impl Sent {
             _ => Map::new(),
         };
         // Which second it was matters to few filters, and is not worth a guess here.
-        Some(Self { event: Measured { name, timestamp: None, metadata }, is_meant: false })
+        Some(Self { measured: Measured { name, timestamp: None, metadata }, is_meant: false })
     }
 
     /// One that grants credits, as somebody means to send it.
     pub(super) fn grant(name: &str, property: &str) -> Self {
         let metadata = Map::from_iter([(property.to_owned(), Value::from(-1))]);
-        let event = Measured { name: name.to_owned(), timestamp: None, metadata };
-        Self { event, is_meant: true }
+        let measured = Measured { name: name.to_owned(), timestamp: None, metadata };
+        Self { measured, is_meant: true }
     }
 
     /// Whether it tells of costs or of a language model, which Polar shows without any meter.
     fn is_for_insight(&self) -> bool {
-        self.event.metadata.contains_key("_cost") || self.event.metadata.contains_key("_llm")
+        self.measured.metadata.contains_key("_cost") || self.measured.metadata.contains_key("_llm")
     }
 
     /// Properties below nought: credits.
     fn credits(&self) -> impl Iterator<Item = &str> {
         let below = |value: &Value| value.as_f64().is_some_and(|number| number < 0.0);
-        self.event.metadata.iter().filter(move |(_, value)| below(value)).map(|(key, _)| key.as_str())
+        self.measured.metadata.iter().filter(move |(_, value)| below(value)).map(|(key, _)| key.as_str())
     }
 }
 
@@ -51,12 +51,12 @@ impl Sent {
 pub(super) fn judge(Meters { meters, are_all }: &Meters, sent: &[Sent]) -> Vec<Finding> {
     let mut by_name: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
     for event in sent {
-        by_name.entry(&event.event.name).or_default().push(event);
+        by_name.entry(&event.measured.name).or_default().push(event);
     }
     let mut findings = Vec::new();
     for (name, events) in by_name {
         let counts = |event: &&Sent| {
-            let passes = |meter: &Meter| meter.filter.judge(&event.event) != Verdict::Passed;
+            let passes = |meter: &Meter| meter.filter.judge(&event.measured) != Verdict::Passed;
             event.is_for_insight() || meters.iter().any(passes)
         };
         if *are_all && !events.iter().any(counts) {
@@ -83,7 +83,7 @@ fn credits(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
     let was = if event.is_meant { "would be" } else { "was" };
     let mut problem = None;
     for property in event.credits() {
-        match GrantCheck::of_event(meters, &event.event, property) {
+        match GrantCheck::of_event(meters, &event.measured, property) {
             GrantCheck::Counts(_) | GrantCheck::Unclear(..) => return None,
             GrantCheck::NotSum(meter) => {
                 let func = meter.aggregation.func.as_str();
@@ -115,8 +115,8 @@ fn credits(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
 fn text(meters: &[Meter], name: &str, event: &Sent) -> Option<Finding> {
     meters.iter().filter(|meter| meter.aggregation.func == Func::Sum).find_map(|meter| {
         let property = meter.aggregation.property()?;
-        let is_number = event.event.metadata.get(property)?.as_str()?.trim().parse::<f64>().is_ok();
-        let is_taken = meter.filter.judge(&event.event) == Verdict::Counts;
+        let is_number = event.measured.metadata.get(property)?.as_str()?.trim().parse::<f64>().is_ok();
+        let is_taken = meter.filter.judge(&event.measured) == Verdict::Counts;
         (is_number && is_taken).then(|| {
             let seen =
                 format!("{property} of {name:?} was sent in quotes, and the meter {:?} sums it", meter.name);

@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::event::{IdSource, Lane, PerLane};
 use crate::metrics::Metrics;
 
-/// Text in one group: below a segment of the store, so that a group never needs two.
+/// Text in one group: compressed it is a part of one of the store's segments, and where nothing can be it needs two.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// After this much quiet settlements alone are synced (a lost one only means a block sent twice), and volumes of dead
 /// letters that were looked into are closed.

@@ -33,7 +33,7 @@ pub(super) fn scan_at_rest<S: Store>(store: &S, id: VolumeId) -> Result<Found, S
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Parts of blocks by seq; a block is complete when all its parts are there.
-    blocks: BTreeMap<u64, BTreeMap<u16, Vec<u8>>>,
+    blocks: BTreeMap<u64, Parts>,
     /// The settled blocks by seq, with their events; 0 where that is not known.
     settled: BTreeMap<u64, u64>,
     next_seq: u64,
@@ -54,8 +54,7 @@ impl Found {
             }
             Kind::Block => {
                 self.next_seq = self.next_seq.max(header.seq + u64::from(header.events));
-                let parts = self.blocks.entry(header.seq).or_default();
-                parts.entry(header.part).or_insert_with(|| frame.to_vec());
+                self.blocks.entry(header.seq).or_default().keep(header.part, frame);
             }
         }
     }
@@ -69,15 +68,13 @@ impl Found {
     /// Takes the block at `seq` out, if it is whole.
     pub(super) fn take_block(&mut self, seq: u64) -> Option<Block> {
         let parts = self.blocks.remove(&seq)?;
-        let stored: StoredBlock = parts.into_values().collect();
-        frame::decode_block(&stored).ok().map(|(_, block)| block)
+        frame::decode_block(&parts.into_stored()).ok().map(|(_, block)| block)
     }
 
     /// The blocks of which something was found, by seq and checksum: the same in every copy.
     pub(super) fn block_names(&self) -> BTreeSet<(u64, u32)> {
-        let checksum = |parts: &BTreeMap<u16, Vec<u8>>| {
-            parts.values().fold(0, |checksum, frame| crc32c::crc32c_append(checksum, frame))
-        };
+        let checksum =
+            |parts: &Parts| parts.frames().fold(0, |checksum, frame| crc32c::crc32c_append(checksum, frame));
         self.blocks.iter().map(|(seq, parts)| (*seq, checksum(parts))).collect()
     }
 
@@ -94,7 +91,7 @@ impl Found {
     /// The events of complete blocks, settled or not, the latest blocks first: at most so many.
     pub(super) fn latest_texts(&self, events_max: usize) -> Vec<Bytes> {
         let blocks = self.blocks.values().rev().filter_map(|parts| {
-            let stored: StoredBlock = parts.values().cloned().collect();
+            let stored: StoredBlock = parts.frames().cloned().collect();
             frame::decode_block(&stored).ok()
         });
         let texts = |block: Block| {
@@ -129,8 +126,7 @@ impl Found {
     /// Everything in the row before this seq was durable when what was found here was written. A block is settled only
     /// after it was.
     pub(super) fn durable_to(&self) -> u64 {
-        let begins_a_group =
-            |parts: &BTreeMap<u16, Vec<u8>>| header_of(parts).is_some_and(|header| !header.goes_on);
+        let begins_a_group = |parts: &Parts| header_of(parts).is_some_and(|header| !header.goes_on);
         let groups = self.blocks.iter().filter(|(_, parts)| begins_a_group(parts)).map(|(seq, _)| *seq);
         let settled = self.settled.iter().map(|(seq, events)| seq.saturating_add(*events));
         groups.chain(settled).max().unwrap_or_default()
@@ -212,14 +208,36 @@ impl Found {
     /// intact, there is no need to unpack it.
     fn is_readable_in<V: Volume>(&self, volume: &OpenVolume<V>, seq: u64) -> bool {
         let is_as_found = |stored: &StoredBlock| {
-            self.blocks.get(&seq).is_some_and(|parts| parts.values().eq(stored.iter()))
+            self.blocks.get(&seq).is_some_and(|parts| parts.frames().eq(stored.iter()))
         };
         volume.stored(seq).is_ok_and(|stored| is_as_found(&stored) || frame::decode_block(&stored).is_ok())
     }
 }
 
-fn complete(parts: &BTreeMap<u16, Vec<u8>>) -> Option<(BlockEntry, StoredBlock)> {
-    let stored: StoredBlock = parts.values().cloned().collect();
+/// The parts of a block, in order. Nearly always it is one, and thousands of blocks are in memory at a time.
+#[derive(Debug, Default)]
+struct Parts(Vec<(u16, Vec<u8>)>);
+
+impl Parts {
+    /// Keeps a part, unless it was found before.
+    fn keep(&mut self, part: u16, frame: &[u8]) {
+        if let Err(at) = self.0.binary_search_by_key(&part, |(part, _)| *part) {
+            self.0.reserve_exact(1);
+            self.0.insert(at, (part, frame.to_vec()));
+        }
+    }
+
+    fn frames(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.iter().map(|(_, frame)| frame)
+    }
+
+    fn into_stored(self) -> StoredBlock {
+        self.0.into_iter().map(|(_, frame)| frame).collect()
+    }
+}
+
+fn complete(parts: &Parts) -> Option<(BlockEntry, StoredBlock)> {
+    let stored: StoredBlock = parts.frames().cloned().collect();
     let (header, block) = frame::decode_block(&stored).ok()?;
     let entry = BlockEntry {
         seq: header.seq,
@@ -232,11 +250,11 @@ fn complete(parts: &BTreeMap<u16, Vec<u8>>) -> Option<(BlockEntry, StoredBlock)>
 }
 
 /// What any part of a block says of it.
-fn header_of(parts: &BTreeMap<u16, Vec<u8>>) -> Option<frame::Header> {
-    parts.values().next().and_then(|frame| frame::read_header(frame).ok())
+fn header_of(parts: &Parts) -> Option<frame::Header> {
+    parts.frames().next().and_then(|frame| frame::read_header(frame).ok())
 }
 
-fn events_of(parts: &BTreeMap<u16, Vec<u8>>) -> u64 {
+fn events_of(parts: &Parts) -> u64 {
     header_of(parts).map_or(0, |header| u64::from(header.events))
 }
 

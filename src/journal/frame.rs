@@ -33,9 +33,11 @@ use super::consumer::{Block, BlockId};
 use super::source::Source;
 use crate::event::{Lane, UnixMillis};
 
-/// The largest value ever stored. sled moves larger ones (above an eighth of a megabyte at its 8 MiB segments, as a
-/// full page of them) into files that it never syncs.
-pub(super) const STORED_BYTES_MAX: usize = 64 << 10;
+/// The largest value that is stored. sled moves a page into a file that it never syncs where it takes more than a quarter
+/// of a segment, and up to 17 values are a page.
+pub(super) const STORED_BYTES_MAX: usize = 60 << 10;
+/// The largest that was ever stored, in the larger segments of volumes from before the first release.
+pub(super) const STORED_BYTES_EVER: usize = 64 << 10;
 /// The header's size.
 pub(super) const HEADER_BYTES: usize = 52;
 /// The most payload that one frame carries.

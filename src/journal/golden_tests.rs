@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::fixtures::{delivered, letter, numbered, read_all, texts_of};
+use super::frame::RowName;
 use super::scan::scan_frames;
 use super::settlement_record::SettlementRecord;
+use super::sled_store::SledStore;
+use super::store::{Store, VolumeId};
 use super::*;
 use crate::clock::Clock;
 use crate::event::{EventBuf, Lane, PerLane};
@@ -164,6 +167,23 @@ async fn a_journal_that_an_older_sledge_wrote_is_read_to_the_last_event() {
     let journal = folder.path().join("journal");
     copy(&fixture().join("journal"), &journal);
     assert_eq!(found_in(&journal).await, expected());
+}
+
+#[test]
+fn a_volume_keeps_the_segments_it_was_made_with_and_so_does_what_takes_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&fixture().join("journal"), folder.path());
+    let store = SledStore::in_folder(folder.path()).unwrap();
+    let old = VolumeId { row: RowName::Usage, number: 1 };
+    let new = VolumeId { row: RowName::Usage, number: 77 };
+    drop((store.open(old).unwrap(), store.create(old.aside()).unwrap(), store.create(new).unwrap()));
+    let segment_of = |id: VolumeId| {
+        let conf = fs::read(folder.path().join("usage").join(id.folder_name()).join("conf")).unwrap();
+        let conf = String::from_utf8_lossy(&conf).into_owned();
+        conf.lines().find_map(|line| line.strip_prefix("segment_size: ")).unwrap().to_owned()
+    };
+    assert_eq!([old, old.aside(), new].map(segment_of), ["8388608", "8388608", "4194304"]);
+    drop(store.open(new).unwrap());
 }
 
 #[tokio::test]

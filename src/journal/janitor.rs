@@ -159,7 +159,12 @@ fn work<S: Store>(store: &Arc<S>, inbox: &Receiver<Errand<S>>, jobs: &SyncSender
             Errand::Repack(job) => drop(jobs.try_send(job)),
             // Nobody waits any more only when the journal is closing; the volume is found at the next start.
             Errand::Create(id, arrived) => drop(arrived.send(store.create(id))),
-            Errand::Open(id, arrived) => drop(arrived.send(open_verified(store, id))),
+            Errand::Open(id, arrived) => {
+                // Nothing takes more memory than this, and what was needed for it is not needed any more then.
+                trim_memory();
+                drop(arrived.send(open_verified(store, id)));
+                trim_memory();
+            }
             Errand::Close(volume) => {
                 drop(volume);
                 trim_memory();

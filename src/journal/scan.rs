@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 
 use super::bad_sectors::PastBadSectors;
-use super::frame::{self, FrameError, STORED_BYTES_MAX};
+use super::frame::{self, FrameError, STORED_BYTES_EVER};
 use super::store::RawFile;
 
 /// What is read of the file at a time; frames are far smaller.
@@ -45,11 +45,11 @@ pub(super) fn scan_places(
 ) -> io::Result<Option<u8>> {
     let (mut newer_format, mut window_at) = (None, 0_u64);
     window.clear();
-    window.reserve(WINDOW_BYTES + STORED_BYTES_MAX);
+    window.reserve(WINDOW_BYTES + STORED_BYTES_EVER);
     loop {
         let is_last = fill(&mut file, window)?;
         // A frame that begins here may end in the next window.
-        let safe = if is_last { window.len() } else { window.len().saturating_sub(STORED_BYTES_MAX) };
+        let safe = if is_last { window.len() } else { window.len().saturating_sub(STORED_BYTES_EVER) };
         let mut at = 0;
         while let Some(start) = frame::find_magic(window, at).filter(|start| *start < safe) {
             let candidate = window.get(start..).unwrap_or_default();
@@ -79,7 +79,7 @@ pub(super) fn scan_places(
 /// Fills the window; `true` when the file has ended.
 fn fill(file: &mut impl Read, window: &mut Vec<u8>) -> io::Result<bool> {
     let mut start = window.len();
-    window.resize(start.max(STORED_BYTES_MAX) + WINDOW_BYTES, 0);
+    window.resize(start.max(STORED_BYTES_EVER) + WINDOW_BYTES, 0);
     while let Some(space) = window.get_mut(start..).filter(|space| !space.is_empty()) {
         match file.read(space) {
             Ok(0) => {

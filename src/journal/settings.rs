@@ -13,8 +13,9 @@ pub struct Settings {
     /// Free bytes of the disk below which new events are refused; `None`: 5 % of the disk, but 64 MiB at most, and at least
     /// 32 MiB or a quarter of a small disk.
     pub low_water_bytes: Option<u64>,
-    /// Freed first when the disk is full, so that the journal can open and settle: sled fills up a segment of 8 MiB in
-    /// each volume it opens, and a start opens up to four. At most an eighth of the disk is set aside.
+    /// Freed first when the disk is full, so that the journal can open and settle: sled fills up a segment of 4 MiB in
+    /// each volume it opens, and a start opens up to four, where 8 MiB are one from before the first release. At most an
+    /// eighth of the disk is set aside.
     pub ballast_bytes: u64,
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
@@ -37,7 +38,8 @@ pub struct Settings {
 
 /// Where no low-water mark is set: this, or 1/20 of the disk, whichever is smaller.
 const LOW_WATER_BYTES: u64 = 64 << 20;
-/// But no less than this, or 1/4 of a small disk: a rotation may take four of sled's segments at once.
+/// But no less than this, or 1/4 of a small disk: eight of sled's segments. A rotation may take four at once, and while it
+/// drains as many volumes may be open.
 const LOW_WATER_BYTES_MIN: u64 = 32 << 20;
 
 /// The bytes that stay free on a disk of so many.
@@ -62,7 +64,7 @@ impl Settings {
             low_water_bytes: None,
             ballast_bytes: 32 << 20,
             intake_bytes_max: 16 << 20,
-            volume_bytes: 4 << 20,
+            volume_bytes: 2 << 20,
             retention: Duration::from_secs(24 * 60 * 60),
             retention_bytes_max: 256 << 20,
             dead_bytes_max: 64 << 20,

@@ -15,8 +15,13 @@ use super::row_folder::bereft_in;
 use super::store::{Entry, RawFile, SALVAGING, Store, StoreError, Volume, VolumeId};
 use super::system::{exchange, syncs_so_far};
 
-/// Fixed for ever in a volume. With it, values up to 123 KB stay in the one file that is synced.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// Fixed for ever in a volume. With it, values up to 61 KB stay in the one file that is synced. sled reads a volume in
+/// pieces of this size when it opens it, fills one of them up on the disk, and collects in memory what it writes to one.
+const SEGMENT_BYTES: usize = 4 << 20;
+/// Of volumes that were made before the first release.
+const SEGMENT_BYTES_BEFORE: usize = 8 << 20;
+/// How sled writes that down.
+const SEGMENT_NOTE_BEFORE: &[u8] = b"segment_size: 8388608\n";
 /// sled's page cache; it is a hint to it, not a bound.
 const CACHE_BYTES: u64 = 2 << 20;
 /// How long a volume that was just closed may take to be let go.
@@ -98,11 +103,21 @@ impl SledStore {
         Ok(File::open(self.row_folder(id.row))?.sync_all()?)
     }
 
+    /// The size of a volume's segments, by what sled wrote down when it was made. What is filled to take a volume's place
+    /// takes its values over as they are, so it gets segments of the same size.
+    fn segment_bytes(&self, id: VolumeId) -> usize {
+        let is_as_before = |id| {
+            let conf = fs::read(self.volume_folder(id).join("conf")).unwrap_or_default();
+            memchr::memmem::find(&conf, SEGMENT_NOTE_BEFORE).is_some()
+        };
+        if is_as_before(id) || is_as_before(id.place()) { SEGMENT_BYTES_BEFORE } else { SEGMENT_BYTES }
+    }
+
     fn open_database(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         let path = self.volume_folder(id);
         let config = sled::Config::new()
             .path(&path)
-            .segment_size(SEGMENT_BYTES)
+            .segment_size(self.segment_bytes(id))
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
         let began = Instant::now();

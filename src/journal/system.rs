@@ -44,9 +44,10 @@ pub(super) extern "C" fn sync_file_range(
     answer
 }
 
-/// A buffer of this size or more goes back to the system as soon as it is freed. glibc raises its own mark to the largest
-/// buffer ever freed, and from then on keeps sled's buffers of 8 MiB among all others.
-const LARGE_BUFFER_BYTES: libc::c_int = 1 << 20;
+/// A buffer of this size or more goes back to the system as soon as it is freed: the bodies of requests, and whatever sled
+/// reads and writes at once. Blocks are smaller: they come and go too fast for that. glibc raises its own mark to the
+/// largest buffer ever freed, and from then on keeps sled's buffers of megabytes among all others.
+const LARGE_BUFFER_BYTES: libc::c_int = 128 << 10;
 
 /// Keeps large buffers out of the common heap. Called once, when a journal is opened.
 pub(super) fn give_large_buffers_back() {

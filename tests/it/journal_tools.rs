@@ -9,6 +9,7 @@ use crate::fake_polar::FakePolar;
 use crate::one_command::{Ended, run, shell, sledge};
 use crate::readme::blocks;
 use crate::sledge_process::{Home, PATIENCE};
+use crate::tool;
 
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
@@ -239,9 +240,26 @@ async fn the_pages_on_durability_and_upgrades_do_what_they_say() {
     as_the_page_says("upgrade.md", "journal export", &home).await;
     let polar = FakePolar::start().await;
     let sledge = home.start(&polar.url()).await;
-    std::fs::write(home.path().join("letters.ndjson"), "").unwrap();
+    assert!(
+        !home.path().join("letters.ndjson").exists(),
+        "there are no dead letters, and so no file of them"
+    );
     as_the_page_says("upgrade.md", "journal import", &home).await;
     polar.has_events(30, PATIENCE).await;
     inserted_once(&polar, "e", 30);
     sledge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_may_not_be_looked_into_is_not_called_missing() {
+    let as_nobody = ["--reuid=54321", "--clear-groups", env!("CARGO_BIN_EXE_sledge")];
+    if !tool::is_there("setpriv", &[&as_nobody[..], &["--version"]].concat()) {
+        return;
+    }
+    let home = home_with(1).await;
+    let mut command = Command::new("setpriv");
+    command.args(as_nobody).args(["journal", "check", "--data-dir"]).arg(home.path().join("data"));
+    let told = run(command, "").await;
+    assert_eq!(told.code, Some(74), "{told:?}");
+    assert!(told.err.contains("may not be looked into; run it as the user sledge runs as"), "{told:?}");
 }

@@ -30,6 +30,7 @@ mod isolation;
 mod journal_proof;
 mod journal_tools;
 mod listeners;
+mod memory;
 mod one_command;
 mod outages;
 mod parity;

@@ -152,15 +152,50 @@ fn what_the_readme_does_not_run_here_is_there_all_the_same() {
             );
         }
     }
-    for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        let (file, heading) = link.split_once('#').map_or((link, None), |(file, name)| (file, Some(name)));
-        assert!(link.starts_with("https://") || root().join(file).is_file(), "nothing is at {link}");
-        let is_there = |heading: &str| {
-            let page = fs::read_to_string(root().join(file)).unwrap();
-            let headings = page.lines().filter(|line| line.starts_with('#'));
-            let anchor = |line: &str| line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
-            headings.map(anchor).any(|anchor| anchor == heading)
-        };
-        assert!(heading.is_none_or(is_there), "nothing is at {link}");
+}
+
+/// The anchors that a page's headings have, as the forges make them.
+fn anchors(page: &str) -> Vec<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let words = line.trim_start_matches(['#', ' ']).to_lowercase().replace(' ', "-");
+        words.chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_of_every_page_leads_somewhere() {
+    let pages = |folder: &str| {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect::<Vec<_>>()
+    };
+    let mut links = 0;
+    for page in ["", "docs", "examples"].into_iter().flat_map(pages) {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, heading) =
+                link.split_once('#').map_or((link, None), |(file, name)| (file, Some(name)));
+            let there = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            let is_there = |heading: &str| {
+                anchors(&fs::read_to_string(&there).unwrap()).iter().any(|anchor| anchor == heading)
+            };
+            let leads = link.starts_with("https://") || (there.exists() && heading.is_none_or(is_there));
+            assert!(leads, "{}: nothing is at {link}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 60, "only {links} links were found");
+}
+
+#[test]
+fn the_pages_install_sledge_where_the_unit_runs_it() {
+    let unit = fs::read_to_string(root().join("systemd/sledge.service")).unwrap();
+    for page in ["README.md", "docs/upgrade.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let installs = text.lines().filter(|line| line.starts_with("install -m 755 "));
+        let places: Vec<&str> = installs.filter_map(|line| line.split(' ').next_back()).collect();
+        let [place] = places[..] else { panic!("{page} installs sledge once: {places:?}") };
+        assert!(unit.contains(&format!("ExecStart={place} run")), "{page} installs it at {place}");
     }
 }

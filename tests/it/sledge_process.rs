@@ -17,6 +17,9 @@ use tokio::task::JoinHandle;
 /// How long anything may take before a test gives up on it. Generous: a loaded machine is no failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often is looked whether a daemon is as wanted, so that looking does not keep it from becoming so.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// The folders of one sledge: its data and its socket outlive its processes.
 pub(crate) struct Home {
     folder: TempDir,
@@ -188,6 +191,19 @@ impl SledgeProcess {
             .await
     }
 
+    /// Waits until the answer to such a GET is as wanted: its body.
+    pub(crate) async fn get_until(&self, path: &str, is_wanted: impl Fn(u16, &str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let (status, body) = self.get(path).await;
+            if is_wanted(status, &body) {
+                return body;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{path} never became as wanted: {status} {body}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// One scrape, on which the accounts must add up.
     pub(crate) async fn scrape(&self) -> Scrape {
         let (status, text) = self.get("/metrics").await;
@@ -211,7 +227,7 @@ impl SledgeProcess {
                 (moved, delivered) = (Instant::now(), now_delivered);
             }
             assert!(moved.elapsed() < PATIENCE, "the metrics never became as wanted: {scrape:#?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 

@@ -16,8 +16,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::examination::{
-    TOKEN, USE, api_calls, assert_finds, codes, doctor, is_drained, send, with_sent, with_words,
-    without_json, words,
+    TOKEN, USE, api_calls, assert_finds, assert_is_silent, codes, doctor, is_drained, send, with_sent,
+    with_words, without_json, words,
 };
 use crate::dev_process::DevProcess;
 use crate::fake_polar::FakePolar;
@@ -224,15 +224,24 @@ async fn variables_of_a_dev_that_has_ended_are_found_and_nothing_is_said_of_what
 async fn where_no_sledge_runs_the_first_thing_said_is_what_to_do() {
     let polar = FakePolar::start().await;
     let home = Home::new();
-    let first = "no sledge runs here: mend what is found, then start it with `sledge run`, or `systemctl start sledge`";
+    let first = "no sledge runs here: start it with `sledge run`, or `systemctl start sledge`; from then on events are kept";
     polar
         .simulator
         .change(Change { accepted_tokens: Some(vec!["polar_oat_other".to_owned()]), ..Change::default() });
     let told = run(without_json(&doctor(&home, &polar.url())), "").await;
     assert_eq!(told.out.lines().next(), Some(first), "{told:?}");
-    assert!(!told.out.contains("events are kept"), "nobody is there to keep them: {told:?}");
+    assert!(!told.out.contains("are kept, and none is delivered"), "nobody is there to keep them: {told:?}");
     let report: Value = serde_json::from_str(&run(doctor(&home, &polar.url()), "").await.out).unwrap();
     assert_eq!(report["first"], first);
+    // What never starts, or would lose events, is mended before.
+    polar.simulator.change(Change { accepted_tokens: Some(vec![TOKEN.to_owned()]), ..Change::default() });
+    let mut tokenless = without_json(&doctor(&home, &polar.url()));
+    tokenless.env_remove("POLAR_ACCESS_TOKEN");
+    let told = run(tokenless, "").await;
+    assert!(told.out.starts_with("no sledge runs here: mend what is found, then start it with "), "{told:?}");
+    polar
+        .simulator
+        .change(Change { accepted_tokens: Some(vec!["polar_oat_other".to_owned()]), ..Change::default() });
     let _sledge = home.start(&polar.url()).await;
     let report: Value = serde_json::from_str(&run(doctor(&home, &polar.url()), "").await.out).unwrap();
     assert_eq!((&report["findings"][0]["code"], report.get("first")), (&"token_unknown".into(), None));
@@ -245,7 +254,8 @@ async fn a_pipe_in_place_of_the_journals_lock_keeps_nobody_waiting() {
     fs::create_dir_all(home.journal()).unwrap();
     let lock = home.journal().join("lock");
     rustix::fs::mknodat(rustix::fs::CWD, lock, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-    assert_finds(doctor(&home, &polar.url()), &[]).await;
+    let ended = assert_is_silent(doctor(&home, &polar.url())).await;
+    assert!(!ended.out.contains("everything else"), "what is no lock is nobody's: {ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

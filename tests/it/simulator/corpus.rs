@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What stands for a fact.
 enum Held {
@@ -13,6 +13,8 @@ enum Held {
     Not(&'static str),
 }
 use Held::{By, Not};
+
+use crate::tidy::sources;
 
 /// The parts of what is known, in the order of the ingest endpoint first.
 const PARTS: [&str; 11] = [
@@ -138,19 +140,8 @@ fn root() -> &'static Path {
 
 /// The names of all tests of the simulator, here and beside its code.
 fn tests() -> BTreeSet<String> {
-    let mut folders: Vec<PathBuf> = vec![root().join("tests/it/simulator"), root().join("src/simulator")];
-    let mut names = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                names.extend(tests_of(&fs::read_to_string(path).unwrap()));
-            }
-        }
-    }
-    names
+    let texts = ["tests/it/simulator", "src/simulator"].into_iter().flat_map(sources);
+    texts.flat_map(|(_, text)| tests_of(&text)).collect()
 }
 
 /// Functions right below a test attribute; an ignored test has another attribute between.

@@ -1,0 +1,109 @@
+//! Memory follows the volumes that are open, not the backlog: held to the peak of the real binary, as the system
+//! remembers it.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+
+use crate::simulate_process::SimulateProcess;
+use crate::sledge_process::{Home, SledgeProcess};
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+/// A dozen volumes of them.
+const POURED: u64 = 300_000;
+/// Three volumes of them, each of which is rewritten when it is full.
+const ONE_BY_ONE: u64 = 25_000;
+/// Lines in one write.
+const RUN: u64 = 500;
+/// What the peak may be above the memory of a sledge that has nothing to do. How much that is depends on how it was built;
+/// what events add to it does not.
+const GROWTH_KIB_MAX: u64 = 28 << 10;
+
+/// Of a process, in KiB: what it has in memory, and the most it ever had.
+fn memory(sledge: &SledgeProcess) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{}/status", sledge.id())).unwrap();
+    let kib = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    (kib("VmRSS:"), kib("VmHWM:"))
+}
+
+/// A sledge with nothing on its disk but events.
+fn command(home: &Home, polar: &str) -> Command {
+    let mut command = home.run_command(polar);
+    command.env("SLEDGE_JOURNAL_BALLAST_BYTES", "0").env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
+    command
+}
+
+/// Events as apps send them: much of each is in all of them, and some of it in no other.
+fn lines(events: u64, rng: &mut fastrand::Rng) -> String {
+    let mut lines = String::new();
+    for _ in 0..events {
+        let (user, units, route, request) = (rng.u32(..9_999), rng.u32(..40), rng.u8(..9), rng.u64(..));
+        writeln!(
+            lines,
+            r#"{{"name":"api_usage","external_customer_id":"user_{user}","metadata":{{"units":{units},"model":"small-2","region":"eu-north-1","cached":false,"route":"/v{route}/answers","plan":"team","attempt":1,"request":"{request:016x}"}}}}"#
+        )
+        .unwrap();
+    }
+    lines
+}
+
+async fn pour(sledge: &SledgeProcess) {
+    let mut rng = fastrand::Rng::with_seed(5);
+    let mut app = sledge.connect().await;
+    for _ in 0..POURED / RUN {
+        app.write_all(lines(RUN, &mut rng).as_bytes()).await.unwrap();
+    }
+    app.shutdown().await.unwrap();
+    assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "nothing comes back");
+}
+
+async fn call(sledge: &SledgeProcess) {
+    let mut rng = fastrand::Rng::with_seed(6);
+    let (acks, mut app) = sledge.connect().await.into_split();
+    let mut acks = BufReader::new(acks).lines();
+    app.write_all(b"{\"sledge\":{\"ack\":\"each\"}}\n").await.unwrap();
+    for _ in 0..ONE_BY_ONE {
+        app.write_all(lines(1, &mut rng).as_bytes()).await.unwrap();
+        let ack = acks.next_line().await.unwrap().unwrap();
+        assert!(ack.starts_with(r#"{"ok":true"#), "{ack}");
+    }
+}
+
+/// The most that filling and draining take above a sledge at rest, in KiB.
+async fn growths(home: &Home, events: u64, fill: impl AsyncFnOnce(&SledgeProcess)) -> [u64; 2] {
+    let sledge = SledgeProcess::start(command(home, NOWHERE), home.socket()).await;
+    let (at_rest, _) = memory(&sledge);
+    fill(&sledge).await;
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") > events as f64 - 0.5).await;
+    let (_, filling) = memory(&sledge);
+    sledge.stop().await;
+    let polar = SimulateProcess::start().await;
+    let sledge = SledgeProcess::start(command(home, &polar.url()), home.socket()).await;
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") < 0.5).await;
+    let (after, draining) = memory(&sledge);
+    println!(
+        "{events} events: {at_rest} KiB at rest, {filling} at most while it filled, {draining} while it drained, {after} then"
+    );
+    sledge.stop().await;
+    [filling.saturating_sub(at_rest), draining.saturating_sub(at_rest)]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_takes_no_more_memory_than_the_volumes_that_are_open_also_while_it_drains() {
+    let home = Home::new();
+    let grown = growths(&home, POURED, pour).await;
+    assert!(grown.into_iter().all(|kib| kib < GROWTH_KIB_MAX), "{grown:?} KiB above a sledge at rest");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_come_one_by_one_take_no_more_memory_than_others() {
+    let home = Home::in_memory();
+    let grown = growths(&home, ONE_BY_ONE, call).await;
+    assert!(grown.into_iter().all(|kib| kib < GROWTH_KIB_MAX), "{grown:?} KiB above a sledge at rest");
+}
