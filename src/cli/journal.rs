@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{bytes, count};
+use super::figures::{bytes, counted};
 use super::journal_export::{ExportArgs, export};
 use super::journal_import::{ImportArgs, import};
 use super::journal_salvage::{SalvageArgs, salvage};
@@ -169,16 +169,12 @@ fn lines(report: &CheckReport) -> Vec<String> {
 }
 
 fn line(row: &RowReport) -> String {
-    let plural = if row.pending_events == 1 { "" } else { "s" };
-    let what =
-        if row.row == "dead" { format!("letter{plural} kept") } else { format!("event{plural} pending") };
+    let what = if row.row == "dead" {
+        format!("{} kept", counted(row.pending_events, "letter"))
+    } else {
+        format!("{} pending", counted(row.pending_events, "event"))
+    };
     let on_disk = row.volumes.iter().map(|volume| volume.bytes).sum();
-    let volumes = row.volumes.len();
-    format!(
-        "{:<7} {} {what} in {volumes} {}, {} on disk",
-        row.row,
-        count(row.pending_events),
-        if volumes == 1 { "volume" } else { "volumes" },
-        bytes(on_disk)
-    )
+    let volumes = counted(row.volumes.len() as u64, "volume");
+    format!("{:<7} {what} in {volumes}, {} on disk", row.row, bytes(on_disk))
 }

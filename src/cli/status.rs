@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::figures::{bytes, count, duration, events};
+use super::figures::{bytes, count, counted, duration, events};
 use super::voice::{Tone, Voice};
 use crate::admin::{DeadLettersStatus, FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status};
 use crate::client::exchange;
@@ -122,9 +122,9 @@ fn lines(status: &Status, voice: &Voice) -> Vec<String> {
     let mut lines = vec![
         format!("lag        {lag}"),
         format!(
-            "pending    {} ({} grants, {} usage), {}",
+            "pending    {} ({}, {} usage), {}",
             events(pending.events),
-            count(pending.grants.events),
+            counted(pending.grants.events, "grant"),
             count(pending.usage.events),
             bytes(pending.bytes)
         ),

@@ -142,9 +142,14 @@ impl Code {
         matches!(self, Self::TokenUnknown | Self::TokenOfOtherEnvironment | Self::ScopeMissing)
     }
 
-    /// Whether nothing but a start of sledge is wanted, or nothing that a start waits for.
-    pub(super) fn waits_for_a_start(self) -> bool {
-        matches!(self, Self::SocketStale | Self::PendingWithoutDaemon | Self::DeadLettersWaiting)
+    /// Whether a sledge that is started as it is would not start, or would lose events or have them land where they can't be
+    /// taken back. With all else it keeps events until that is mended.
+    pub(super) fn is_mended_before_a_start(self) -> bool {
+        self.is_about_what_stays()
+            || matches!(
+                self,
+                Self::ConfigInvalid | Self::TokenMissing | Self::TokenOfAnotherOrganization | Self::DiskLow
+            )
     }
 
     /// Whether it is that the journal does not outlive something.

@@ -53,8 +53,10 @@ impl Report {
     pub(super) fn none_runs(&mut self) {
         let what = match &self.findings[..] {
             [] => return,
-            findings if findings.iter().all(|it| it.code.waits_for_a_start()) => START.to_owned(),
-            _ => format!("mend what is found, then {START}"),
+            findings if findings.iter().any(|it| it.code.is_mended_before_a_start()) => {
+                format!("mend what is found, then {START}")
+            }
+            _ => format!("{START}; from then on events are kept"),
         };
         self.first = Some(format!("no sledge runs here: {what}"));
     }
@@ -65,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_start_mends_by_itself_need_not_be_mended_before_it() {
+    fn a_start_waits_only_for_what_would_cost_events() {
         let first = |codes: &[Code]| {
             let findings = codes.iter().map(|code| Finding::new(*code, "seen", "fix")).collect();
             let mut report = Report { findings, ..Report::default() };
@@ -73,9 +75,11 @@ mod tests {
             report.first
         };
         assert_eq!(first(&[]), None);
-        let start = format!("no sledge runs here: {START}");
-        assert_eq!(first(&[Code::SocketStale, Code::PendingWithoutDaemon]), Some(start));
+        let start = format!("no sledge runs here: {START}; from then on events are kept");
+        assert_eq!(first(&[Code::PendingWithoutDaemon, Code::TokenUnknown]), Some(start));
         let mend = format!("no sledge runs here: mend what is found, then {START}");
-        assert_eq!(first(&[Code::SocketStale, Code::TokenUnknown]), Some(mend));
+        for code in [Code::TokenMissing, Code::JournalInMemory, Code::TokenOfAnotherOrganization] {
+            assert_eq!(first(&[Code::SocketStale, code]).as_ref(), Some(&mend));
+        }
     }
 }

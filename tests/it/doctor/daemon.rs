@@ -224,15 +224,24 @@ async fn variables_of_a_dev_that_has_ended_are_found_and_nothing_is_said_of_what
 async fn where_no_sledge_runs_the_first_thing_said_is_what_to_do() {
     let polar = FakePolar::start().await;
     let home = Home::new();
-    let first = "no sledge runs here: mend what is found, then start it with `sledge run`, or `systemctl start sledge`";
+    let first = "no sledge runs here: start it with `sledge run`, or `systemctl start sledge`; from then on events are kept";
     polar
         .simulator
         .change(Change { accepted_tokens: Some(vec!["polar_oat_other".to_owned()]), ..Change::default() });
     let told = run(without_json(&doctor(&home, &polar.url())), "").await;
     assert_eq!(told.out.lines().next(), Some(first), "{told:?}");
-    assert!(!told.out.contains("events are kept"), "nobody is there to keep them: {told:?}");
+    assert!(!told.out.contains("are kept, and none is delivered"), "nobody is there to keep them: {told:?}");
     let report: Value = serde_json::from_str(&run(doctor(&home, &polar.url()), "").await.out).unwrap();
     assert_eq!(report["first"], first);
+    // What never starts, or would lose events, is mended before.
+    polar.simulator.change(Change { accepted_tokens: Some(vec![TOKEN.to_owned()]), ..Change::default() });
+    let mut tokenless = without_json(&doctor(&home, &polar.url()));
+    tokenless.env_remove("POLAR_ACCESS_TOKEN");
+    let told = run(tokenless, "").await;
+    assert!(told.out.starts_with("no sledge runs here: mend what is found, then start it with "), "{told:?}");
+    polar
+        .simulator
+        .change(Change { accepted_tokens: Some(vec!["polar_oat_other".to_owned()]), ..Change::default() });
     let _sledge = home.start(&polar.url()).await;
     let report: Value = serde_json::from_str(&run(doctor(&home, &polar.url()), "").await.out).unwrap();
     assert_eq!((&report["findings"][0]["code"], report.get("first")), (&"token_unknown".into(), None));
