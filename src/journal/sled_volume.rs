@@ -186,7 +186,8 @@ pub(super) fn give_zeros_back(path: &Path) -> std::io::Result<()> {
     let mut zeros_from = len;
     while zeros_from > 0 {
         let start = zeros_from.saturating_sub(PIECE_BYTES as u64);
-        let before = piece.get_mut(..usize::try_from(zeros_from - start).unwrap_or_default()).unwrap_or_default();
+        let before =
+            piece.get_mut(..usize::try_from(zeros_from - start).unwrap_or_default()).unwrap_or_default();
         file.read_exact_at(before, start)?;
         if let Some(last) = before.iter().rposition(|byte| *byte != 0) {
             zeros_from = start + last as u64 + 1;
