@@ -82,6 +82,8 @@ pub struct History {
     /// Whether its size or its events are suspected already: it was cut from a batch that kept failing, it is larger than
     /// what is known to pass, or it is an event alone that failed while others passed.
     pub is_piece: bool,
+    /// Whether it was cut from a batch that failed, so that its events are likelier to be bad than others.
+    pub is_picked: bool,
     /// The cut it comes from, while it is as that left it.
     pub cut_from: Option<CutFrom>,
     /// 200s whose sums were wrong.
@@ -114,6 +116,11 @@ impl History {
         self.confirmed_before.is_some_and(|before| confirmed > before)
     }
 
+    /// The history of a batch that is suspected of nothing any more.
+    pub(super) fn cleared(self) -> Self {
+        Self { requests: self.requests, last_sent: self.last_sent, ..Self::default() }
+    }
+
     /// The history of a piece of this batch, or of a batch that is suspected from the start.
     pub(super) fn of_a_piece(self, confirmed: u64, cut_from: Option<CutFrom>) -> Self {
         Self {
@@ -139,6 +146,10 @@ pub struct Batch {
     text_bytes: usize,
     /// What it has been through.
     pub history: History,
+    /// The batches it was joined from, which come apart again when it fails.
+    parts: Vec<Self>,
+    /// The other half of what was split. The answer to this half tells of it, too, so it waits for that.
+    tail: Option<Box<Self>>,
 }
 
 impl Batch {
@@ -152,7 +163,56 @@ impl Batch {
         runs.retain(|run| !run.is_empty());
         let events = runs.iter().map(Run::len).sum();
         let text_bytes = runs.iter().map(Run::text_bytes).sum();
-        Self { runs, events, text_bytes, history }
+        Self { runs, events, text_bytes, history, parts: Vec::new(), tail: None }
+    }
+
+    /// All of these in one request, in the order of their seqs. What they have been through stays theirs.
+    #[must_use]
+    pub fn join(mut parts: Vec<Self>) -> Self {
+        if parts.len() == 1 {
+            return parts.remove(0);
+        }
+        let trials = parts.iter().map(|part| part.history.trials).max().unwrap_or_default();
+        let mut joined = Self::merge(parts.clone());
+        joined.history = History { trials, is_piece: true, is_picked: true, ..joined.history };
+        joined.parts = parts;
+        joined
+    }
+
+    /// All events of these in one batch, in the order of their seqs, with hardly any history.
+    pub(super) fn merge(batches: Vec<Self>) -> Self {
+        let requests = batches.iter().map(|batch| batch.history.requests).max().unwrap_or_default();
+        debug_assert!(batches.iter().all(|batch| batch.tail.is_none()), "what waits for it would be lost");
+        let mut runs: Vec<Run> = batches.into_iter().flat_map(|batch| batch.runs).collect();
+        runs.sort_by_key(|run| {
+            let id = run.block.id();
+            (id.lane != Lane::Grants, id.seq + u64::from(run.positions.start))
+        });
+        Self::with_history(runs, History { requests, ..History::default() })
+    }
+
+    /// This batch, with the other half of what both were, to wait for its answer.
+    pub(super) fn with_tail(self, tail: Self) -> Self {
+        Self { tail: Some(Box::new(tail)), ..self }
+    }
+
+    pub(super) fn take_tail(&mut self) -> Option<Self> {
+        self.tail.take().map(|tail| *tail)
+    }
+
+    /// Whether several were joined to this one.
+    #[must_use]
+    pub fn is_joined(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// What was joined, apart again. Each of them was in one more request.
+    #[must_use]
+    pub fn apart(self) -> Vec<Self> {
+        let History { requests, last_sent, .. } = self.history;
+        let with_request =
+            |part: Self| Self { history: History { requests, last_sent, ..part.history }, ..part };
+        self.parts.into_iter().map(with_request).collect()
     }
 
     /// How many events.
@@ -193,6 +253,11 @@ impl Batch {
     pub(super) fn made_to_be_repeated(&self) -> u64 {
         let is_once = |text: &&[u8]| external_id(text).is_some_and(|id| id.starts_with(ONCE));
         self.runs.iter().flat_map(Run::texts).filter(is_once).count() as u64
+    }
+
+    /// Whether it is an event alone that failed while Polar, which has confirmed so many events so far, took others.
+    pub(super) fn is_offender(&self, confirmed: u64) -> bool {
+        self.events == 1 && self.history.failures > 0 && self.history.others_confirmed(confirmed)
     }
 
     /// The seq of its first event.
@@ -238,8 +303,14 @@ impl Batch {
     #[must_use]
     pub fn split(self, confirmed: u64, cut_from: Option<CutFrom>) -> (Self, Self) {
         let half = self.events.div_ceil(2);
-        let history = self.history.of_a_piece(confirmed, cut_from);
-        let (mut first, mut second, mut room) = (Vec::new(), Vec::new(), half);
+        let history = History { is_picked: true, ..self.history.of_a_piece(confirmed, cut_from) };
+        self.cut_after(half, history)
+    }
+
+    /// The first so many events, and the rest, both with this history.
+    pub(super) fn cut_after(self, events: usize, history: History) -> (Self, Self) {
+        debug_assert!(self.tail.is_none(), "what waits for it would be lost");
+        let (mut first, mut second, mut room) = (Vec::new(), Vec::new(), events);
         for run in self.runs {
             let taken = run.len().min(room);
             room -= taken;
@@ -253,6 +324,7 @@ impl Batch {
     /// Takes the events at these indices out (ascending, each once); the second batch is the rest. Both keep the order.
     #[must_use]
     pub fn isolate(self, indices: &[usize]) -> (Self, Self) {
+        debug_assert!(self.tail.is_none(), "what waits for it would be lost");
         let history = History { cut_from: None, ..self.history };
         let (mut named, mut rest) = (Vec::new(), Vec::new());
         let mut wanted = indices.iter().copied().peekable();

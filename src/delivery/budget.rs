@@ -109,12 +109,22 @@ impl Budget {
 
     /// When the next request may leave: `now` at the earliest.
     pub fn opens_at(&mut self, now: Instant) -> Instant {
+        self.holds_at(|_| 1.0, now)
+    }
+
+    /// When one that can wait may leave, so that half a burst is always left for the others.
+    pub fn is_ample_at(&mut self, now: Instant) -> Instant {
+        self.holds_at(|rate| (burst(rate) / 2.0).max(1.0), now)
+    }
+
+    fn holds_at(&mut self, wanted: impl FnOnce(f64) -> f64, now: Instant) -> Instant {
         let Some(rate) = self.fill(now) else { return now };
-        if self.tokens >= 1.0 {
+        let wanted = wanted(rate);
+        if self.tokens >= wanted {
             return now;
         }
         // A millisecond more than computed, so that the token is really there on waking.
-        now + Duration::from_secs_f64((1.0 - self.tokens) / per_second(rate)) + Duration::from_millis(1)
+        now + Duration::from_secs_f64((wanted - self.tokens) / per_second(rate)) + Duration::from_millis(1)
     }
 
     /// A request leaves.
@@ -158,11 +168,11 @@ impl Budget {
     /// How long batches that are not full should gather: `least` while little is being sent, and as long as keeps them
     /// to their part of the budget otherwise. The rest is for full batches, and for whatever else the organization does.
     pub fn linger(&mut self, least: Duration, now: Instant) -> Duration {
-        match self.part_of_small_batches(now) {
-            Some(part) if f64::from(self.sent.total(now, WINDOW_SECONDS)) >= part => {
-                least.max(WINDOW.div_f64(part))
-            }
-            Some(_) | None => least,
+        let Some(part) = self.part_of_small_batches(now) else { return least };
+        // The more is used beside it, the longer: where a request carries few events, none should carry fewer than it may.
+        match f64::from(self.sent.total(now, WINDOW_SECONDS)) / part {
+            used if used >= 1.0 => least.max(WINDOW.mul_f64(used / part)),
+            _ => least,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::polar::{Ingest, Reply};
 /// Between two warnings of duplicates among events that were sent for the first time.
 const STRANGE_DUPLICATES_EVERY: Duration = Duration::from_secs(10 * 60);
 /// So many suspected batches may fail one after the other before Polar itself is suspected.
-const FAILED_PIECES_MAX: u32 = 3;
+const FAILED_PIECES_MAX: u32 = 16;
 
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Acts on an answer.
@@ -59,18 +59,32 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         // Events whose body may well be too large are halved and sent at once; one alone can't be.
         let says_something =
             !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX || !self.gate.is_proven();
+        let is_known_to_work = self.gate.is_proven();
         if says_something && !is_just_large {
             let witness = if outcome.may_be_the_events_fault() { witness(&batch) } else { Witness::Sound };
             self.heed(&reply, sign, sent, witness, now);
         }
+        if outcome.may_be_the_events_fault() && !is_just_large {
+            self.learn_from_failure(&batch, is_known_to_work);
+            if batch.is_joined() {
+                self.take_apart(batch, now);
+                return Ok(());
+            }
+        }
         if reply == Reply::TooLarge {
             self.size.too_many_bytes(batch.body_bytes(), now);
+        }
+        if let Some(tail) = batch.take_tail() {
+            batch = self.conclude_tail(batch, tail, &outcome);
         }
         match outcome {
             Outcome::Delivered { inserted, duplicates } => {
                 return self.settle_delivered(&batch, inserted, duplicates, now).await;
             }
             Outcome::Retry(retry) => self.retry(batch, retry, now),
+            Outcome::Split if self.may_halve(&batch) && !matches!(reply, Reply::Accepted(_)) => {
+                self.halve(batch);
+            }
             Outcome::Split => {
                 // That nothing passed while it was whole, and its halves do later, says nothing of its size.
                 let is_of_its_size = facts.others_confirmed && !matches!(reply, Reply::Accepted(_));
@@ -113,7 +127,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn heed(&mut self, reply: &Reply, sign: Sign, sent: Instant, witness: Witness, now: Instant) {
         match sign {
             Sign::Alive => {
-                self.fresh_probes = 0;
                 self.token_worked = true;
                 if let Some(trouble) = self.gate.proven(sent, now) {
                     tracing::info!("Polar takes events again (it had been: {trouble})");
@@ -194,7 +207,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 };
                 let wait = self.policy.wait(failures, None, &mut self.rng);
                 batch.history.not_before = Some(now + wait);
-                self.resend.push(batch);
+                self.suspect(batch);
             }
         }
     }
@@ -276,10 +289,29 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.journal.settle(settlement).await
     }
 
+    /// What a failure that may be the events' fault teaches about how many pass at once.
+    fn learn_from_failure(&mut self, batch: &Batch, is_known_to_work: bool) {
+        if batch.is_offender(self.tally.confirmed) || (batch.is_joined() && batch.history.is_piece) {
+            self.offenders.failed(batch.len());
+        } else if !batch.history.is_picked {
+            // In bad weather size is not what a failure is about, unless nothing passes at all.
+            match is_known_to_work {
+                true if self.weather.is_calm() => self.passing.failed(batch.len(), 2),
+                true => {}
+                false => self.passing.failed(batch.len(), 4),
+            }
+        }
+    }
+
     /// What a delivery teaches about Polar's failures and about the size of batches.
     fn learn_from(&mut self, batch: &Batch, now: Instant) {
         let history = &batch.history;
         self.weather.passed_after(history.trials);
+        if batch.is_offender(self.tally.confirmed) || (batch.is_joined() && history.is_piece) {
+            self.offenders.passed(batch.len());
+        } else if !history.is_picked {
+            self.passing.passed(batch.len());
+        }
         // In bad weather a batch fails whole and passes in halves by chance.
         let cut_from = history.cut_from.filter(|_| self.weather.is_calm());
         if let Some(limit) = self.size.passed(batch.len(), batch.body_bytes(), cut_from, now) {

@@ -14,11 +14,13 @@ use super::batch::Batch;
 use super::batcher::Batcher;
 use super::budget::Budget;
 use super::consume::Consume;
-use super::departure::Departure;
+use super::departure::{Departure, Turns};
 use super::drained::{DrainEnd, Drained};
 use super::gate::Gate;
 use super::handle::{DeliveryHandle, Question};
 use super::hold::HoldReason;
+use super::offenders::Offenders;
+use super::passing_size::PassingSize;
 use super::resend::Resend;
 use super::retry_policy::RetryPolicy;
 use super::set_aside::{Early, SetAside};
@@ -58,7 +60,10 @@ pub struct Delivery<J, P> {
     pub(super) unsettled: Unsettled,
     pub(super) gate: Gate,
     pub(super) budget: Budget,
+    pub(super) offenders: Offenders,
     pub(super) size: SizeLimit,
+    /// How many fresh events at once pass.
+    pub(super) passing: PassingSize,
     pub(super) weather: Weather,
     pub(super) tally: Tally,
     pub(super) token_changed: Option<Instant>,
@@ -67,12 +72,9 @@ pub struct Delivery<J, P> {
     pub(super) draining: Option<Draining>,
     /// Requests that were sent while it was unknown whether Polar works.
     pub(super) probes: u64,
-    /// Those of fresh events among them, since Polar last took events.
-    pub(super) fresh_probes: u32,
     /// Suspected batches that failed one after the other, with no other answer between.
     pub(super) failed_pieces: u32,
-    /// Requests since the last one with a suspected batch.
-    pub(super) others_in_turn: u32,
+    pub(super) turns: Turns,
     pub(super) latch: Latch,
     handle: DeliveryHandle,
     pub(super) token_fault: Option<TokenError>,
@@ -127,6 +129,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         Self {
             batcher: Batcher::new(settings.batch_events_max, settings.batch_bytes_max),
             size: SizeLimit::new(settings.batch_events_max, settings.batch_bytes_max),
+            passing: PassingSize::ANY,
             weather: Weather::default(),
             gate: Gate::new(policy, settings.slow_probe),
             budget: Budget::new(settings.requests_per_minute, Instant::now()),
@@ -134,15 +137,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             policy,
             rng: fastrand::Rng::new(),
             resend: Resend::default(),
+            offenders: Offenders::default(),
             set_aside: SetAside::default(),
             unsettled: Unsettled::default(),
             token_changed: None,
             token_worked: false,
             draining: None,
             probes: 0,
-            fresh_probes: 0,
             failed_pieces: 0,
-            others_in_turn: 0,
+            turns: Turns::default(),
             handle: DeliveryHandle::default(),
             token_fault: None,
             token_looked_for: Instant::now(),
@@ -232,7 +235,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         loop {
             let now = Instant::now();
-            let (events_max, bytes_max) = self.size.now(now);
+            let (events_max, bytes_max) = self.size_now(now);
             self.batcher.limit_to(events_max, bytes_max);
             self.release_due(now);
             self.top_up(now).await?;
@@ -302,8 +305,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Whether more of `lane` is to be read. One batch more than allowed is read when all that is at hand keeps failing:
     /// only other events can tell then whether it is to blame itself, and it must not keep them out for ever.
     fn wants(&self, lane: Lane) -> bool {
-        let is_all_suspect =
-            self.batcher.is_empty() && !self.resend.is_empty() && self.resend.have_all_failed();
+        let has_any = !self.resend.is_empty() || !self.offenders.is_empty();
+        let is_all_suspect = self.batcher.is_empty() && has_any && self.resend.have_all_failed();
         let reserve = if is_all_suspect { self.settings.batch_bytes_max } else { 0 };
         !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane) + reserve
     }

@@ -12,12 +12,23 @@ use crate::polar::Ingest;
 
 /// Of the probes with many batches at hand that failed, every so manyth is of fresh events.
 const FRESH_PROBE_EVERY: u64 = 4;
+/// Once so many events failed alone, it is an outage rather than a poison in each of the fresh probes.
+const LONE_PROBES_MAX: u32 = 4;
 /// Suspected batches may have every so manyth request while others wait: a hundred poisons hold nobody up.
 const SUSPECTED_EVERY: u32 = 4;
-/// The fresh probes after a failed one are smaller and smaller, each by this factor, for so many of them: a full batch
-/// may be too large for Polar, or hold a poison like the one before it.
-const SMALLER_PROBES: u32 = 3;
-const SMALLER_BY: usize = 4;
+/// Trials of what failed alone may have every so manyth: good events may be among the suspected, and hardly here.
+const OFFENDERS_EVERY: u32 = 16;
+/// While more suspected batches than this wait, nothing but grants is sent that may add to them.
+const SUSPECTED_MAX: usize = 4_096;
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turns {
+    /// Requests since the last one with a suspected batch.
+    since_suspected: u32,
+    /// Requests since the last one with what failed alone.
+    since_offender: u32,
+}
 
 /// What can be done for the next request.
 #[derive(Debug)]
@@ -36,7 +47,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Decides on the next request, with so many in flight.
     pub(super) fn departure(&mut self, now: Instant, in_flight: usize) -> Departure {
         let hopeless = self.polar.lacks_token() || (self.draining.is_some() && self.is_hopeless());
-        if hopeless || (self.batcher.is_empty() && self.resend.is_empty()) {
+        if hopeless || self.has_nothing() {
             return Departure::Nothing;
         }
         let probing = match self.gate.opening(now, in_flight == 0) {
@@ -52,7 +63,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             return Departure::AfterAnAnswer;
         }
         let fresh = self.fresh_at(now, in_flight, probing);
-        let Some(ready) = [fresh, self.resend.next_at(now, probing)].into_iter().flatten().min() else {
+        let offenders = self.offenders_at(now, probing);
+        let Some(ready) = [fresh, self.resend.next_at(now, probing), offenders].into_iter().flatten().min()
+        else {
             return Departure::Nothing;
         };
         let at = ready.max(self.budget.opens_at(now));
@@ -62,6 +75,16 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let may_cut = fresh.is_some_and(|fresh| fresh <= now);
         let batch = if probing { self.probe(now) } else { self.next_in_turn(now, may_cut) };
         batch.map_or(Departure::Nothing, Departure::Leave)
+    }
+
+    fn has_nothing(&self) -> bool {
+        self.batcher.is_empty() && self.resend.is_empty() && self.offenders.is_empty()
+    }
+
+    /// Events and bytes that a batch of fresh events may have now.
+    pub(super) fn size_now(&mut self, now: Instant) -> (usize, usize) {
+        let (events_max, bytes_max) = self.size.now(now);
+        (self.passing.within(events_max), bytes_max)
     }
 
     /// Fresh events to ask with, at once, whether what one batch met is met by others too.
@@ -80,6 +103,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn fresh_at(&mut self, now: Instant, in_flight: usize, probing: bool) -> Option<Instant> {
         let linger = self.settings.linger;
         let until = self.batcher.lingers_until(linger, self.budget.linger(linger, now))?;
+        if !probing && !self.batcher.has_grants() && self.resend.suspected() > SUSPECTED_MAX {
+            return None;
+        }
         let at_once = probing
             || self.draining.is_some()
             || self.batcher.is_full(Lane::Usage)
@@ -87,31 +113,68 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         Some(if at_once { now } else { until.max(now) })
     }
 
+    /// When what failed alone may leave, beside its share.
+    fn offenders_at(&mut self, now: Instant, probing: bool) -> Option<Instant> {
+        let due = self.offenders.next_at(now)?;
+        Some(if probing { now } else { due.max(self.budget.is_ample_at(now)) })
+    }
+
     /// While Polar works: grants first, and what was sent before ahead of what was not. What is suspected has a share
     /// of the requests, so that it neither waits for ever nor makes others wait.
     fn next_in_turn(&mut self, now: Instant, may_cut: bool) -> Option<Batch> {
         let do_others_wait = may_cut || self.resend.has_ready(now, Kind::Unsuspected);
-        if !do_others_wait || self.others_in_turn + 1 >= SUSPECTED_EVERY {
-            let suspected = self.resend.take_ready(now, Kind::Suspected);
+        let do_suspected_wait = self.resend.has_ready(now, Kind::Suspected);
+        self.turns.since_offender = self.turns.since_offender.saturating_add(1);
+        self.turns.since_suspected = self.turns.since_suspected.saturating_add(1);
+        let can_wait = do_others_wait || do_suspected_wait || self.budget.is_ample_at(now) > now;
+        if !can_wait || self.turns.since_offender >= OFFENDERS_EVERY {
+            let (events_max, bytes_max) = self.size.now(now);
+            let offender = self.offenders.take_due(now, events_max, bytes_max);
+            if offender.is_some() {
+                self.turns.since_offender = 0;
+                return offender;
+            }
+        }
+        if !do_others_wait || self.turns.since_suspected >= SUSPECTED_EVERY {
+            let suspected = self.suspected_in_turn(now);
             if suspected.is_some() {
-                self.others_in_turn = 0;
+                self.turns.since_suspected = 0;
                 return suspected;
             }
         }
-        self.others_in_turn = self.others_in_turn.saturating_add(1);
         if may_cut && self.batcher.has_grants() && !self.resend.has_ready(now, Kind::UnsuspectedGrants) {
             return self.cut();
         }
-        match self.resend.take_ready(now, Kind::Unsuspected) {
+        match self.unsuspected_again(now) {
             None if may_cut => self.cut(),
             batch => batch,
         }
     }
 
-    /// A batch of fresh events. One that is larger than what is known to pass is suspected from the start.
+    /// The unsuspected batch whose turn it is. Where not everything passes, it is filled up to what may pass, and suspected.
+    fn unsuspected_again(&mut self, now: Instant) -> Option<Batch> {
+        let (events_max, bytes_max) = self.size_now(now);
+        let mut batch = self.resend.take_unsuspected(now, events_max, bytes_max)?;
+        if self.passing.is_any() || batch.len() > events_max || batch.history.mismatches > 0 {
+            return Some(batch);
+        }
+        // Grants are not to fail with what was sent before.
+        let has_room = batch.history.failures == 0 && batch.len() < events_max;
+        if has_room && !self.batcher.has_grants() {
+            self.batcher.limit_to(events_max - batch.len(), bytes_max.saturating_sub(batch.body_bytes()));
+            batch = Batch::merge([batch].into_iter().chain(self.batcher.cut()).collect());
+            self.batcher.limit_to(events_max, bytes_max);
+        }
+        batch.history = batch.history.of_a_piece(self.tally.confirmed, None);
+        Some(batch)
+    }
+
+    /// A batch of fresh events. One that is larger than what is known to pass, or where not everything passes, is
+    /// suspected from the start.
     fn cut(&mut self) -> Option<Batch> {
         let mut batch = self.batcher.cut()?;
-        if self.size.is_on_trial(batch.len(), batch.body_bytes()) {
+        let is_refused_some = !self.passing.is_any() && self.gate.is_proven();
+        if is_refused_some || self.size.is_on_trial(batch.len(), batch.body_bytes()) {
             batch.history = batch.history.of_a_piece(self.tally.confirmed, None);
         }
         Some(batch)
@@ -124,7 +187,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.probes += 1;
         let is_waiting_grant_the_first = self.batcher.has_grants() && !self.resend.has_grants();
         let has_few = self.resend.unsuspected() < self.settings.requests_in_flight_max;
-        let is_turn_of_the_fresh = self.probes.is_multiple_of(FRESH_PROBE_EVERY)
+        let is_turn_of_the_fresh = self.passing.failed_alone() < LONE_PROBES_MAX
+            || self.probes.is_multiple_of(FRESH_PROBE_EVERY)
             || (has_few && (self.resend.unsuspected() == self.resend.len() || self.probes.is_multiple_of(2)));
         if is_waiting_grant_the_first || (is_turn_of_the_fresh && self.resend.have_all_failed()) {
             let fresh = self.fresh_probe(now);
@@ -132,16 +196,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 return fresh;
             }
         }
-        self.resend.take_probe(now).or_else(|| self.fresh_probe(now))
+        let again = self.resend.take_probe(now);
+        again.or_else(|| self.fresh_probe(now)).or_else(|| self.offenders.take_probe())
     }
 
     fn fresh_probe(&mut self, now: Instant) -> Option<Batch> {
-        let (events_max, bytes_max) = self.size.now(now);
-        let smaller = if self.fresh_probes > SMALLER_PROBES { 0 } else { self.fresh_probes };
-        self.batcher.limit_to((events_max / SMALLER_BY.pow(smaller)).max(1), bytes_max);
-        let batch = self.cut();
+        let (events_max, bytes_max) = self.size_now(now);
         self.batcher.limit_to(events_max, bytes_max);
-        self.fresh_probes = self.fresh_probes.saturating_add(u32::from(batch.is_some()));
-        batch
+        self.cut()
     }
 }

@@ -46,7 +46,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// What fails now and what becomes of the events, when something does.
     fn describe_failures(&self) -> Option<String> {
-        let suspected = self.resend.suspected_events();
+        let suspected = self.resend.suspected_events() + self.offenders.len();
         match (self.gate.failing(), suspected) {
             (None, 0) => None,
             (Some((fault, failures)), 0) => Some(format!(

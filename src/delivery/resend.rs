@@ -75,6 +75,11 @@ impl Resend {
         self.batches.iter().any(|batch| batch.history.mismatches > 1)
     }
 
+    /// How many of them are suspected of their failures.
+    pub(super) fn suspected(&self) -> usize {
+        self.batches.len() - self.unsuspected()
+    }
+
     /// How many of them are not suspected of their failures.
     pub(super) fn unsuspected(&self) -> usize {
         self.batches.iter().filter(|batch| Kind::Unsuspected.includes(batch)).count()
@@ -89,10 +94,7 @@ impl Resend {
     /// Whether each of them failed in a way that may be its own fault, or so often in any way, that none is a good probe.
     /// What is suspected is none in any case.
     pub(super) fn have_all_failed(&self) -> bool {
-        let has_failed = |History { is_piece, failures, requests, .. }: &History| {
-            *is_piece || *failures > 0 || *requests > REQUESTS_MAX
-        };
-        self.batches.iter().all(|batch| has_failed(&batch.history))
+        self.batches.iter().all(Batch::is_no_good_probe)
     }
 
     /// Whether any of them has not failed as it is.
@@ -113,15 +115,45 @@ impl Resend {
         self.batches.remove(oldest)
     }
 
-    /// The batch that was not tried for the longest time: probes take turns, so that a poisoned batch can't make Polar
-    /// look dead for ever. Waits for suspicion do not count here; waits for a wrong sum do.
+    /// The oldest of the unsuspected batches whose time has come, merged with as many of the next as fit beside it: an
+    /// outage leaves small ones behind.
+    pub(super) fn take_unsuspected(
+        &mut self,
+        now: Instant,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Option<Batch> {
+        let first = self.take_ready(now, Kind::Unsuspected)?;
+        let (mut events, mut bytes) = (first.len(), first.body_bytes());
+        let mut others = Vec::new();
+        while events < events_max
+            && first.history.mismatches == 0
+            && let Some(next) = self.take_ready(now, Kind::Unsuspected)
+        {
+            (events, bytes) = (events + next.len(), bytes + next.body_bytes());
+            if events > events_max || bytes > bytes_max || next.history.mismatches > 0 {
+                self.push_first(next);
+                break;
+            }
+            others.push(next);
+        }
+        if others.is_empty() {
+            return Some(first);
+        }
+        others.push(first);
+        Some(Batch::merge(others))
+    }
+
+    /// The batch that was not tried for the longest time, a good probe before all others: probes take turns, so that a
+    /// poisoned batch can't make Polar look dead for ever. Waits for suspicion do not count here; waits for a wrong sum
+    /// do.
     pub(super) fn take_probe(&mut self, now: Instant) -> Option<Batch> {
         let least_recent = self
             .batches
             .iter()
             .enumerate()
             .filter(|(_, batch)| batch.probe_from().is_none_or(|instant| instant <= now))
-            .min_by_key(|(_, batch)| batch.history.last_sent)
+            .min_by_key(|(_, batch)| (batch.is_no_good_probe(), batch.history.last_sent))
             .map(|(index, _)| index)?;
         self.batches.remove(least_recent)
     }
@@ -152,6 +184,12 @@ impl Batch {
     fn kept_failing(&self, more: u32) -> bool {
         let enough = if self.history.is_piece { FAILURES_OF_A_PIECE_MIN } else { FAILURES_MIN };
         self.history.failures.saturating_add(more) >= enough
+    }
+
+    /// Whether it failed in a way that may be its own fault, or so often in any way that another one tells more.
+    fn is_no_good_probe(&self) -> bool {
+        let History { is_piece, failures, requests, .. } = self.history;
+        is_piece || failures > 0 || requests > REQUESTS_MAX
     }
 
     fn is_ready(&self, now: Instant) -> bool {

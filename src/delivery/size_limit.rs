@@ -16,6 +16,8 @@ const GROWTH_PART: usize = 8;
 /// A 413 never teaches less. Gateways take far more; one that refuses everything for a while must not leave behind a limit
 /// that lets a single event into a request for hours.
 const LEARNED_BYTES_MIN: usize = 64 << 10;
+/// Nobody has so many meters that fewer events than this match too many of them.
+const TOO_MANY_EVENTS_FROM: usize = 64;
 /// Batches whose one half passed and whose other half is still to be heard of; older ones are forgotten.
 const HALF_PASSED_MAX: usize = 64;
 
@@ -129,6 +131,11 @@ impl SizeLimit {
         self.events.learn(from.events.div_ceil(2), now);
         let after = self.events.limit(now);
         (after < before).then_some(after)
+    }
+
+    /// Whether so many events may be too many for Polar by their number alone.
+    pub(super) fn may_be_too_many_events(events: usize) -> bool {
+        events >= TOO_MANY_EVENTS_FROM
     }
 
     /// Whether so many bytes may really be too many for somebody.

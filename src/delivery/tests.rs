@@ -14,3 +14,4 @@ mod poison;
 mod refusals;
 mod reloads;
 mod sharing;
+mod walls;

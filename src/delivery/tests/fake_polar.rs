@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) miscounted: HashSet<String>,
     /// Names that something on the way to Polar answers, in Polar's place and like this.
     pub(super) walled: HashMap<String, Reply>,
+    /// What something on the way to Polar answers in its place to requests with any of a share of all events.
+    pub(super) wall: Wall,
     /// Names that the schema refuses.
     pub(super) malformed: HashSet<String>,
     /// Names whose customer is unknown.
@@ -118,6 +120,22 @@ impl FixedWindows {
     }
 }
 
+/// Answers to requests with an event that chance picked, always the same one: each with the share of events it is given to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wall(pub(super) Vec<(f64, Reply)>);
+
+impl Wall {
+    pub(super) fn answer_to(&self, name: &str) -> Option<&Reply> {
+        let number = name.get(1..)?.parse().ok()?;
+        let mut left = fastrand::Rng::with_seed(number).f64();
+        let picked = self.0.iter().find(|(share, _)| {
+            left -= share;
+            left < 0.0
+        });
+        picked.map(|(_, reply)| reply)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct FakePolar {
     pub(super) world: Mutex<World>,
@@ -176,7 +194,8 @@ impl World {
     }
 
     fn work(&mut self, names: &[String]) -> Reply {
-        if let Some(reply) = names.iter().find_map(|name| self.walled.get(name)) {
+        let walled = |name: &String| self.walled.get(name).or_else(|| self.wall.answer_to(name));
+        if let Some(reply) = names.iter().find_map(walled) {
             return reply.clone();
         }
         if self.limit.as_ref().is_some_and(|limit| !limit.lock().unwrap().admit(true)) {

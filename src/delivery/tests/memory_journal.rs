@@ -1,6 +1,6 @@
 //! A journal in memory that holds delivery to the rules of settlement.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -21,6 +21,7 @@ pub(super) struct Books {
     pub(super) inserted: u64,
     pub(super) duplicates: u64,
     pub(super) dead: Vec<DeadLetter>,
+    dead_seqs: PerLane<BTreeSet<u64>>,
     pub(super) settled: Vec<SettledBlock>,
     closed: bool,
 }
@@ -81,18 +82,17 @@ impl Books {
         let dead = settlement.dead.len() as u64;
         assert_eq!(settlement.inserted + settlement.duplicates + dead, resolved, "the sums of a settlement");
         assert_eq!(settlement.delivered_at.is_some(), settlement.inserted + settlement.duplicates > 0);
+        for letter in &settlement.dead {
+            let is_new = self.dead_seqs[letter.lane.unwrap()].insert(letter.seq.unwrap());
+            assert!(is_new, "an event is given up once");
+        }
         for settled in &settlement.blocks {
             let block = self.out.remove(&settled.id).expect("a block is settled once, and only when read");
             self.out_bytes -= block.text_bytes();
             assert!(settled.attempts.made > 0);
             assert!(settled.dead_positions.is_sorted_by(|one, next| one < next));
-            let letters = self.dead.iter().chain(&settlement.dead);
-            let mut dead_seqs: Vec<u64> = letters
-                .filter(|letter| letter.lane == Some(settled.id.lane))
-                .filter_map(|letter| letter.seq)
-                .filter(|seq| (settled.id.seq..settled.id.seq + block.len() as u64).contains(seq))
-                .collect();
-            dead_seqs.sort_unstable();
+            let seqs = settled.id.seq..settled.id.seq + block.len() as u64;
+            let dead_seqs: Vec<u64> = self.dead_seqs[settled.id.lane].range(seqs).copied().collect();
             let by_position: Vec<u64> =
                 settled.dead_positions.iter().map(|position| settled.id.seq + u64::from(*position)).collect();
             assert_eq!(dead_seqs, by_position, "dead positions and dead letters are the same events");

@@ -236,7 +236,10 @@ async fn an_outage_that_looks_like_poison_leaves_no_limit_to_the_size_of_batches
                 house.journal.append_many(Lane::Usage, NOON, 50_000, 500);
                 house.journal.pending_at_most(0).await;
                 let requests = house.polar.seen().len() - before;
-                assert!(requests <= 60, "{reply:?}: {requests} requests for 50 batches");
+                assert!(
+                    requests <= 80,
+                    "{reply:?}: {requests} requests for 50 batches, the first of them smaller"
+                );
                 MINUTE
             })
             .await;
