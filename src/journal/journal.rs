@@ -144,7 +144,7 @@ impl Journal {
             },
         };
         let high_water = HighWater::decode_file(&store.read_mark()?);
-        let book = LossBook::new(store, clock.clone());
+        let book = LossBook::new(store, clock.clone(), home.as_ref().map(|home| home.ballast.clone()));
         let find = |name| Row::open(name, store, &janitor, &book, limits_of(name), high_water.next_seq(name));
         let found = PerLane { grants: find(RowName::Grants)?, usage: find(RowName::Usage)? };
         let found_dead = find(RowName::Dead)?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ballast::Ballast;
 use super::continuity::{Loss, LossKind, without};
 use super::frame::RowName;
 use super::store::{Store, StoreError, VolumeId};
@@ -73,17 +74,19 @@ impl Line {
 pub(super) struct LossBook<S> {
     store: Arc<S>,
     clock: Clock,
+    /// Given up for it, where there is any.
+    ballast: Option<Ballast>,
 }
 
 impl<S> Clone for LossBook<S> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), clock: self.clock.clone() }
+        Self { store: Arc::clone(&self.store), clock: self.clock.clone(), ballast: self.ballast.clone() }
     }
 }
 
 impl<S: Store> LossBook<S> {
-    pub(super) fn new(store: &Arc<S>, clock: Clock) -> Self {
-        Self { store: Arc::clone(store), clock }
+    pub(super) fn new(store: &Arc<S>, clock: Clock, ballast: Option<Ballast>) -> Self {
+        Self { store: Arc::clone(store), clock, ballast }
     }
 
     /// Enters losses that are not in it yet, durably, and hands out all that nobody was told of.
@@ -94,16 +97,13 @@ impl<S: Store> LossBook<S> {
         let mut lines = read_lines(&self.store.read_losses()?);
         let before = lines.len();
         for loss in losses {
-            let row = loss.volume.row.as_str();
-            let mut known: Vec<Range<u64>> =
-                lines.iter().filter(|line| line.row == row).map(Line::seqs).collect();
-            known.sort_unstable_by_key(|seqs| seqs.start);
+            let known = known_in(&lines, loss.volume.row, loss.kind);
             let news = without(std::slice::from_ref(&loss.seqs), &known);
             lines.extend(news.into_iter().map(|seqs| Line::of(&loss.within(seqs), self.clock.now())));
         }
         if lines.len() > before {
             shorten(&mut lines);
-            match self.store.write_losses(&write_lines(&lines)) {
+            match self.write(&lines) {
                 Err(error @ StoreError::DiskFull) => {
                     tracing::error!(%error, "what the disk lost could not be entered in the book of losses; the next start may tell it again");
                 }
@@ -113,6 +113,14 @@ impl<S: Store> LossBook<S> {
         Ok(lines.iter().filter(|line| !line.told).filter_map(Line::loss).collect())
     }
 
+    /// The seqs of events in a row of which it is known that they are lost, in their order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn known(&self, row: RowName) -> Result<Vec<Range<u64>>, StoreError> {
+        Ok(known_in(&read_lines(&self.store.read_losses()?), row, LossKind::Blocks))
+    }
+
     /// Everybody was told of what is in it.
     pub(super) fn tell(&self) -> Result<(), StoreError> {
         let mut lines = read_lines(&self.store.read_losses()?);
@@ -120,10 +128,21 @@ impl<S: Store> LossBook<S> {
             return Ok(());
         }
         lines.iter_mut().for_each(|line| line.told = true);
-        match self.store.write_losses(&write_lines(&lines)) {
+        match self.write(&lines) {
             // Told twice is better than never.
             Err(StoreError::DiskFull) => Ok(()),
             written => written,
+        }
+    }
+
+    fn write(&self, lines: &[Line]) -> Result<(), StoreError> {
+        let book = write_lines(lines);
+        match (self.store.write_losses(&book), &self.ballast) {
+            // The ballast was kept for times like this.
+            (Err(StoreError::DiskFull), Some(ballast)) if ballast.give_up()? => {
+                self.store.write_losses(&book)
+            }
+            (written, _) => written,
         }
     }
 
@@ -154,6 +173,15 @@ fn read_lines(book: &[u8]) -> Vec<Line> {
             .ok()
     };
     lines.filter_map(read).collect()
+}
+
+/// What is known already of losses of this kind: one that may be among others says nothing of each of them.
+fn known_in(lines: &[Line], row: RowName, kind: LossKind) -> Vec<Range<u64>> {
+    let is_among = |kind| kind == LossKind::Among;
+    let of_this = |line: &&Line| line.row == row.as_str() && is_among(line.kind) == is_among(kind);
+    let mut known: Vec<Range<u64>> = lines.iter().filter(of_this).map(Line::seqs).collect();
+    known.sort_unstable_by_key(|seqs| seqs.start);
+    known
 }
 
 fn write_lines(lines: &[Line]) -> Vec<u8> {
@@ -229,6 +257,7 @@ const SEND_AGAIN: &str =
 #[cfg(test)]
 mod tests {
     use super::super::memory_store::MemoryStore;
+    use super::super::settings::Settings;
     use super::*;
 
     fn lost(number: u32, seqs: Range<u64>) -> Loss {
@@ -236,7 +265,7 @@ mod tests {
     }
 
     fn book() -> LossBook<MemoryStore> {
-        LossBook::new(&Arc::default(), Clock::system())
+        LossBook::new(&Arc::default(), Clock::system(), None)
     }
 
     #[test]
@@ -262,7 +291,7 @@ mod tests {
         assert_eq!(book.lost_events().unwrap().usage, 7_500);
         assert_eq!(read_lines(&book.store.read_losses().unwrap()).len(), LINES_MAX);
         book.tell().unwrap();
-        assert_eq!(book.enter(&losses).unwrap(), []);
+        assert_eq!(book.enter(&losses[600..]).unwrap(), []);
     }
 
     fn seqs_of(number: u32) -> Range<u64> {
@@ -278,6 +307,20 @@ mod tests {
         bytes[3] ^= 0x80;
         book.store.write_losses(&bytes).unwrap();
         assert_eq!(book.enter(&[]).unwrap(), [lost(2, 40..50)]);
+    }
+
+    #[test]
+    fn the_ballast_is_given_up_for_a_loss() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings { ballast_bytes: 100, ..Settings::in_folder(folder.path().to_owned()) };
+        let ballast = Ballast::new(&settings);
+        ballast.keep();
+        let book = LossBook { ballast: Some(ballast.clone()), ..book() };
+        book.enter(&[lost(1, 20..30)]).unwrap();
+        assert!(!ballast.is_missing(), "there is room");
+        book.store.fill_up_in(0);
+        book.enter(&[lost(2, 40..50)]).unwrap();
+        assert!(ballast.is_missing());
     }
 
     #[test]

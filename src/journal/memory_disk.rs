@@ -2,10 +2,13 @@
 //! or a failure leaves of it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::frame::RowName;
+use super::frame::{HEADER_BYTES, Header, Kind, RowName, read_header};
+use super::high_water::HighWater;
 use super::store::{Entry, StoreError, VolumeId};
+use super::volume_index::VolumeIndex;
 
 /// What is on the disk, and what will befall it.
 #[derive(Debug, Default)]
@@ -50,8 +53,10 @@ pub(super) struct Files {
     pub(super) index: Option<Vec<u8>>,
     /// What lies in the raw file of writes that the store itself does not remember: halves, and whole ones too.
     pub(super) debris: Vec<u8>,
+    /// Its file was damaged.
+    pub(super) is_hurt: bool,
     /// A part of its file that can't be read: the store itself fails on all of it.
-    pub(super) bad_sectors: Option<std::ops::Range<u64>>,
+    pub(super) bad_sectors: Option<Range<u64>>,
 }
 
 impl Files {
@@ -143,6 +148,42 @@ impl Disk {
         self.epoch += 1;
         self.trouble = None;
         self.volumes.values_mut().for_each(|files| files.lose_power(fate));
+    }
+
+    /// Damages something at random: an index, or a value of which the file then shows something else, or nothing, and the
+    /// store gives out something else, or nothing. What came after the mark was written is left alone, for nobody could tell
+    /// that it had been there; and so is a volume without an index, and the index of a damaged one. Says which seqs lay in the block that was hit, if one was.
+    pub(super) fn hurt(&mut self, rng: &mut fastrand::Rng) -> Option<Range<u64>> {
+        let mark = HighWater::decode_file(&self.mark);
+        let volumes: Vec<VolumeId> = self.volumes.keys().copied().collect();
+        let files = self.volumes.get_mut(rng.choice(&volumes)?)?;
+        if rng.u8(..8) == 0 {
+            let index = files.index.as_mut().filter(|_| !files.is_hurt)?;
+            let at = rng.usize(..index.len());
+            index[at] ^= 1 << rng.u32(..8);
+            return None;
+        }
+        files.index.as_deref().and_then(VolumeIndex::decode)?;
+        files.is_hurt = true;
+        let end = |header: &Header| header.seq + u64::from(header.events);
+        let is_known = |value: &Vec<u8>| {
+            read_header(value).is_ok_and(|header| {
+                header.kind == Kind::Settlement || end(&header) <= mark.next_seq(header.row)
+            })
+        };
+        let frames: Vec<Vec<u8>> =
+            files.synced.iter().filter(|(_, value)| is_known(value)).map(|(key, _)| key.clone()).collect();
+        let key = rng.choice(&frames)?;
+        let mut value = files.synced.remove(key)?;
+        let header = read_header(&value).ok()?;
+        let at = rng.usize(..value.len());
+        value[at] ^= 1 << rng.u32(..8);
+        match rng.u8(..3) {
+            0 if at >= HEADER_BYTES => drop(files.synced.insert(key.clone(), value)),
+            1 => files.debris.extend(value),
+            _ => {}
+        }
+        (header.kind == Kind::Block).then(|| header.seq..end(&header))
     }
 
     /// Room for a new file.

@@ -2,6 +2,7 @@
 //! when told to.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::bad_sectors::WithBadSectors;
@@ -109,7 +110,7 @@ impl MemoryStore {
     }
 
     /// Leaves nothing of the blocks with these seqs in a volume.
-    pub(super) fn erase_blocks(&self, id: VolumeId, seqs: std::ops::Range<u64>) {
+    pub(super) fn erase_blocks(&self, id: VolumeId, seqs: Range<u64>) {
         let is_hit = |key: &[u8]| {
             key.strip_prefix(b"b")
                 .is_some_and(|rest| seqs.contains(&u64::from_be_bytes(rest[..8].try_into().unwrap())))
@@ -172,6 +173,11 @@ impl MemoryStore {
         files.bad_sectors = Some(page..page + 4096);
     }
 
+    /// Damages [something](Disk::hurt), and says which seqs lay in the block that was hit, if one was.
+    pub(super) fn hurt(&self, rng: &mut fastrand::Rng) -> Option<Range<u64>> {
+        self.lock().hurt(rng)
+    }
+
     /// Writes over a stored value.
     pub(super) fn damage(&self, id: VolumeId, mut change: impl FnMut(&mut Vec<u8>)) {
         let mut disk = self.lock();
@@ -198,7 +204,7 @@ impl Store for MemoryStore {
         disk.take_room()?;
         let course = disk.operate(self.epoch)?;
         if course.reaches(Cut::Within) {
-            disk.volumes.entry(id).or_default();
+            disk.volumes.insert(id, Files::default());
         }
         course.answer()?;
         Ok(self.volume(id))

@@ -19,6 +19,8 @@ mod continuity;
 mod continuity_tests;
 mod copies;
 #[cfg(test)]
+mod damage_model_tests;
+#[cfg(test)]
 mod damage_tests;
 mod dead_letter;
 mod dead_letters;

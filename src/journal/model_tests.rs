@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -11,8 +13,14 @@ use super::memory_store::MemoryStore;
 use super::store::StoreError;
 use super::*;
 use crate::clock::Clock;
-use crate::event::{EventBuf, Lane, PerLane};
+use crate::event::{EventBuf, Lane, PerLane, UnixMillis, external_id};
 use crate::metrics::{Listener, Metrics};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn text_of(number: usize) -> String {
+    format!("{{\"external_id\":\"e{number}\"}}")
+}
 
 /// What a random history may do.
 #[derive(Clone, Debug)]
@@ -33,6 +41,14 @@ enum Step {
     /// One of the next operations fails, and all after it.
     FailureIn(u64),
     Restart,
+    /// All that was delivered and is kept is sent again, while so many events come in.
+    Replay(usize),
+    /// What became of an event that is owed is asked, while so many events come in.
+    Explain(usize),
+    /// Events that are owed are brought back from an export once more.
+    Import(usize),
+    /// So many hours pass.
+    Wait(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -45,6 +61,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0_u64..24, any::<u64>()).prop_map(|(operations, seed)| Step::PowerCutIn(operations, seed)),
         1 => (0_u64..24).prop_map(Step::FailureIn),
         2 => Just(Step::Restart),
+        1 => (0_usize..20).prop_map(Step::Replay),
+        1 => (0_usize..20).prop_map(Step::Explain),
+        1 => (1_usize..8).prop_map(Step::Import),
+        1 => (1_u64..3).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -57,10 +77,11 @@ struct Life {
 }
 
 impl Life {
-    fn try_begin(store: &MemoryStore) -> Result<Self, StoreError> {
-        let settings = Settings { volume_bytes: 1_500, ..settings() };
+    fn try_begin(disk: &Disk) -> Result<Self, StoreError> {
+        let settings = Settings { volume_bytes: 1_500, retention: disk.retention, ..settings() };
         let metrics = Metrics::new().unwrap();
-        let mut journal = Journal::over(&Arc::new(store.clone()), &settings, Clock::system(), metrics, None)?;
+        let clock = Clock::by_hand(Arc::clone(&disk.hand));
+        let mut journal = Journal::over(&Arc::new(disk.store.clone()), &settings, clock, metrics, None)?;
         let consumer = journal.take_consumer().unwrap();
         Ok(Self { journal, consumer, handed_out: Vec::new() })
     }
@@ -74,20 +95,29 @@ impl Life {
     }
 
     /// Starts until a start succeeds: the power may go during one, and a disk that failed is replaced.
-    fn begin(store: &MemoryStore) -> Self {
+    fn begin(disk: &Disk) -> Self {
         for _ in 0..3 {
-            if let Ok(life) = Self::try_begin(store) {
+            if let Ok(life) = Self::try_begin(disk) {
                 return life;
             }
-            store.calm_down();
+            disk.store.calm_down();
         }
         panic!("the journal does not open");
     }
 }
 
+/// What outlives a life.
+struct Disk {
+    store: MemoryStore,
+    /// Settled volumes are kept for so long.
+    retention: Duration,
+    /// The time, which passes by hand.
+    hand: Arc<AtomicU64>,
+}
+
 /// A history under way.
 struct History {
-    store: MemoryStore,
+    disk: Disk,
     life: Life,
     /// The texts of events that were acknowledged and not settled since.
     owed: BTreeSet<String>,
@@ -96,13 +126,18 @@ struct History {
 
 impl History {
     fn begin() -> Self {
-        let store = MemoryStore::default();
-        let life = Life::begin(&store);
-        Self { store, life, owed: BTreeSet::new(), number: 0 }
+        Self::that_keeps(Duration::ZERO)
+    }
+
+    fn that_keeps(retention: Duration) -> Self {
+        let hand = Arc::new(AtomicU64::new(1_700_000_000_000));
+        let disk = Disk { store: MemoryStore::default(), retention, hand };
+        let life = Life::begin(&disk);
+        Self { disk, life, owed: BTreeSet::new(), number: 0 }
     }
 
     fn next_texts(&mut self, count: usize) -> Vec<String> {
-        let texts = (self.number..self.number + count).map(|number| format!("{{\"n\":{number}}}")).collect();
+        let texts = (self.number..self.number + count).map(text_of).collect();
         self.number += count;
         texts
     }
@@ -120,22 +155,29 @@ impl History {
             Step::Together(count) => self.append(0, count, true).await,
             Step::SettleOldest(count) => self.settle(count).await,
             Step::PowerCut(seed) => {
-                self.store.cut_power_any_way(&mut fastrand::Rng::with_seed(seed));
+                self.disk.store.cut_power_any_way(&mut fastrand::Rng::with_seed(seed));
                 false
             }
             Step::PowerCutIn(operations, seed) => {
-                self.store.cut_power_in(operations, fastrand::Rng::with_seed(seed));
+                self.disk.store.cut_power_in(operations, fastrand::Rng::with_seed(seed));
                 true
             }
             Step::FailureIn(operations) => {
-                self.store.fail_in(operations);
+                self.disk.store.fail_in(operations);
                 true
             }
             Step::Restart => false,
+            Step::Replay(meanwhile) => self.replay(meanwhile).await,
+            Step::Explain(meanwhile) => self.explain(meanwhile).await,
+            Step::Import(count) => self.import(count).await,
+            Step::Wait(hours) => {
+                self.disk.hand.fetch_add(hours * HOUR.as_secs() * 1_000, Ordering::Relaxed);
+                true
+            }
         };
         if !goes_on {
             drop(self.life.journal.ended_now().await);
-            self.life = Life::begin(&self.store);
+            self.life = Life::begin(&self.disk);
         }
         self.life.assert_all_is_well();
     }
@@ -163,6 +205,32 @@ impl History {
         committed
     }
 
+    async fn replay(&mut self, meanwhile: usize) -> bool {
+        let recall = self.life.journal.recall();
+        let ever = Span { since: 0, until: UnixMillis::MAX };
+        let (replayed, goes_on) = tokio::join!(recall.replay(ever, false), self.append(0, meanwhile, false));
+        replayed.is_ok() && goes_on
+    }
+
+    /// An event that is owed is found, wherever it lies and wherever it goes meanwhile.
+    async fn explain(&mut self, meanwhile: usize) -> bool {
+        let Some(text) = self.owed.iter().nth(self.number % self.owed.len().max(1)).cloned() else {
+            return true;
+        };
+        let id = external_id(text.as_bytes()).unwrap().into_owned();
+        let recall = self.life.journal.recall();
+        let (explained, goes_on) = tokio::join!(recall.explain(id), self.append(0, meanwhile, false));
+        let Ok(explained) = explained else { return false };
+        assert!(!explained.events.is_empty(), "{text} is owed, and nothing is known of it: {explained:?}");
+        goes_on
+    }
+
+    async fn import(&mut self, count: usize) -> bool {
+        let mut events: PerLane<EventBuf> = PerLane::default();
+        self.owed.iter().take(count).for_each(|text| events.usage.push(text.as_bytes(), 0));
+        self.life.journal.restorer().restore(Restored::Import, events).await.is_ok()
+    }
+
     async fn settle(&mut self, count: usize) -> bool {
         for lane in Lane::ALL {
             let Ok(blocks) = self.life.consumer.read(lane, 20, 10_000).await else { return false };
@@ -182,9 +250,9 @@ impl History {
 
     /// What is owed and does not come out any more.
     async fn lost(mut self) -> Vec<String> {
-        self.store.calm_down();
+        self.disk.store.calm_down();
         drop(self.life.journal.ended_now().await);
-        let mut life = Life::begin(&self.store);
+        let mut life = Life::begin(&self.disk);
         life.assert_all_is_well();
         let found: BTreeSet<String> = read_all(&mut life.consumer).await.iter().flat_map(texts_of).collect();
         life.journal.close().await.unwrap();
@@ -197,10 +265,10 @@ proptest! {
 
     /// Whatever happens, an event that was acknowledged is settled or comes out again, and the accounts add up.
     #[test]
-    fn acknowledged_events_are_settled_or_found_again(steps in steps()) {
+    fn acknowledged_events_are_settled_or_found_again(steps in steps(), keeps in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut history = History::begin();
+            let mut history = History::that_keeps(if keeps { HOUR } else { Duration::ZERO });
             for step in steps {
                 history.take(step).await;
             }
@@ -230,12 +298,12 @@ async fn live(history: &mut History) {
 async fn the_power_may_go_at_every_single_operation_of_a_life() {
     let mut whole = History::begin();
     live(&mut whole).await;
-    let operations = whole.store.operations();
+    let operations = whole.disk.store.operations();
     assert!(operations > 100, "{operations}");
     for nth in 0..operations {
         for seed in 0..3 {
             let mut history = History::begin();
-            history.store.cut_power_in(nth, fastrand::Rng::with_seed(seed));
+            history.disk.store.cut_power_in(nth, fastrand::Rng::with_seed(seed));
             live(&mut history).await;
             let lost = history.lost().await;
             assert!(lost.is_empty(), "power cut in operation {nth}, seed {seed}: lost {lost:?}");
@@ -247,9 +315,9 @@ async fn the_power_may_go_at_every_single_operation_of_a_life() {
 async fn every_single_operation_of_a_life_may_fail() {
     let mut whole = History::begin();
     live(&mut whole).await;
-    for nth in 0..whole.store.operations() {
+    for nth in 0..whole.disk.store.operations() {
         let mut history = History::begin();
-        history.store.fail_in(nth);
+        history.disk.store.fail_in(nth);
         live(&mut history).await;
         let lost = history.lost().await;
         assert!(lost.is_empty(), "operation {nth} and all after it failed: lost {lost:?}");
@@ -259,11 +327,11 @@ async fn every_single_operation_of_a_life_may_fail() {
 #[tokio::test]
 async fn the_model_is_seen_to_lose_events_when_no_sync_is_done() {
     let mut history = History::begin();
-    history.store.pretend_to_sync();
+    history.disk.store.pretend_to_sync();
     history.take(Step::Append { grants: 1, usage: 3 }).await;
-    history.store.cut_power(|| false);
+    history.disk.store.cut_power(|| false);
     drop(history.life.journal.ended_now().await);
-    let mut life = Life::begin(&history.store);
+    let mut life = Life::begin(&history.disk);
     let found = read_all(&mut life.consumer).await;
     assert_eq!((history.owed.len(), found.len()), (4, 0));
 }

@@ -80,6 +80,10 @@ impl<V: Volume> OpenVolume<V> {
             }
             frame_bytes += value.len() as u64;
             match frame::read_header(value) {
+                // What is given out otherwise than it was written is no settlement in the file either.
+                Ok(header) if header.kind == Kind::Settlement && frame::decode_frame(value).is_err() => {
+                    fault = fault.or(Some(FrameError::Damaged));
+                }
                 Ok(header) if header.kind == Kind::Settlement => {
                     settled.insert(header.seq);
                     next_seq = next_seq.max(header.seq.saturating_add(header.due.max(1)));

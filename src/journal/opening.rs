@@ -1,6 +1,7 @@
 //! Finding a row as the last process left it: what each of its volumes holds, what is owed of it, and what is lost.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::continuity::{Continuity, Loss, LossKind};
@@ -8,6 +9,7 @@ use super::found::{Found, scan_at_rest};
 use super::frame::RowName;
 use super::janitor::Janitor;
 use super::loss_book::LossBook;
+use super::promise::not_lost;
 use super::row::{Retained, Row, RowLimits};
 use super::salvage::open_as_found;
 use super::store::{Store, StoreError, VolumeId};
@@ -97,6 +99,7 @@ impl<S: Store> Row<S> {
             continuity: Continuity::of_a_row(),
             indices: Vec::new(),
             bereft: Vec::new(),
+            known: book.known(name)?,
         };
         let numbers = store.list(name)?;
         for number in &numbers {
@@ -142,6 +145,8 @@ struct Opening<S: Store> {
     continuity: Continuity,
     indices: Vec<(VolumeId, VolumeIndex)>,
     bereft: Vec<VolumeId>,
+    /// The seqs of events of which it is known that they are lost.
+    known: Vec<Range<u64>>,
 }
 
 impl<S: Store> Opening<S> {
@@ -168,6 +173,7 @@ impl<S: Store> Opening<S> {
         let index = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
         match index {
             Some(VolumeIndex::Pending { begin, blocks }) if !is_last => {
+                let blocks = not_lost(blocks, &self.known);
                 self.continuity.pass(id, begin);
                 self.row.close_entry(id, begin, &blocks);
                 return Ok(());
@@ -223,9 +229,11 @@ impl<S: Store> Opening<S> {
     }
 
     fn end(self, mark: u64) -> AsFound<S> {
-        let Self { mut row, salvaged_events, continuity, indices, bereft } = self;
+        let Self { mut row, salvaged_events, continuity, indices, bereft, known } = self;
         let missing_tail = mark.saturating_sub(row.next_seq);
-        row.next_seq = row.next_seq.max(mark);
+        // A seq that is in the book was used once, whatever else is left of the row.
+        let used = known.last().map_or(0, |seqs| seqs.end);
+        row.next_seq = row.next_seq.max(mark).max(used);
         // Where nothing tells how far the row got, neither can it be told what of the tail was still in it.
         let events = continuity.at().map_or(0, |_| missing_tail);
         let mut losses = continuity.losses(mark);

@@ -30,9 +30,11 @@ impl<S: Store> Row<S> {
         let found = Totals::of(opened.pending());
         closed.totals = found;
         let all = closed.seqs.clone();
+        let known = self.book.known(self.name)?;
         let index = self.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode);
         let (lost, losses) = match index.and_then(VolumeIndex::into_inventory) {
-            Some(noted) => lost_of(id, &noted.blocks, opened.pending()),
+            // What is in the book was told before, and is not counted as pending.
+            Some(noted) => lost_of(id, &not_lost(noted.blocks, &known), opened.pending()),
             // The index was damaged since. Blocks of the same size can't be told apart then.
             None => {
                 let lost = promised.without(found);
@@ -50,13 +52,25 @@ impl<S: Store> Row<S> {
     }
 }
 
+/// These blocks without those of which it is known that they are lost.
+pub(super) fn not_lost(blocks: Vec<BlockEntry>, known: &[Range<u64>]) -> Vec<BlockEntry> {
+    if known.is_empty() {
+        return blocks;
+    }
+    let is_left = |entry: &BlockEntry| !without(&[seqs_of(entry)], known).is_empty();
+    blocks.into_iter().filter(is_left).collect()
+}
+
+fn seqs_of(entry: &BlockEntry) -> Range<u64> {
+    entry.seq..entry.seq + u64::from(entry.events)
+}
+
 /// What of the promised blocks is not there, and where that lay. A block may have been joined with others since.
 fn lost_of<'a>(
     id: VolumeId,
     promised: &[BlockEntry],
     found: impl Iterator<Item = &'a BlockEntry>,
 ) -> (Totals, Vec<Loss>) {
-    let seqs_of = |entry: &BlockEntry| entry.seq..entry.seq + u64::from(entry.events);
     let found: Vec<Range<u64>> = found.map(seqs_of).collect();
     let is_gone = |entry: &&BlockEntry| {
         let from = found.partition_point(|seqs| seqs.end <= entry.seq);

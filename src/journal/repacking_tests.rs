@@ -11,7 +11,7 @@ use super::frame::RowName;
 use super::memory_store::MemoryStore;
 use super::repacking::{Repacked, Repacking, is_worthwhile, repack, work};
 use super::sled_store::SledStore;
-use super::store::Store;
+use super::store::{Store, Volume};
 use super::*;
 use crate::event::Lane;
 
@@ -271,4 +271,15 @@ fn only_volumes_that_shrink_much_are_rewritten() {
     assert!(!is_worthwhile(60, 57_000, 14 << 20), "full blocks");
     assert!(!is_worthwhile(16, 16, 16 << 20), "large events");
     assert!(!is_worthwhile(0, 0, 0));
+}
+
+#[test]
+fn what_an_earlier_attempt_left_aside_is_no_part_of_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SledStore::in_folder(folder.path()).unwrap();
+    let volume = store.create(usage(1).aside()).unwrap();
+    volume.apply(&[(b"key".to_vec(), b"left".to_vec())]).unwrap();
+    volume.sync().unwrap();
+    drop(volume);
+    assert_eq!(store.create(usage(1).aside()).unwrap().get(b"key").unwrap(), None);
 }

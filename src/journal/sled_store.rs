@@ -163,6 +163,10 @@ impl Store for SledStore {
 
     fn create(&self, id: VolumeId) -> Result<SledVolume, StoreError> {
         let path = self.volume_folder(id);
+        if id.is_aside() && path.exists() {
+            // What an earlier attempt left there would be taken for a part of this one.
+            fs::remove_dir_all(&path)?;
+        }
         make_folder(&path)?;
         let volume = self.open_database(id)?;
         let before = syncs_so_far();
