@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
+use super::loss_lines::UNREADABLE;
 use super::row_folder::bereft_in;
 use super::store::{Entry, RawFile, SALVAGING, Store, StoreError, Volume, VolumeId};
 use super::system::{exchange, syncs_so_far};
@@ -279,10 +280,7 @@ impl Store for SledStore {
         match fs::read(self.folder.join(LOSSES)) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) if is_unreadable(&error) => {
-                tracing::error!(%error, "the book of losses can't be read: what the disk lost before is not known this time");
-                Ok(Vec::new())
-            }
+            Err(error) if is_unreadable(&error) => Ok(UNREADABLE.to_vec()),
             Err(error) => Err(error.into()),
         }
     }
