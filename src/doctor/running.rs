@@ -173,7 +173,7 @@ fn in_trouble(part: &PartStatus) -> (String, String) {
         ),
         (PartState::Degraded, "journal") => (
             reason,
-            "check the disk (dmesg, smartctl) and have applications send again what was lost; the next start tells of it no more",
+            "check the disk (dmesg, smartctl), and have applications send again what was lost, with the same ids",
         ),
         // The others end in what to do.
         (PartState::Degraded, _) => reason.rsplit_once("; ").unwrap_or((reason, SEE_LOG)),
