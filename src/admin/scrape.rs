@@ -69,7 +69,8 @@ fn ledger(accounts: &Accounts) -> Vec<MetricFamily> {
         gauge("sledge_dead_letter_bytes", vec![(vec![], number(accounts.dead_letter_bytes))]),
         gauge("sledge_dead_letter_limit_bytes", vec![(vec![], number(accounts.dead_letter_limit_bytes))]),
         gauge("sledge_quarantined_volumes", vec![(vec![], number(accounts.quarantined_volumes))]),
-        gauge("sledge_lost_events", lanes(&|lane| Some(number(accounts.losses_on_record[lane])))),
+        gauge("sledge_losses_on_record", vec![(vec![], number(accounts.losses_on_record.lines))]),
+        gauge("sledge_lost_events", lanes(&|lane| Some(number(accounts.losses_on_record.events[lane])))),
         gauge("sledge_journal_bytes", vec![(vec![], number(accounts.journal_bytes))]),
         gauge("sledge_journal_limit_bytes", vec![(vec![], number(accounts.journal_limit_bytes))]),
     ]

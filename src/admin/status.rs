@@ -264,14 +264,16 @@ fn full_dead_letters(accounts: &Accounts) -> Option<PartStatus> {
 /// A disk that damaged volumes, or lost events, is a part to look at, until that has been done.
 fn damaged_disk(accounts: &Accounts) -> Option<PartStatus> {
     let (volumes, on_record) = (accounts.quarantined_volumes, accounts.losses_on_record);
-    let lost = accounts.lost().max(on_record.grants + on_record.usage);
-    if volumes == 0 && lost == 0 {
+    if volumes == 0 && on_record.lines == 0 {
         return None;
     }
     let mut reason = String::new();
-    if lost > 0 {
-        reason
-            .push_str(&format!("accepted events were lost: {lost}, see journal/losses in the data folder; "));
+    if on_record.lines > 0 {
+        let what = match on_record.events.grants + on_record.events.usage {
+            0 => "something was lost, how much of what was owed can't be told".to_owned(),
+            lost => format!("accepted events were lost: {lost}"),
+        };
+        reason.push_str(&format!("{what}, see journal/losses in the data folder; "));
     }
     if volumes > 0 {
         reason.push_str(&format!("damaged volumes in journal/quarantine in the data folder: {volumes}, and what was intact in them was salvaged; "));
@@ -283,4 +285,27 @@ fn damaged_disk(accounts: &Accounts) -> Option<PartStatus> {
 /// Seconds since `then`; zero for a time that lies ahead, as after a step of the clock.
 fn age(then: Option<UnixMillis>, now: UnixMillis) -> Option<f64> {
     then.map(|then| Duration::from_millis(now.saturating_sub(then)).as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::PerLane;
+    use crate::journal::OnRecord;
+
+    #[test]
+    fn a_loss_of_which_no_event_is_counted_degrades_the_disk_until_its_line_is_gone() {
+        let with = |lines, usage| Accounts {
+            // What this life has lost counts no more once somebody has seen it.
+            dead_lettered: [5; _],
+            losses_on_record: OnRecord { lines, events: PerLane { grants: 0, usage } },
+            ..Accounts::default()
+        };
+        assert_eq!(damaged_disk(&with(0, 0)), None);
+        for (usage, words) in [(0, "something was lost"), (7, "accepted events were lost: 7, see")] {
+            let part = damaged_disk(&with(1, usage)).unwrap();
+            assert_eq!(part.state, PartState::Degraded);
+            assert!(part.reason.as_ref().unwrap().contains(words), "{part:?}");
+        }
+    }
 }

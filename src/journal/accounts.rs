@@ -35,6 +35,16 @@ impl Restored {
     }
 }
 
+/// What the book of losses has, until somebody removes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnRecord {
+    /// Its lines. There are some of which no event is counted: of dead letters, and where it is not known how many events
+    /// were still owed.
+    pub lines: u64,
+    /// The accepted events in them.
+    pub events: PerLane<u64>,
+}
+
 /// What has become of every event of this process life, at one moment.
 ///
 /// `pending_at_start + accepted + restored = delivered + dead_lettered + pending`, always.
@@ -71,9 +81,8 @@ pub struct Accounts {
     pub dead_letter_limit_bytes: u64,
     /// Damaged volumes that were put aside and are still there, as last measured.
     pub quarantined_volumes: u64,
-    /// Accepted events that the disk lost, in this life or before, as the book of losses has them until somebody removes it;
-    /// as last measured.
-    pub losses_on_record: PerLane<u64>,
+    /// What the disk lost, in this life or before; as last measured.
+    pub losses_on_record: OnRecord,
     /// The journal's folder on disk, in bytes, as last measured.
     pub journal_bytes: u64,
     /// `journal_bytes_max`.

@@ -10,11 +10,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::accounts::OnRecord;
+use super::bad_sectors::is_unreadable;
 use super::continuity::{Continuity, Loss, LossKind};
 use super::found::{Found, scan_volume};
 use super::frame::RowName;
 use super::high_water::HighWater;
-use super::loss_book::{by_volume, lost_events};
+use super::loss_book::by_volume;
+use super::loss_lines::{LossLines, UNREADABLE};
 use super::row_folder::{bereft_in, index_of, volumes_in};
 use super::sample::quarantined;
 use super::sled_store::{HIGH_WATER, LOSSES, QUARANTINE, blobs, folder_bytes};
@@ -31,6 +34,8 @@ pub struct CheckReport {
     pub quarantined: usize,
     /// Accepted events that the disk lost, as far as a start or a delivery came across it.
     pub lost_events: u64,
+    /// Lines in the book of losses. There are some of which no event is counted.
+    pub losses_on_record: u64,
     /// What a person should know, in sentences; empty when all is well.
     pub findings: Vec<String>,
 }
@@ -86,22 +91,42 @@ pub fn check(folder: &Path) -> io::Result<CheckReport> {
             folder.join(QUARANTINE).display()
         ));
     }
-    let book = folder.join(LOSSES);
-    let PerLane { grants, usage } = lost_events(&read_if_there(&book)?);
-    report.lost_events = grants + usage;
-    if report.lost_events > 0 {
-        report.findings.push(format!(
-            "the disk has lost {} accepted events, as {} tells line by line; check the disk, and remove that file once it has been looked at",
-            report.lost_events,
-            book.display()
-        ));
-    }
+    check_losses(folder, &mut report)?;
     for blob in blobs(folder) {
         report
             .findings
             .push(format!("{} lies outside the files that are synced; please report this", blob.display()));
     }
     Ok(report)
+}
+
+/// Each line of the book is a finding, whether or not its events could be counted; and so is a book that can't be read.
+fn check_losses(folder: &Path, report: &mut CheckReport) -> io::Result<()> {
+    let book = folder.join(LOSSES);
+    let lines = match read_if_there(&book) {
+        Err(error) if is_unreadable(&error) => LossLines::read(UNREADABLE),
+        read => LossLines::read(&read?),
+    };
+    let OnRecord { lines: losses, events: PerLane { grants, usage } } = lines.on_record();
+    (report.losses_on_record, report.lost_events) = (losses, grants + usage);
+    if losses > 0 {
+        let what = match report.lost_events {
+            0 => "something, how much of what was owed can't be told".to_owned(),
+            lost => format!("{lost} accepted events"),
+        };
+        report.findings.push(format!(
+            "the disk has lost {what}, as {} tells line by line; check the disk, and remove that file once it has been looked at",
+            book.display()
+        ));
+    }
+    if lines.damaged() > 0 {
+        report.findings.push(format!(
+            "{} lines of {} are damaged: which losses they told is not known any more",
+            lines.damaged(),
+            book.display()
+        ));
+    }
+    Ok(())
 }
 
 fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {

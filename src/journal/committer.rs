@@ -312,7 +312,7 @@ impl<S: Store> Committer<S> {
             tracing::error!(letters = lost.events, "dead letters are lost: the disk damaged them");
         }
         if is_damaged {
-            self.ledger.losses_on_record(self.book.lost_events()?);
+            self.ledger.losses_on_record(self.book.on_record()?);
             self.publish();
             self.book.tell()?;
         }

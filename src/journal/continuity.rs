@@ -77,6 +77,15 @@ impl Loss {
         Self { volume, seqs, events, kind: LossKind::Blocks }
     }
 
+    /// Whether each of its seqs was an event that is lost.
+    pub(super) fn is_exact(&self) -> bool {
+        let is_among = match self.kind {
+            LossKind::Blocks | LossKind::End => false,
+            LossKind::Among => true,
+        };
+        !is_among && self.events == self.seqs.end.saturating_sub(self.seqs.start)
+    }
+
     /// The part of it in this stretch.
     pub(super) fn within(&self, seqs: Range<u64>) -> Self {
         let events = self.events.min(seqs.end.saturating_sub(seqs.start));
@@ -166,6 +175,7 @@ impl Continuity {
     /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells how much was owed of
     /// it in the end. What comes after it began at `until`, as far as that is known.
     pub(super) fn miss(&mut self, id: VolumeId, index: &VolumeIndex, until: Option<u64>) {
+        let before = self.missing.len();
         match index {
             VolumeIndex::Pending { blocks, .. } => {
                 let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
@@ -178,7 +188,7 @@ impl Continuity {
             }
             VolumeIndex::Settled(_) => {}
         }
-        let missed_to = self.missing.iter().filter(|loss| loss.volume == id).map(|loss| loss.seqs.end).max();
+        let missed_to = self.missing.iter().skip(before).map(|loss| loss.seqs.end).max();
         self.missed_to = self.missed_to.max(missed_to.unwrap_or_default());
         self.durable_to = self.durable_to.max(self.missed_to);
     }

@@ -364,6 +364,6 @@ async fn a_lost_block_is_told_though_another_of_its_size_came_back() {
     let accounts = journal.accounts().read();
     assert!(accounts.add_up());
     assert_eq!((accounts.lost(), accounts.restored, accounts.pending_total()), (10, [0, 0, 0, 10], 190));
-    assert_eq!(accounts.losses_on_record.usage, 10);
+    assert_eq!(accounts.losses_on_record.events.usage, 10);
     journal.close().await.unwrap();
 }

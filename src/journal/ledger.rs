@@ -1,6 +1,6 @@
 //! Counts every transition of every event. Pure: the committer tells it what has become durable.
 
-use super::accounts::{Accounts, Restored};
+use super::accounts::{Accounts, OnRecord, Restored};
 use super::appender::Append;
 use super::dead_letter::{DeadLetter, DeadReason, Origin};
 use super::salvage::Salvaged;
@@ -117,8 +117,8 @@ impl Ledger {
     }
 
     /// What the book of losses has.
-    pub(super) fn losses_on_record(&mut self, events: PerLane<u64>) {
-        self.accounts.losses_on_record = events;
+    pub(super) fn losses_on_record(&mut self, on_record: OnRecord) {
+        self.accounts.losses_on_record = on_record;
     }
 
     /// How many damaged volumes wait for a person to look at them.

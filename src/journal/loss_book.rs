@@ -3,90 +3,45 @@
 //!
 //! A loss is entered before anything is written that keeps the next start from finding it again, and marked as told once the
 //! start that found it has opened the journal. A start that dies in between leaves it to the next one; and one that finds it
-//! again, because a full disk took no new index, knows it by its seqs: none is used twice in a row.
+//! again, because a full disk took no new index, [knows it](super::loss_lines).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
+use super::accounts::OnRecord;
 use super::ballast::Ballast;
-use super::continuity::{Loss, LossKind, without};
+use super::continuity::{Loss, LossKind};
 use super::frame::RowName;
+use super::loss_lines::LossLines;
 use super::store::{Store, StoreError, VolumeId};
 use crate::clock::Clock;
-use crate::event::{Lane, PerLane, UnixMillis};
 
-/// Lines in the book. Beyond it the oldest two of a row are joined.
-const LINES_MAX: usize = 1_000;
-
-/// A line of the book.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Line {
-    row: String,
-    volume: u32,
-    kind: LossKind,
-    first_seq: u64,
-    last_seq: u64,
-    /// Lost events; 0 where it is not known how many of them were still owed.
-    events: u64,
-    found_at: UnixMillis,
-    told: bool,
-}
-
-impl Line {
-    fn of(loss: &Loss, found_at: UnixMillis) -> Self {
-        Self {
-            row: loss.volume.row.as_str().to_owned(),
-            volume: loss.volume.number,
-            kind: loss.kind,
-            first_seq: loss.seqs.start,
-            last_seq: loss.seqs.end.saturating_sub(1),
-            events: loss.events,
-            found_at,
-            told: false,
-        }
-    }
-
-    fn seqs(&self) -> Range<u64> {
-        self.first_seq..self.last_seq.saturating_add(1)
-    }
-
-    /// The loss; `None` where somebody changed the line into nonsense.
-    fn loss(&self) -> Option<Loss> {
-        let row = RowName::ALL.into_iter().find(|row| row.as_str() == self.row)?;
-        let volume = VolumeId { row, number: self.volume };
-        Some(Loss { volume, seqs: self.seqs(), events: self.events, kind: self.kind })
-    }
-
-    fn join(&mut self, other: &Self) {
-        self.first_seq = self.first_seq.min(other.first_seq);
-        self.last_seq = self.last_seq.max(other.last_seq);
-        self.events += other.events;
-        self.told &= other.told;
-        self.kind = LossKind::Among;
-    }
-}
-
-/// The book of one journal.
+/// The book of one journal. Clones are of the same.
 #[derive(Debug)]
 pub(super) struct LossBook<S> {
     store: Arc<S>,
     clock: Clock,
     /// Given up for it, where there is any.
     ballast: Option<Ballast>,
+    /// What the full disk had no room for: it is in the book all the same, until the process ends.
+    unwritten: Arc<Mutex<LossLines>>,
 }
 
 impl<S> Clone for LossBook<S> {
     fn clone(&self) -> Self {
-        Self { store: Arc::clone(&self.store), clock: self.clock.clone(), ballast: self.ballast.clone() }
+        Self {
+            store: Arc::clone(&self.store),
+            clock: self.clock.clone(),
+            ballast: self.ballast.clone(),
+            unwritten: Arc::clone(&self.unwritten),
+        }
     }
 }
 
 impl<S: Store> LossBook<S> {
     pub(super) fn new(store: &Arc<S>, clock: Clock, ballast: Option<Ballast>) -> Self {
-        Self { store: Arc::clone(store), clock, ballast }
+        Self { store: Arc::clone(store), clock, ballast, unwritten: Arc::default() }
     }
 
     /// Enters losses that are not in it yet, durably, and hands out all that nobody was told of.
@@ -94,23 +49,28 @@ impl<S: Store> LossBook<S> {
     /// # Errors
     /// When the store fails. On a full disk they are handed out all the same: then the next start may tell them again.
     pub(super) fn enter(&self, losses: &[Loss]) -> Result<Vec<Loss>, StoreError> {
-        let mut lines = read_lines(&self.store.read_losses()?);
-        let before = lines.len();
-        for loss in losses {
-            let known = known_in(&lines, loss.volume.row, loss.kind);
-            let news = without(std::slice::from_ref(&loss.seqs), &known);
-            lines.extend(news.into_iter().map(|seqs| Line::of(&loss.within(seqs), self.clock.now())));
+        let mut lines = self.read()?;
+        if lines.damaged() > 0 {
+            tracing::error!(
+                lines = lines.damaged(),
+                "lines in the book of losses are damaged: which losses they told is not known any more"
+            );
         }
-        if lines.len() > before {
-            shorten(&mut lines);
-            match self.write(&lines) {
+        let news = lines.news(losses, self.clock.now());
+        lines.take_in(news.iter().cloned());
+        let untold = lines.untold();
+        if !news.is_empty() {
+            match self.write(lines) {
                 Err(error @ StoreError::DiskFull) => {
                     tracing::error!(%error, "what the disk lost could not be entered in the book of losses; the next start may tell it again");
+                    let mut unwritten = self.unwritten();
+                    unwritten.take_in(news);
+                    unwritten.shorten();
                 }
                 written => written?,
             }
         }
-        Ok(lines.iter().filter(|line| !line.told).filter_map(Line::loss).collect())
+        Ok(untold)
     }
 
     /// The seqs of events in a row of which it is known that they are lost, in their order.
@@ -118,96 +78,71 @@ impl<S: Store> LossBook<S> {
     /// # Errors
     /// When the store fails.
     pub(super) fn known(&self, row: RowName) -> Result<Vec<Range<u64>>, StoreError> {
-        Ok(known_in(&read_lines(&self.store.read_losses()?), row, LossKind::Blocks))
+        Ok(self.read()?.exact(row))
+    }
+
+    /// How far a row had got once, as far as its losses tell.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn end(&self, row: RowName) -> Result<u64, StoreError> {
+        Ok(self.read()?.end(row))
     }
 
     /// Everybody was told of what is in it.
+    ///
+    /// # Errors
+    /// When the store fails.
     pub(super) fn tell(&self) -> Result<(), StoreError> {
-        let mut lines = read_lines(&self.store.read_losses()?);
-        if lines.iter().all(|line| line.told) {
+        let mut lines = self.read()?;
+        if !lines.tell() && self.is_written() {
             return Ok(());
         }
-        lines.iter_mut().for_each(|line| line.told = true);
-        match self.write(&lines) {
+        match self.write(lines) {
             // Told twice is better than never.
-            Err(StoreError::DiskFull) => Ok(()),
+            Err(StoreError::DiskFull) => {
+                self.unwritten().tell();
+                Ok(())
+            }
             written => written,
         }
     }
 
-    fn write(&self, lines: &[Line]) -> Result<(), StoreError> {
-        let book = write_lines(lines);
-        match (self.store.write_losses(&book), &self.ballast) {
-            // The ballast was kept for times like this.
-            (Err(StoreError::DiskFull), Some(ballast)) if ballast.give_up()? => {
-                self.store.write_losses(&book)
-            }
-            (written, _) => written,
-        }
+    /// Whether all of it is on the disk.
+    pub(super) fn is_written(&self) -> bool {
+        self.unwritten().is_empty()
     }
 
-    /// The lost events in it.
+    /// What is in it.
     ///
     /// # Errors
     /// When the store fails.
-    pub(super) fn lost_events(&self) -> Result<PerLane<u64>, StoreError> {
-        Ok(lost_events(&self.store.read_losses()?))
+    pub(super) fn on_record(&self) -> Result<OnRecord, StoreError> {
+        Ok(self.read()?.on_record())
     }
-}
 
-/// The lost events in such a book.
-pub(super) fn lost_events(book: &[u8]) -> PerLane<u64> {
-    let lines = read_lines(book);
-    let of = |lane: Lane| {
-        let row = RowName::from(lane).as_str();
-        lines.iter().filter(|line| line.row == row).map(|line| line.events).sum()
-    };
-    PerLane { grants: of(Lane::Grants), usage: of(Lane::Usage) }
-}
-
-fn read_lines(book: &[u8]) -> Vec<Line> {
-    let lines = book.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    let read = |line: &[u8]| {
-        serde_json::from_slice(line)
-            .inspect_err(|error| tracing::error!(%error, "a line in the book of losses is damaged"))
-            .ok()
-    };
-    lines.filter_map(read).collect()
-}
-
-/// What is known already of losses of this kind: one that may be among others says nothing of each of them.
-fn known_in(lines: &[Line], row: RowName, kind: LossKind) -> Vec<Range<u64>> {
-    let is_among = |kind| kind == LossKind::Among;
-    let of_this = |line: &&Line| line.row == row.as_str() && is_among(line.kind) == is_among(kind);
-    let mut known: Vec<Range<u64>> = lines.iter().filter(of_this).map(Line::seqs).collect();
-    known.sort_unstable_by_key(|seqs| seqs.start);
-    known
-}
-
-fn write_lines(lines: &[Line]) -> Vec<u8> {
-    let mut book = Vec::new();
-    for line in lines {
-        book.extend(serde_json::to_vec(line).unwrap_or_default());
-        book.push(b'\n');
+    fn unwritten(&self) -> MutexGuard<'_, LossLines> {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    book
-}
 
-fn shorten(lines: &mut Vec<Line>) {
-    while lines.len() > LINES_MAX {
-        let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut pair = None;
-        for (at, line) in lines.iter().enumerate() {
-            if let Some(first) = first_of.insert(&line.row, at) {
-                pair = Some((first, at));
-                break;
+    fn read(&self) -> Result<LossLines, StoreError> {
+        let mut lines = LossLines::read(&self.store.read_losses()?);
+        lines.take_all_of(&self.unwritten());
+        Ok(lines)
+    }
+
+    fn write(&self, mut lines: LossLines) -> Result<(), StoreError> {
+        lines.shorten();
+        let book = lines.write();
+        match (self.store.write_losses(&book), &self.ballast) {
+            // The ballast was kept for times like this.
+            (Err(StoreError::DiskFull), Some(ballast)) if ballast.give_up()? => {
+                self.store.write_losses(&book)?;
             }
+            (written, _) => written?,
         }
-        let Some((first, second)) = pair else { return };
-        let joined = lines.remove(second);
-        if let Some(line) = lines.get_mut(first) {
-            line.join(&joined);
-        }
+        *self.unwritten() = LossLines::default();
+        Ok(())
     }
 }
 
@@ -259,6 +194,7 @@ mod tests {
     use super::super::memory_store::MemoryStore;
     use super::super::settings::Settings;
     use super::*;
+    use crate::event::PerLane;
 
     fn lost(number: u32, seqs: Range<u64>) -> Loss {
         Loss::of_blocks(VolumeId { row: RowName::Usage, number }, seqs)
@@ -279,34 +215,8 @@ mod tests {
         let more = book.enter(&[lost(1, 10..40)]).unwrap();
         assert_eq!(more, [lost(1, 10..20), lost(1, 30..40)], "only what is new of it");
         let grant = Loss::of_blocks(VolumeId { row: RowName::Grants, number: 1 }, 20..30);
-        assert_eq!(book.enter(std::slice::from_ref(&grant)).unwrap().last(), Some(&grant), "of another row");
-        assert_eq!(book.lost_events().unwrap(), PerLane { grants: 10, usage: 30 });
-    }
-
-    #[test]
-    fn the_book_has_an_end_and_forgets_no_event() {
-        let book = book();
-        let losses: Vec<Loss> = (0..1_500).map(|number| lost(number, seqs_of(number))).collect();
-        book.enter(&losses).unwrap();
-        assert_eq!(book.lost_events().unwrap().usage, 7_500);
-        assert_eq!(read_lines(&book.store.read_losses().unwrap()).len(), LINES_MAX);
-        book.tell().unwrap();
-        assert_eq!(book.enter(&losses[600..]).unwrap(), []);
-    }
-
-    fn seqs_of(number: u32) -> Range<u64> {
-        let first = u64::from(number) * 10;
-        first..first + 5
-    }
-
-    #[test]
-    fn a_damaged_line_costs_that_line() {
-        let book = book();
-        book.enter(&[lost(1, 20..30), lost(2, 40..50)]).unwrap();
-        let mut bytes = book.store.read_losses().unwrap();
-        bytes[3] ^= 0x80;
-        book.store.write_losses(&bytes).unwrap();
-        assert_eq!(book.enter(&[]).unwrap(), [lost(2, 40..50)]);
+        assert!(book.enter(std::slice::from_ref(&grant)).unwrap().contains(&grant), "of another row");
+        assert_eq!(book.on_record().unwrap().events, PerLane { grants: 10, usage: 30 });
     }
 
     #[test]
@@ -324,20 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_keeps_no_loss_secret() {
+    fn a_full_disk_keeps_no_loss_secret_and_it_is_written_once_there_is_room() {
         let book = book();
+        book.enter(&[lost(1, 0..10)]).unwrap();
+        book.tell().unwrap();
         book.store.fill_up_in(0);
         assert_eq!(book.enter(&[lost(1, 20..30)]).unwrap(), [lost(1, 20..30)]);
-        assert_eq!(book.lost_events().unwrap().usage, 0);
-    }
-
-    #[test]
-    fn a_line_is_as_the_page_on_durability_shows_it() {
-        let page = include_str!("../../docs/durability.md");
-        let shown = page.lines().find(|line| line.starts_with("{\"row\":")).unwrap();
-        let line: Line = serde_json::from_str(shown).unwrap();
-        assert_eq!(write_lines(std::slice::from_ref(&line)), format!("{shown}\n").into_bytes());
-        assert_eq!(line.loss(), Some(lost(3, 420..440)));
-        assert!(page.contains("Beyond 1,000 lines") && LINES_MAX == 1_000);
+        assert_eq!(book.enter(&[lost(1, 20..30)]).unwrap(), [lost(1, 20..30)], "nobody was told");
+        book.tell().unwrap();
+        assert_eq!(book.enter(&[lost(1, 20..30)]).unwrap(), []);
+        assert_eq!((book.on_record().unwrap().events.usage, book.is_written()), (20, false));
+        assert_eq!(LossLines::read(&book.store.read_losses().unwrap()).on_record().events.usage, 10);
+        book.store.free();
+        book.clone().tell().unwrap();
+        assert!(book.is_written());
+        assert_eq!(LossLines::read(&book.store.read_losses().unwrap()).on_record().events.usage, 20);
+        book.store.write_losses(b"").unwrap();
+        assert_eq!(book.on_record().unwrap(), OnRecord::default(), "somebody has seen it");
     }
 }

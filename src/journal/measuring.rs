@@ -36,8 +36,8 @@ impl<S: Store> Committer<S> {
             disk.free = disk.free.saturating_add(bytes);
         }
         self.ledger.quarantined(self.dead.store.quarantined());
-        match self.book.lost_events() {
-            Ok(events) => self.ledger.losses_on_record(events),
+        match self.book.on_record() {
+            Ok(on_record) => self.ledger.losses_on_record(on_record),
             Err(error) => tracing::warn!(%error, "the book of losses can't be read"),
         }
         for lane in Lane::ALL {

@@ -14,6 +14,8 @@ use super::volume_index::VolumeIndex;
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pub(super) volumes: BTreeMap<VolumeId, Files>,
+    /// The indices of volumes of which nothing else is left.
+    pub(super) bereft: BTreeMap<VolumeId, Vec<u8>>,
     pub(super) trouble: Option<Trouble>,
     /// While held back, syncs wait.
     pub(super) hold: Arc<Mutex<()>>,

@@ -127,6 +127,13 @@ impl MemoryStore {
         assert!(synced.len() < before, "nothing lies there");
     }
 
+    /// Leaves nothing of a volume but its index.
+    pub(super) fn bereave(&self, id: VolumeId) {
+        let mut disk = self.lock();
+        let index = disk.volumes.remove(&id).and_then(|files| files.index);
+        disk.bereft.insert(id, index.unwrap());
+    }
+
     /// How often a volume was opened.
     pub(super) fn opens(&self) -> usize {
         self.lock().opens
@@ -149,10 +156,11 @@ impl MemoryStore {
             disk.take_room()?;
         }
         let course = disk.operate(self.epoch)?;
-        if course.reaches(Cut::After)
-            && let Some(files) = disk.volumes.get_mut(&id)
-        {
-            files.index = index;
+        if course.reaches(Cut::After) {
+            match disk.volumes.get_mut(&id) {
+                Some(files) => files.index = index,
+                None => drop(disk.bereft.remove(&id)),
+            }
         }
         course.answer()
     }
@@ -325,13 +333,14 @@ impl Store for MemoryStore {
         course.answer()
     }
 
-    /// An index lies in its volume here, and goes with it.
-    fn list_bereft(&self, _: RowName) -> Result<Vec<u32>, StoreError> {
-        Ok(Vec::new())
+    fn list_bereft(&self, row: RowName) -> Result<Vec<u32>, StoreError> {
+        Ok(self.lock().bereft.keys().filter(|id| id.row == row).map(|id| id.number).collect())
     }
 
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.lock().volumes.get(&id).and_then(|files| files.index.clone()))
+        let disk = self.lock();
+        let index = disk.volumes.get(&id).map_or_else(|| disk.bereft.get(&id), |files| files.index.as_ref());
+        Ok(index.cloned())
     }
 
     fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError> {

@@ -57,6 +57,9 @@ mod letters_tests;
 mod look;
 mod looker;
 mod loss_book;
+mod loss_lines;
+#[cfg(test)]
+mod loss_tests;
 mod measuring;
 #[cfg(test)]
 mod memory_disk;
@@ -112,7 +115,7 @@ mod volume_index;
 #[cfg_attr(fuzzing, allow(dead_code, reason = "the fuzzers need less of it than the tests"))]
 mod writer_by_hand;
 
-pub use accounts::{Accounts, AccountsReader, Restored};
+pub use accounts::{Accounts, AccountsReader, OnRecord, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
 pub use attempts::{Attempt, Attempts, Carried};
 pub use check::{CheckReport, RowReport, VolumeReport, check};

@@ -37,8 +37,9 @@ impl<S: Store> AsFound<S> {
     /// When the store fails.
     pub(super) fn accept(self) -> Result<Row<S>, StoreError> {
         let Self { mut row, indices, bereft, .. } = self;
-        for id in bereft {
-            row.store.remove_index(id)?;
+        // What a full disk has kept out of the book is told by the index alone: it stays until the next start.
+        if row.book.is_written() {
+            bereft.into_iter().try_for_each(|id| row.store.remove_index(id))?;
         }
         // A process that did not end well may have left something unsynced: it must not be promised by a durable index
         // and then go with the power.
@@ -100,6 +101,7 @@ impl<S: Store> Row<S> {
             indices: Vec::new(),
             bereft: Vec::new(),
             known: book.known(name)?,
+            used_to: book.end(name)?,
         };
         let numbers = store.list(name)?;
         for number in &numbers {
@@ -147,6 +149,8 @@ struct Opening<S: Store> {
     bereft: Vec<VolumeId>,
     /// The seqs of events of which it is known that they are lost.
     known: Vec<Range<u64>>,
+    /// Before this one each seq was used once, whatever is left of the row.
+    used_to: u64,
 }
 
 impl<S: Store> Opening<S> {
@@ -229,11 +233,9 @@ impl<S: Store> Opening<S> {
     }
 
     fn end(self, mark: u64) -> AsFound<S> {
-        let Self { mut row, salvaged_events, continuity, indices, bereft, known } = self;
+        let Self { mut row, salvaged_events, continuity, indices, bereft, used_to, .. } = self;
         let missing_tail = mark.saturating_sub(row.next_seq);
-        // A seq that is in the book was used once, whatever else is left of the row.
-        let used = known.last().map_or(0, |seqs| seqs.end);
-        row.next_seq = row.next_seq.max(mark).max(used);
+        row.next_seq = row.next_seq.max(mark).max(used_to);
         // Where nothing tells how far the row got, neither can it be told what of the tail was still in it.
         let events = continuity.at().map_or(0, |_| missing_tail);
         let mut losses = continuity.losses(mark);

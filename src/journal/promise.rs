@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::continuity::{Loss, LossKind, without};
+use super::loss_lines::not_in;
 use super::open_volume::OpenVolume;
 use super::row::Row;
 use super::store::{Store, StoreError, VolumeId};
@@ -35,11 +36,12 @@ impl<S: Store> Row<S> {
         let (lost, losses) = match index.and_then(VolumeIndex::into_inventory) {
             // What is in the book was told before, and is not counted as pending.
             Some(noted) => lost_of(id, &not_lost(noted.blocks, &known), opened.pending()),
-            // The index was damaged since. Blocks of the same size can't be told apart then.
+            // The index was damaged since: of what it promised only the sums are known.
             None => {
                 let lost = promised.without(found);
-                let among = Loss { volume: id, seqs: all, events: lost.events, kind: LossKind::Among };
-                (lost, if lost.events > 0 { vec![among] } else { Vec::new() })
+                let pending: Vec<Range<u64>> = opened.pending().map(seqs_of).collect();
+                let gaps = without(&without(std::slice::from_ref(&all), &pending), &known);
+                (lost, lost_in(id, &all, &gaps, lost.events))
             }
         };
         let found_again = found.plus(lost).without(promised);
@@ -57,7 +59,7 @@ pub(super) fn not_lost(blocks: Vec<BlockEntry>, known: &[Range<u64>]) -> Vec<Blo
     if known.is_empty() {
         return blocks;
     }
-    let is_left = |entry: &BlockEntry| !without(&[seqs_of(entry)], known).is_empty();
+    let is_left = |entry: &BlockEntry| !not_in(&seqs_of(entry), known).is_empty();
     blocks.into_iter().filter(is_left).collect()
 }
 
@@ -72,11 +74,20 @@ fn lost_of<'a>(
     found: impl Iterator<Item = &'a BlockEntry>,
 ) -> (Totals, Vec<Loss>) {
     let found: Vec<Range<u64>> = found.map(seqs_of).collect();
-    let is_gone = |entry: &&BlockEntry| {
-        let from = found.partition_point(|seqs| seqs.end <= entry.seq);
-        !without(&[seqs_of(entry)], found.get(from..).unwrap_or_default()).is_empty()
-    };
+    let is_gone = |entry: &&BlockEntry| !not_in(&seqs_of(entry), &found).is_empty();
     let gone: Vec<&BlockEntry> = promised.iter().filter(is_gone).collect();
     let losses = gone.iter().map(|entry| Loss::of_blocks(id, seqs_of(entry))).collect();
     (Totals::of(gone.into_iter()), losses)
+}
+
+/// So many lost events of these seqs, in these gaps between what is there. Where they fill the gaps, they are what is
+/// missing; otherwise some of it was settled, and nothing tells which.
+fn lost_in(id: VolumeId, all: &Range<u64>, gaps: &[Range<u64>], events: u64) -> Vec<Loss> {
+    if events == gaps.iter().map(|gap| gap.end - gap.start).sum::<u64>() {
+        return gaps.iter().map(|gap| Loss::of_blocks(id, gap.clone())).collect();
+    }
+    let first = gaps.first().map_or(all.start, |gap| gap.start);
+    let last = gaps.last().map_or(all.end, |gap| gap.end);
+    let among = Loss { volume: id, seqs: first..last, events, kind: LossKind::Among };
+    if events > 0 { vec![among] } else { Vec::new() }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,27 +84,32 @@ pub struct ReplayProgress {
 /// at any point, and whoever asks must not wait for it.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    goes_on: AtomicBool,
+    /// Odd while a replay goes on: it tells each from the next.
+    turn: AtomicU64,
+    /// Zero between two replays, and so is the other one.
     restored: AtomicU64,
     of: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn read(&self) -> Option<ReplayProgress> {
+        let turn = self.turn.load(Ordering::SeqCst);
         // In this order, for what there is to do was counted before any of it was done.
         let restored = self.restored.load(Ordering::SeqCst);
         let of = self.of.load(Ordering::SeqCst);
-        self.goes_on.load(Ordering::SeqCst).then_some(ReplayProgress { restored, of })
+        // Of another one's figures these would be the half.
+        let is_of_one_turn = self.turn.load(Ordering::SeqCst) == turn;
+        (turn % 2 == 1 && is_of_one_turn).then_some(ReplayProgress { restored, of })
     }
 
     pub(super) fn begin(&self) {
-        self.restored.store(0, Ordering::SeqCst);
-        self.of.store(0, Ordering::SeqCst);
-        self.goes_on.store(true, Ordering::SeqCst);
+        self.turn.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn end(&self) {
-        self.goes_on.store(false, Ordering::SeqCst);
+        self.turn.fetch_add(1, Ordering::SeqCst);
+        self.restored.store(0, Ordering::SeqCst);
+        self.of.store(0, Ordering::SeqCst);
     }
 
     fn count(&self, due: u64) {
@@ -308,14 +313,16 @@ mod tests {
     fn whoever_asks_how_far_a_replay_is_never_waits_and_never_sees_more_done_than_there_was_to_do() {
         let progress = Progress::default();
         assert_eq!(progress.read(), None);
-        progress.begin();
         std::thread::scope(|scope| {
             let at_work = scope.spawn(|| {
-                for _ in 0..10_000 {
-                    progress.count(3);
-                    progress.advance(3);
+                for _ in 0..1_000 {
+                    progress.begin();
+                    for _ in 0..10 {
+                        progress.count(3);
+                        progress.advance(3);
+                    }
+                    progress.end();
                 }
-                progress.end();
             });
             while !at_work.is_finished() {
                 let seen = progress.read().unwrap_or_default();

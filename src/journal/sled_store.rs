@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::bad_sectors::is_unreadable;
 use super::frame::RowName;
+use super::loss_lines::UNREADABLE;
 use super::row_folder::bereft_in;
 use super::sled_volume::{SledVolume, give_zeros_back, remove_cut_snapshots};
 use super::store::{RawFile, SALVAGING, Store, StoreError, VolumeId};
@@ -235,10 +236,7 @@ impl Store for SledStore {
         match fs::read(self.folder.join(LOSSES)) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) if is_unreadable(&error) => {
-                tracing::error!(%error, "the book of losses can't be read: what the disk lost before is not known this time");
-                Ok(Vec::new())
-            }
+            Err(error) if is_unreadable(&error) => Ok(UNREADABLE.to_vec()),
             Err(error) => Err(error.into()),
         }
     }

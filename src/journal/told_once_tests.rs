@@ -125,7 +125,7 @@ async fn assert_told_whatever_start_dies(salvaged: impl AsyncFn() -> MemoryStore
 /// The lost events that every start tells of, until somebody has seen it.
 async fn on_record(store: &MemoryStore) -> u64 {
     let journal = over(store, &settings());
-    let on_record = journal.accounts().read().losses_on_record;
+    let on_record = journal.accounts().read().losses_on_record.events;
     journal.close().await.unwrap();
     on_record.grants + on_record.usage
 }
@@ -171,11 +171,15 @@ async fn a_row_that_was_taken_away_begins_anew_and_no_later_start_misses_what_wa
     std::fs::remove_dir_all(&row).unwrap();
     let journal = on_disk(folder.path(), |_| ());
     assert!(journal.alarms().len() == 1 && journal.alarms()[0].contains("50 events further"));
+    assert_eq!(journal.accounts().read().losses_on_record.lines, 1);
+    let book = std::fs::read_to_string(folder.path().join("journal/losses")).unwrap();
+    assert!(book.contains("\"volume\":null"), "nothing tells what the last one was called: {book}");
     keep_blocks(&journal, 1).await;
     journal.close().await.unwrap();
     for has_index in [true, false] {
         if has_index {
-            assert_eq!(check(&folder.path().join("journal")).unwrap().findings, [] as [String; 0]);
+            let findings = check(&folder.path().join("journal")).unwrap().findings;
+            assert!(findings.len() == 1 && findings[0].contains("journal/losses"), "{findings:?}");
         } else {
             // Its store knows where it began, too.
             std::fs::remove_file(row.join("volume-00000001.index")).unwrap();
@@ -267,7 +271,7 @@ async fn what_was_settled_in_a_salvaged_volume_is_not_told_as_lost_after_a_start
         let (accounts, alarms) = (journal.accounts().read(), journal.alarms());
         assert!(accounts.add_up(), "{accounts:?}");
         assert_eq!(
-            (accounts.pending_total(), accounts.losses_on_record.usage),
+            (accounts.pending_total(), accounts.losses_on_record.events.usage),
             (30, 10),
             "{files}: {alarms:?}"
         );
@@ -305,6 +309,11 @@ async fn a_volume_that_was_being_read_when_its_folder_vanished_is_told_of_once_a
         assert!(accounts.add_up(), "{accounts:?}");
         assert_eq!((accounts.lost(), accounts.pending_total()), (0, 200 - 10 - first.pending_events));
         assert_eq!(alarms.iter().filter(|alarm| alarm.contains(&words)).count(), told, "{alarms:?}");
+        let OnRecord { lines, events } = accounts.losses_on_record;
+        assert_eq!((lines, events.usage), (1, 0), "somebody has still to see it");
         journal.close().await.unwrap();
+        let report = check(&place).unwrap();
+        assert!(report.findings.len() == 1 && report.findings[0].contains("lost something"), "{report:?}");
+        assert_eq!((report.losses_on_record, report.lost_events), (1, 0));
     }
 }

@@ -51,6 +51,10 @@ pub const CATALOGUE: &[(&str, &str)] = &[
     ("sledge_commit_events", "Events in one group."),
     ("sledge_quarantined_volumes", "Damaged volumes that were put aside and wait to be looked at."),
     (
+        "sledge_losses_on_record",
+        "What the disk lost, in lines of the book of losses, until somebody has seen it.",
+    ),
+    (
         "sledge_lost_events",
         "Accepted events that the disk lost, in this life or before, until somebody has seen it.",
     ),
