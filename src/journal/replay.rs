@@ -93,13 +93,23 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn read(&self) -> Option<ReplayProgress> {
-        let turn = self.turn.load(Ordering::SeqCst);
-        // In this order, for what there is to do was counted before any of it was done.
-        let restored = self.restored.load(Ordering::SeqCst);
+        self.with_what_there_is_to_do(self.turn(), self.restored())
+    }
+
+    fn turn(&self) -> u64 {
+        self.turn.load(Ordering::SeqCst)
+    }
+
+    fn restored(&self) -> u64 {
+        self.restored.load(Ordering::SeqCst)
+    }
+
+    /// What was done is asked for first, for what there is to do was counted before any of it was done. Where another
+    /// replay has begun since, the two are not of the same one.
+    fn with_what_there_is_to_do(&self, turn: u64, restored: u64) -> Option<ReplayProgress> {
         let of = self.of.load(Ordering::SeqCst);
-        // Of another one's figures these would be the half.
-        let is_of_one_turn = self.turn.load(Ordering::SeqCst) == turn;
-        (turn % 2 == 1 && is_of_one_turn).then_some(ReplayProgress { restored, of })
+        let is_of_one_replay = turn % 2 == 1 && self.turn() == turn;
+        is_of_one_replay.then_some(ReplayProgress { restored, of })
     }
 
     pub(super) fn begin(&self) {
@@ -332,5 +342,19 @@ mod tests {
         assert_eq!(progress.read(), None);
         progress.begin();
         assert_eq!(progress.read(), Some(ReplayProgress::default()), "the next one begins anew");
+    }
+
+    #[test]
+    fn a_replay_that_begins_while_somebody_asks_shows_nothing_of_the_one_before() {
+        let progress = Progress::default();
+        progress.begin();
+        progress.count(30_000);
+        progress.advance(30_000);
+        let (turn, restored) = (progress.turn(), progress.restored());
+        assert_eq!(progress.read(), Some(ReplayProgress { restored: 30_000, of: 30_000 }));
+        progress.end();
+        progress.begin();
+        assert_eq!(progress.with_what_there_is_to_do(turn, restored), None);
+        assert_eq!(progress.read(), Some(ReplayProgress::default()));
     }
 }

@@ -84,6 +84,21 @@ async fn what_a_block_lost_while_its_volume_was_open_is_told_by_the_next_start()
     assert_lost(&store, &settings(), 10, 40, words).await;
 }
 
+/// Seven blocks, of which the first three were settled before the last one came, and a crash.
+async fn three_of_seven_settled() -> MemoryStore {
+    let store = MemoryStore::default();
+    let mut journal = over(&store, &settings());
+    keep_blocks(&journal, 6).await;
+    let mut consumer = journal.take_consumer().unwrap();
+    for block in read_all(&mut consumer).await.iter().take(3) {
+        consumer.settle(delivered(block)).await.unwrap();
+    }
+    keep_blocks(&journal, 1).await;
+    drop(consumer);
+    crash(&store, journal).await;
+    store
+}
+
 /// Starts on it, and lets each operation of a start in turn be its last: the start after it tells the loss of ten events
 /// with seqs from 40 to 49, and the one after that tells nothing. Only a start that got as far as to note that it had told
 /// the loss leaves none to be told.
@@ -134,16 +149,7 @@ async fn on_record(store: &MemoryStore) -> u64 {
 async fn a_start_that_dies_after_a_salvage_leaves_the_loss_to_be_told_by_the_next_one() {
     for (has_index, is_cut) in [(true, false), (true, true), (false, false), (false, true)] {
         let damaged = async || {
-            let store = MemoryStore::default();
-            let mut journal = over(&store, &settings());
-            keep_blocks(&journal, 6).await;
-            let mut consumer = journal.take_consumer().unwrap();
-            for block in read_all(&mut consumer).await.iter().take(3) {
-                consumer.settle(delivered(block)).await.unwrap();
-            }
-            keep_blocks(&journal, 1).await;
-            drop(consumer);
-            crash(&store, journal).await;
+            let store = three_of_seven_settled().await;
             let mut frames = 0;
             store.damage(usage(1), |value| {
                 if value.starts_with(b"SLJF") {
@@ -234,18 +240,9 @@ async fn a_closed_volume_whose_folder_vanished_is_missed_once() {
     assert_eq!(check(&place).unwrap().findings, [] as [String; 0]);
 }
 
-/// Three settled blocks, a damaged one, and two whole ones, with a volume behind them.
+/// Three settled blocks, a damaged one, and three whole ones, with a volume behind them.
 async fn damaged_behind_settled_ones() -> MemoryStore {
-    let store = MemoryStore::default();
-    let mut journal = over(&store, &settings());
-    keep_blocks(&journal, 6).await;
-    let mut consumer = journal.take_consumer().unwrap();
-    for block in read_all(&mut consumer).await.iter().take(3) {
-        consumer.settle(delivered(block)).await.unwrap();
-    }
-    keep_blocks(&journal, 1).await;
-    drop(consumer);
-    crash(&store, journal).await;
+    let store = three_of_seven_settled().await;
     drop(store.clone().create(usage(2)).unwrap());
     damage_block(&store, usage(1), 3);
     store
