@@ -260,6 +260,17 @@ impl Batch {
         self.events == 1 && self.history.failures > 0 && self.history.others_confirmed(confirmed)
     }
 
+    /// The same event, copied out of its block when that has others, and the block it has now when it is another one.
+    pub(super) fn excerpt(mut self) -> (Self, Option<Arc<Block>>) {
+        let [run] = self.runs.as_mut_slice() else { return (self, None) };
+        if run.len() != 1 || run.block.len() == 1 {
+            return (self, None);
+        }
+        run.block = Arc::new(run.block.excerpt(run.positions.start as usize));
+        let block = Arc::clone(&run.block);
+        (self, Some(block))
+    }
+
     /// The seq of its first event.
     pub(super) fn oldest_seq(&self) -> u64 {
         self.runs.first().map_or(0, |run| run.block.id().seq + u64::from(run.positions.start))

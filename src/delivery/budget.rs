@@ -168,11 +168,11 @@ impl Budget {
     /// How long batches that are not full should gather: `least` while little is being sent, and as long as keeps them
     /// to their part of the budget otherwise. The rest is for full batches, and for whatever else the organization does.
     pub fn linger(&mut self, least: Duration, now: Instant) -> Duration {
-        let Some(part) = self.part_of_small_batches(now) else { return least };
-        // The more is used beside it, the longer: where a request carries few events, none should carry fewer than it may.
-        match f64::from(self.sent.total(now, WINDOW_SECONDS)) / part {
-            used if used >= 1.0 => least.max(WINDOW.mul_f64(used / part)),
-            _ => least,
+        match self.part_of_small_batches(now) {
+            Some(part) if f64::from(self.sent.total(now, WINDOW_SECONDS)) >= part => {
+                least.max(WINDOW.div_f64(part))
+            }
+            Some(_) | None => least,
         }
     }
 

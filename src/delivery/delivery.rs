@@ -269,7 +269,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     async fn top_up(&mut self, now: Instant) -> Result<(), JournalError> {
         for lane in Lane::ALL {
             while self.wants(lane) && self.journal.has_unread(lane) {
-                let room = self.bytes_max(lane).saturating_sub(self.unsettled.bytes());
+                let room = self.bytes_max(lane).saturating_sub(self.bytes());
                 let events = BATCHES_AT_ONCE * self.settings.batch_events_max;
                 let blocks = self.journal.read(lane, events, room).await?;
                 if blocks.is_empty() {
@@ -308,7 +308,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let has_any = !self.resend.is_empty() || !self.offenders.is_empty();
         let is_all_suspect = self.batcher.is_empty() && has_any && self.resend.have_all_failed();
         let reserve = if is_all_suspect { self.settings.batch_bytes_max } else { 0 };
-        !self.batcher.is_full(lane) && self.unsettled.bytes() < self.bytes_max(lane) + reserve
+        !self.batcher.is_full(lane) && self.bytes() < self.bytes_max(lane) + reserve
     }
 
     /// Whether news of unread blocks would be of use now. While usage is full and unread, the news would never end; a
@@ -316,6 +316,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn wants_blocks(&self) -> bool {
         let usage = self.wants(Lane::Usage);
         usage || (self.wants(Lane::Grants) && !self.journal.has_unread(Lane::Usage))
+    }
+
+    /// What it holds in memory.
+    fn bytes(&self) -> usize {
+        self.unsettled.bytes() + self.offenders.bytes()
     }
 
     fn bytes_max(&self, lane: Lane) -> usize {

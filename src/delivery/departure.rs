@@ -18,6 +18,8 @@ const LONE_PROBES_MAX: u32 = 4;
 const SUSPECTED_EVERY: u32 = 4;
 /// Trials of what failed alone may have every so manyth: good events may be among the suspected, and hardly here.
 const OFFENDERS_EVERY: u32 = 16;
+/// Where few events pass at once a batch gathers so many times longer: none should have fewer than it may.
+const SMALL_GATHER: u32 = 4;
 /// While more suspected batches than this wait, nothing but grants is sent that may add to them.
 const SUSPECTED_MAX: usize = 4_096;
 
@@ -102,7 +104,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// When what is gathered may leave.
     fn fresh_at(&mut self, now: Instant, in_flight: usize, probing: bool) -> Option<Instant> {
         let linger = self.settings.linger;
-        let until = self.batcher.lingers_until(linger, self.budget.linger(linger, now))?;
+        let gathering =
+            self.budget.linger(linger, now) * if self.passing.is_any() { 1 } else { SMALL_GATHER };
+        let until = self.batcher.lingers_until(linger, gathering)?;
         if !probing && !self.batcher.has_grants() && self.resend.suspected() > SUSPECTED_MAX {
             return None;
         }

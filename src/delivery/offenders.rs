@@ -8,6 +8,9 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::passing_size::PassingSize;
 
+/// What each of them takes in memory beside its text.
+const OFFENDER_BYTES: usize = 512;
+
 /// The events that failed alone while Polar took others, and wait for their next trial. There may be very many of them:
 /// a firewall that dislikes one event in ten does so for hours. Those with the most trials go first, so that few are on
 /// the way rather than all of them. When one passes, what was in the way may be gone, and they are tried together, more
@@ -35,6 +38,11 @@ impl Offenders {
 
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.due.len()
+    }
+
+    /// What they take in memory beside their texts, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.len() * OFFENDER_BYTES
     }
 
     /// It waits for its next trial, not before the time that it says itself.

@@ -58,7 +58,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let is_over = batch.len() == 1 || *outcome == Outcome::Split;
         match outcome {
             Outcome::Delivered { .. } if tail.len() > 1 => self.halve(tail),
-            Outcome::Delivered { .. } => self.offenders.push(tail),
+            Outcome::Delivered { .. } => self.set_apart(tail),
             Outcome::Retry(Retry::AtOnce | Retry::WithTheOthers) | Outcome::Hold(_) => {
                 return batch.with_tail(tail);
             }
@@ -80,10 +80,19 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// It failed, perhaps by its own fault, and waits to be tried again.
     pub(super) fn suspect(&mut self, batch: Batch) {
         if batch.is_offender(self.tally.confirmed) {
-            self.offenders.push(batch);
+            self.set_apart(batch);
         } else {
             self.resend.push(batch);
         }
+    }
+
+    /// An event alone that is bad waits among its like, and keeps none of the events it came with in memory.
+    fn set_apart(&mut self, batch: Batch) {
+        let (batch, excerpt) = batch.excerpt();
+        if let Some(excerpt) = excerpt {
+            self.unsettled.excerpt(&excerpt);
+        }
+        self.offenders.push(batch);
     }
 
     /// Batches that were joined failed together: each waits for itself again, and that is no failure of its own.

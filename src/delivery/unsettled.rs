@@ -19,6 +19,9 @@ pub(super) struct Unsettled {
 struct Tally {
     events: usize,
     resolved: usize,
+    /// Those of the others that were copied out of the block.
+    excerpts: usize,
+    /// Its text, for as long as it is in memory.
     text_bytes: usize,
     attempts: Attempts,
     dead_positions: Vec<u32>,
@@ -33,6 +36,14 @@ pub(super) enum Fate {
     Dead,
 }
 
+impl Tally {
+    /// The bytes of its text, once nobody needs it.
+    fn text_no_longer_held(&mut self) -> usize {
+        let is_held = self.resolved + self.excerpts < self.events;
+        if is_held { 0 } else { std::mem::take(&mut self.text_bytes) }
+    }
+}
+
 impl Unsettled {
     /// A block was read.
     pub(super) fn add(&mut self, block: &Block) {
@@ -41,6 +52,7 @@ impl Unsettled {
         let tally = Tally {
             events: block.len(),
             resolved: 0,
+            excerpts: 0,
             text_bytes: block.text_bytes(),
             attempts: Attempts::default(),
             dead_positions: Vec::new(),
@@ -49,7 +61,7 @@ impl Unsettled {
         debug_assert!(twice.is_none(), "a block is read once in a life");
     }
 
-    /// Text of the blocks that are not settled, in bytes.
+    /// Text of events that owe an outcome, and of those that lie in one block with them, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.grants + self.bytes.usage
     }
@@ -57,6 +69,16 @@ impl Unsettled {
     /// Events that owe an outcome.
     pub(super) fn events(&self) -> u64 {
         self.events
+    }
+
+    /// An event was copied out of its block, which need not stay in memory for it any more.
+    pub(super) fn excerpt(&mut self, excerpt: &Block) {
+        let id = excerpt.id();
+        if let Some(tally) = self.blocks.get_mut(&id) {
+            tally.excerpts += excerpt.len();
+            self.bytes[id.lane] += excerpt.text_bytes();
+            self.bytes[id.lane] -= tally.text_no_longer_held();
+        }
     }
 
     /// A request with these events leaves.
@@ -115,6 +137,11 @@ impl Unsettled {
         };
         settlement.runs.push(SettledRun { block: Arc::clone(&run.block), positions: run.positions.clone() });
         tally.resolved += run.len();
+        if run.block.is_excerpt(tally.events) {
+            tally.excerpts -= run.len();
+            self.bytes[id.lane] -= run.text_bytes();
+        }
+        self.bytes[id.lane] -= tally.text_no_longer_held();
         self.events -= run.len() as u64;
         if fate == Fate::Dead {
             tally.dead_positions.extend(run.positions.clone());
@@ -123,7 +150,6 @@ impl Unsettled {
             return;
         }
         if let Some(mut tally) = self.blocks.remove(&id) {
-            self.bytes[id.lane] -= tally.text_bytes;
             tally.dead_positions.sort_unstable();
             settlement.blocks.push(SettledBlock {
                 id,
@@ -171,5 +197,26 @@ mod tests {
         assert_eq!((unsettled.events(), unsettled.bytes()), (0, 0));
         let bytes = first.resolved.usage.bytes + second.resolved.usage.bytes;
         assert_eq!(bytes, block.text_bytes() as u64);
+    }
+
+    #[test]
+    fn an_event_copied_out_of_its_block_keeps_only_itself_in_memory_and_its_place_in_the_books() {
+        let mut unsettled = Unsettled::default();
+        let block = block(Lane::Usage, 5, 3);
+        unsettled.add(&block);
+        let (bad, good) = Batch::new(vec![run_of(&block)]).isolate(&[1]);
+        let (bad, excerpt) = bad.excerpt();
+        let excerpt = excerpt.unwrap();
+        assert_eq!((excerpt.event(1), excerpt.event(0), excerpt.event(2)), (block.event(1), None, None));
+        assert_eq!((excerpt.id(), excerpt.accepted_at(1)), (block.id(), block.accepted_at(1)));
+        unsettled.excerpt(&excerpt);
+        assert_eq!(unsettled.bytes(), block.text_bytes() + excerpt.text_bytes());
+        unsettled.sent(&good);
+        unsettled.resolve(&good, Fate::Delivered, &mut Settlement::default());
+        assert_eq!((unsettled.events(), unsettled.bytes()), (1, excerpt.text_bytes()));
+        let mut last = Settlement::default();
+        unsettled.resolve(&bad, Fate::Dead, &mut last);
+        assert_eq!((unsettled.events(), unsettled.bytes()), (0, 0));
+        assert_eq!((last.blocks[0].id, last.blocks[0].dead_positions.as_slice()), (block.id(), &[1][..]));
     }
 }

@@ -34,18 +34,45 @@ pub struct Block {
     lengths: Bytes,
     /// Four bytes for each event: how long after `accepted` it came. Empty where all came together.
     times: Bytes,
+    /// The position of the first event it holds.
+    first: usize,
 }
 
 impl Block {
     /// A block of these texts, back to back, with where each ends.
     #[must_use]
     pub fn new(id: BlockId, accepted: UnixMillis, due: UnixMillis, text: Bytes, ends: Box<[u32]>) -> Self {
-        Self { id, accepted, due, text, ends, lengths: Bytes::new(), times: Bytes::new() }
+        Self { id, accepted, due, text, ends, lengths: Bytes::new(), times: Bytes::new(), first: 0 }
     }
 
     /// The same, with the lengths and times as they are stored, which tell the road and the time of each event.
     pub(super) fn with_stored(self, lengths: Bytes, times: Bytes) -> Self {
         Self { lengths, times, ..self }
+    }
+
+    /// The event at `position` alone, by the same name and at the same position, copied out so that it keeps none of the
+    /// others in memory.
+    #[must_use]
+    pub fn excerpt(&self, position: usize) -> Self {
+        let text = Bytes::copy_from_slice(self.event(position).unwrap_or_default());
+        Self {
+            ends: Box::new([u32::try_from(text.len()).unwrap_or(u32::MAX)]),
+            text,
+            lengths: Bytes::copy_from_slice(self.word(&self.lengths, position).unwrap_or_default()),
+            times: Bytes::copy_from_slice(self.word(&self.times, position).unwrap_or_default()),
+            first: position,
+            ..*self
+        }
+    }
+
+    /// Whether it is one event of a block that has others.
+    #[must_use]
+    pub fn is_excerpt(&self, of: usize) -> bool {
+        self.len() < of
+    }
+
+    fn word<'a>(&self, words: &'a Bytes, position: usize) -> Option<&'a [u8]> {
+        words.get(position.checked_sub(self.first)? * 4..)?.get(..4)
     }
 
     /// Its name.
@@ -63,14 +90,14 @@ impl Block {
     /// When the event at `position` was accepted. A block of events that came one by one has a time for each.
     #[must_use]
     pub fn accepted_at(&self, position: usize) -> UnixMillis {
-        let after = self.times.get(position * 4..).map_or(0, |times| u32_at(times, 0));
+        let after = self.word(&self.times, position).map_or(0, |time| u32_at(time, 0));
         self.accepted.saturating_add(u64::from(after))
     }
 
     /// When the last of its events was accepted.
     #[must_use]
     pub fn accepted_last(&self) -> UnixMillis {
-        self.accepted_at(self.len().saturating_sub(1))
+        self.accepted_at(self.first + self.len().saturating_sub(1))
     }
 
     /// The time before which it must not be sent, because a timestamp in it still lies ahead; 0 for none.
@@ -105,14 +132,15 @@ impl Block {
     /// By which road the event at `position` came, where it is known.
     #[must_use]
     pub fn source(&self, position: usize) -> Option<Source> {
-        source_in(self.lengths.get(position * 4..)?.get(..4)?)
+        source_in(self.word(&self.lengths, position)?)
     }
 
     /// The text of the event at `position`; `None` past the end.
     #[must_use]
     pub fn event(&self, position: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(position)? as usize;
-        let start = match position.checked_sub(1) {
+        let index = position.checked_sub(self.first)?;
+        let end = *self.ends.get(index)? as usize;
+        let start = match index.checked_sub(1) {
             Some(before) => *self.ends.get(before)? as usize,
             None => 0,
         };

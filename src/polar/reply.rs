@@ -73,6 +73,9 @@ pub enum Reply {
     Unreachable(Unreachable),
 }
 
+/// What Polar names what is wrong with a token, or without one.
+const ERRORS_OF_POLARS: [&str; 3] = ["invalid_token", "insufficient_scope", "Unauthorized"];
+
 impl Reply {
     /// Every label there is.
     pub const LABELS: [&'static str; 22] = [
@@ -169,15 +172,16 @@ impl Reply {
     }
 }
 
-/// Whether a body is one of Polar's errors, by its shape.
+/// Whether a body is one of Polar's own errors about a token. Anybody on the way may answer an object with an `error`.
 fn is_error_of_polars(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Named<'a> {
-        #[serde(rename = "error", borrow)]
-        _error: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        error: std::borrow::Cow<'a, str>,
     }
     let is_object = body.trim_ascii_start().starts_with(b"{");
-    is_object && serde_json::from_slice::<Named<'_>>(body).is_ok()
+    let named = || serde_json::from_slice::<Named<'_>>(body);
+    is_object && named().is_ok_and(|named| ERRORS_OF_POLARS.contains(&&*named.error))
 }
 
 /// A body of Polar's. They are objects; serde by itself would take a list of the right values for one.
@@ -263,7 +267,10 @@ mod tests {
         assert_eq!(Reply::read(401, None, polars_401), Reply::Unauthorized { in_polars_words: true });
         let polars_403 = br#"{"error":"insufficient_scope","error_description":"more is needed"}"#;
         assert_eq!(Reply::read(403, None, polars_403), Reply::Forbidden);
-        for foreign in [&b"<html>blocked</html>"[..], b"", br#"{"message":"blocked"}"#, b"[]"] {
+        for foreign in
+            [&b"<html>blocked</html>"[..], b"", br#"{"message":"blocked"}"#, br#"{"error":"blocked"}"#, b"[]"]
+        {
+            assert_eq!(Reply::read(401, None, foreign), Reply::Unauthorized { in_polars_words: false });
             assert_eq!(Reply::read(403, None, foreign), Reply::Refused { status: 403 });
         }
         assert_eq!(read(404), Reply::NotFound);

@@ -223,6 +223,32 @@ async fn where_requests_do_not_suffice_most_of_what_they_could_deliver_is_delive
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_wall_refuses_keeps_none_of_the_good_events_beside_it_in_memory() {
+    let mut house = house_behind(vec![(0.003, Reply::NotFound)], 2_000);
+    house.settings.unsettled_bytes_max = 200_000;
+    house.settings.batch_bytes_max = 20_000;
+    house
+        .run(async {
+            for _ in 0..100 {
+                house.journal.append_many(Lane::Usage, NOON, 1_000, 1_000);
+                after(5 * SECOND).await;
+            }
+            after(5 * SECOND).await;
+            let all = house.journal.with(|books| books.next_seq.usage);
+            let missing = house.polar.with(|world| {
+                let is_missing = |number: &u64| {
+                    let name = format!("u{number}");
+                    !world.inserted.contains(&name) && world.wall.answer_to(&name).is_none()
+                };
+                (0..all).filter(is_missing).count()
+            });
+            assert!(missing < 10_000, "{missing} of {all} wait");
+            SECOND
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn grants_hardly_wait_behind_a_wall() {
     let house = house_behind(vec![(0.1, polars_500())], 500);
     let mut traffic = Traffic::of(20);
