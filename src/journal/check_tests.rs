@@ -28,6 +28,8 @@ async fn a_check_tells_what_lies_there_and_changes_nothing() {
     let mut bytes = std::fs::read(&file).unwrap();
     let first = bytes.windows(4).position(|window| window == b"SLJF").unwrap();
     let head = bytes[first..first + 16].to_vec();
+    // Its volume may have been rewritten with larger ones.
+    let events = bytes[first + 16];
     // The store may hold a page twice; the block is lost when every copy is.
     for at in first..bytes.len() - 64 {
         if bytes[at..].starts_with(&head) {
@@ -36,7 +38,8 @@ async fn a_check_tells_what_lies_there_and_changes_nothing() {
     }
     std::fs::write(&file, &bytes).unwrap();
     let report = check(&folder).unwrap();
-    assert!(report.findings[0].contains("1 blocks with 20 events"), "{:?}", report.findings);
+    let damaged = format!("1 blocks with {events} events");
+    assert!(report.findings[0].contains(&damaged), "{:?}", report.findings);
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
 

@@ -20,7 +20,8 @@ pub struct Settings {
     /// Event texts that may wait for the disk, over all connections.
     pub intake_bytes_max: usize,
     /// Frames in one volume before the next one is begun: the unit in which disk space comes back. sled keeps all of an
-    /// open volume in memory, and up to three are open in a row. Half as large, their making would cost more than it saves.
+    /// open volume in memory: the one that is written, and those that owe something of what was handed out, two or three as
+    /// a rule, and more where events are held. Half as large, their making would cost more than it saves.
     pub volume_bytes: u64,
     /// How long settled volumes are kept for a replay; zero for not at all.
     pub retention: Duration,
