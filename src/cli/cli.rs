@@ -6,24 +6,17 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
-use super::balance::{BalanceArgs, balance};
 use super::completions::{CompletionsArgs, ManPagesArgs, completions, man_pages};
 use super::config::{ConfigCommand, config};
 use super::dead_letters::{DeadLettersArgs, dead_letters};
-use super::dev::{DevArgs, dev};
-use super::doctor::{DoctorArgs, doctor};
-use super::exit::Exit;
-use super::explain::{ExplainArgs, explain};
-use super::failure::Failure;
-use super::grant::{GrantArgs, grant};
 use super::journal::{JournalArgs, journal};
+use super::looking::{
+    BalanceArgs, DoctorArgs, ExplainArgs, ReplayArgs, StatusArgs, balance, doctor, explain, replay, status,
+};
 use super::polar::{PolarCommand, polar};
-use super::replay::{ReplayArgs, replay};
-use super::run::{RunArgs, run};
-use super::send::{SendArgs, send};
-use super::simulate::{SimulateArgs, simulate};
-use super::status::{StatusArgs, status};
-use super::voice::Voice;
+use super::sending::{GrantArgs, SendArgs, grant, send};
+use super::serving::{DevArgs, RunArgs, SimulateArgs, dev, run, simulate};
+use super::voice::{Exit, Failure, Voice};
 
 /// Keeps usage events and credit grants safe on the local disk until Polar has them.
 #[derive(Debug, Parser)]

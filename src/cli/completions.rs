@@ -7,9 +7,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::cli::Cli;
-use super::exit::Exit;
-use super::failure::Failure;
-use super::voice::Voice;
+use super::voice::{Exit, Failure, Voice};
 
 /// Prints the completions of a shell.
 #[derive(Args, Debug)]

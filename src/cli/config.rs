@@ -4,9 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 
 use super::config_args::ConfigArgs;
-use super::exit::Exit;
-use super::failure::Failure;
-use super::voice::Voice;
+use super::voice::{Exit, Failure, Voice};
 use crate::config::{ANNOTATED_DEFAULTS, Config, Origin, Setting, Sources, settings};
 use crate::polar::{Credentials, TokenSource};
 

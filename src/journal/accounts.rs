@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::dead_letter::{DeadReason, Origin};
+use super::letters::{DeadReason, Origin};
 use crate::event::{Lane, PerLane, UnixMillis};
 use crate::metrics::Listener;
 

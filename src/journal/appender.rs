@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, oneshot};
 
-use super::dead_letter::DeadLetter;
 use super::error::{AppendError, JournalError};
-use super::inbox::Command;
-use super::shared::Shared;
+use super::letters::DeadLetter;
+use super::writer::{Command, Shared};
 use crate::event::{EventBuf, Lane, PerLane};
 use crate::metrics::Listener;
 

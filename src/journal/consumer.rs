@@ -6,11 +6,10 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::error::JournalError;
-use super::frame::{decode_block, read_header, source_in, u32_at};
-use super::inbox::Command;
+use super::format::{decode_block, read_header, source_in, u32_at};
 use super::settlement::Settlement;
-use super::shared::Shared;
 use super::source::Source;
+use super::writer::{Command, Shared};
 use crate::event::{Lane, PerLane, UnixMillis};
 
 /// A block's name: its lane and the seq of its first event.

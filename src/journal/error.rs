@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::store::StoreError;
+use super::disk::StoreError;
 
 /// Why an append was not taken, or was not made durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,9 +1,7 @@
 //! What must hold of any bytes at all, for the fuzzers in `fuzz/` and the cases they left behind.
 
-use super::found::scan_file;
-use super::frame;
-use super::high_water::HighWater;
-use super::volume_index::VolumeIndex;
+use super::format::{HighWater, VolumeIndex, frame};
+use super::volumes::scan_file;
 
 /// Where a frame keeps its checksum, and where its body begins.
 const CHECKSUM: std::ops::Range<usize> = 48..52;

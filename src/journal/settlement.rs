@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::attempts::Attempts;
 use super::consumer::{Block, BlockId};
-use super::dead_letter::DeadLetter;
+use super::letters::DeadLetter;
 use crate::event::{PerLane, UnixMillis};
 
 /// So many events with so much text.

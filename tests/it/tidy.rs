@@ -65,15 +65,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// A name that only some files may say, and why they may.
 const NAMED_IN: &[(&str, &[&str])] = &[
-    ("sled::", &["src/journal/sled_volume.rs"]),
+    ("sled::", &["src/journal/disk/sled_volume.rs"]),
     ("reqwest::", &["src/polar/"]),
     ("clap::", &["src/cli/"]),
     ("println!", &["src/cli/"]),
     ("eprintln!", &["src/cli/"]),
     ("print!(", &["src/cli/"]),
     ("process::exit", &["src/cli/", "src/main.rs"]),
-    ("unsafe ", &["src/journal/system.rs"]),
-    ("unsafe(", &["src/journal/system.rs"]),
+    ("unsafe ", &["src/journal/disk/system.rs"]),
+    ("unsafe(", &["src/journal/disk/system.rs"]),
     ("SystemTime::now", &["src/clock.rs"]),
 ];
 
@@ -122,7 +122,7 @@ fn is_declared_as_test(path: &str) -> bool {
     })
 }
 
-/// `src/journal/row.rs` is in the room `journal`, `src/clock.rs` is the room `clock`.
+/// `src/journal/volumes/row.rs` is in the room `journal`, `src/clock.rs` is the room `clock`.
 fn room_of(path: &str) -> String {
     let inner = path.strip_prefix("src/").unwrap();
     inner.split('/').next().unwrap().trim_end_matches(".rs").to_owned()

@@ -1,4 +1,4 @@
-//! Which events lie whole in the files of a journal: an independent reading of the frames that `src/journal/frame.rs`
+//! Which events lie whole in the files of a journal: an independent reading of the frames that `src/journal/format/frame.rs`
 //! describes, so that what salvage finds is not measured with salvage.
 
 use std::collections::{BTreeMap, BTreeSet};

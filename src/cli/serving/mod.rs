@@ -1,0 +1,14 @@
+//! The commands that go on: the daemon, and Polar in memory beside it or alone.
+
+mod arrival_lines;
+mod core_dumps;
+mod descriptors;
+mod dev;
+mod dev_feed;
+mod run;
+mod signals;
+mod simulate;
+
+pub(super) use dev::{DevArgs, dev};
+pub(super) use run::{RunArgs, run};
+pub(super) use simulate::{SimulateArgs, simulate};
