@@ -63,6 +63,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The sub-rooms of the journal that lie upon each other: each may import those before it, and none of the others.
+const FLOORS_OF_THE_JOURNAL: &[&str] = &["format", "disk", "volumes"];
+
 /// A name that only some files may say, and why they may.
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("sled::", &["src/journal/disk/sled_volume.rs"]),
@@ -185,6 +188,28 @@ fn rooms_import_only_what_the_table_allows() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let listed: BTreeSet<String> = table.keys().map(|room| (*room).to_owned()).collect();
     assert_eq!(rooms, listed, "the table lists the rooms that exist");
+}
+
+#[test]
+fn the_floors_of_the_journal_lie_upon_each_other() {
+    let mut looked_at = 0;
+    for (path, text) in sources("src/journal") {
+        let Some((floor, _)) = path.strip_prefix("src/journal/").and_then(|path| path.split_once('/')) else {
+            continue;
+        };
+        let Some(below) = FLOORS_OF_THE_JOURNAL.iter().position(|known| *known == floor) else { continue };
+        if is_test_file(&path) {
+            continue;
+        }
+        looked_at += 1;
+        let of_journal = code(&text).replace("crate::journal::", "crate::");
+        for import in imports(&of_journal) {
+            let is_sub_room = root().join("src/journal").join(&import).is_dir();
+            let may = import == floor || FLOORS_OF_THE_JOURNAL[..below].contains(&import.as_str());
+            assert!(!is_sub_room || may, "{path}: {floor} must not import {import}");
+        }
+    }
+    assert!(looked_at > 20, "{looked_at} files are too few");
 }
 
 #[test]

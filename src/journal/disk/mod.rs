@@ -19,7 +19,7 @@ pub(super) use ballast::Ballast;
 #[cfg(test)]
 pub(super) use memory_store::MemoryStore;
 pub(super) use row_folder::{bereft_in, index_of, volumes_in};
-pub(super) use sled_store::{HIGH_WATER, LOSSES, QUARANTINE, SledStore, blobs, folder_bytes};
+pub(super) use sled_store::{HIGH_WATER, LOSSES, QUARANTINE, SledStore, UNREADABLE, blobs, folder_bytes};
 pub(super) use space::{Disk, SpaceLimits};
 pub(super) use store::{Entry, RawFile, Store, StoreError, Volume, VolumeId};
 #[cfg(test)]

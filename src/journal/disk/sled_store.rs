@@ -13,7 +13,6 @@ use super::sled_volume::{SledVolume, give_zeros_back, remove_cut_snapshots};
 use super::store::{RawFile, SALVAGING, Store, StoreError, VolumeId};
 use super::system::{exchange, syncs_so_far};
 use crate::journal::format::RowName;
-use crate::journal::volumes::UNREADABLE;
 
 /// A volume's folder while it is being deleted: never opened again, swept at start.
 pub(super) const DELETING: &str = "deleting-";
@@ -23,6 +22,8 @@ const INDEX_ASIDE: &str = "index-new";
 pub(in crate::journal) const HIGH_WATER: &str = "high-water";
 /// What the disk lost.
 pub(in crate::journal) const LOSSES: &str = "losses";
+/// Stands for a book that lies in a bad sector: a damaged line, which counts as one and stays.
+pub(in crate::journal) const UNREADABLE: &[u8] = b"the book of losses that was here can't be read\n";
 /// Where damaged volumes are kept for a person to look at.
 pub(in crate::journal) const QUARANTINE: &str = "quarantine";
 

@@ -13,13 +13,11 @@ use super::sample::quarantined;
 use crate::event::PerLane;
 use crate::journal::accounts::OnRecord;
 use crate::journal::disk::{
-    HIGH_WATER, LOSSES, QUARANTINE, VolumeId, bereft_in, blobs, folder_bytes, index_of, is_unreadable,
-    volumes_in,
+    HIGH_WATER, LOSSES, QUARANTINE, UNREADABLE, VolumeId, bereft_in, blobs, folder_bytes, index_of,
+    is_unreadable, volumes_in,
 };
 use crate::journal::format::{HighWater, RowName, VolumeIndex};
-use crate::journal::volumes::{
-    Continuity, Found, Loss, LossKind, LossLines, UNREADABLE, by_volume, scan_volume,
-};
+use crate::journal::volumes::{Continuity, Found, Loss, LossKind, LossLines, by_volume, scan_volume};
 
 /// What lies in a journal's folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

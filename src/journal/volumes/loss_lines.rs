@@ -17,8 +17,6 @@ use crate::journal::format::RowName;
 
 /// Lines in the book. Beyond it those are joined that lie nearest to each other.
 pub(super) const LINES_MAX: usize = 1_000;
-/// Stands for a book that lies in a bad sector: a damaged line, which counts as one and stays.
-pub(in crate::journal) const UNREADABLE: &[u8] = b"the book of losses that was here can't be read\n";
 
 /// A line as it is written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -249,6 +247,7 @@ fn key(loss: &Loss) -> (VolumeId, LossKind, u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::disk::UNREADABLE;
 
     fn lost(number: u32, seqs: Range<u64>) -> Loss {
         Loss::of_blocks(VolumeId { row: RowName::Usage, number }, seqs)

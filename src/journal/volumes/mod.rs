@@ -37,7 +37,7 @@ pub(super) use found::scan_file;
 pub(super) use found::{Found, scan_volume};
 pub(super) use janitor::Janitor;
 pub(super) use loss_book::{LossBook, by_volume, sentences};
-pub(super) use loss_lines::{LossLines, UNREADABLE};
+pub(super) use loss_lines::LossLines;
 pub(super) use open_volume::{OpenVolume, StoredBlock};
 pub(super) use row::{Row, RowLimits};
 pub(super) use salvage::Salvaged;
