@@ -36,25 +36,26 @@ impl<S: Store> AsFound<S> {
     /// When the store fails.
     pub(in crate::journal) fn accept(self) -> Result<Row<S>, StoreError> {
         let Self { mut row, indices, bereft, .. } = self;
-        // What a full disk has kept out of the book is told by the index alone: it stays until the next start.
-        if row.book.is_written() {
-            bereft.into_iter().try_for_each(|id| row.store.remove_index(id))?;
-        }
-        // A process that did not end well may have left something unsynced: it must not be promised by a durable index
-        // and then go with the power.
-        for (id, index) in indices {
-            row.store.sync_raw(id)?;
-            row.write_index(id, &index)?;
-        }
         if let Some(mut tail) = row.open.last_entry()
             && tail.get().next_seq() < row.next_seq
         {
             // It may be one that was made ahead of time and never written to, or the disk lost its end.
             tail.get_mut().begin(row.next_seq)?;
         }
+        // First of all, for the tail's index tells how far the row got: that of a closed volume whose last blocks are settled
+        // does not. A process that did not end well may have left something unsynced: it must not be promised by a durable
+        // index and then go with the power.
         for number in row.open.keys().copied().collect::<Vec<_>>() {
             row.store.sync_raw(row.id(number))?;
             row.describe_open(number, row.next_seq)?;
+        }
+        for (id, index) in indices {
+            row.store.sync_raw(id)?;
+            row.write_index(id, &index)?;
+        }
+        // What a full disk has kept out of the book is told by the index alone: it stays until the next start.
+        if row.book.is_written() {
+            bereft.into_iter().try_for_each(|id| row.store.remove_index(id))?;
         }
         Ok(row)
     }

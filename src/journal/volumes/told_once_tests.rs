@@ -312,3 +312,35 @@ async fn a_volume_that_was_being_read_when_its_folder_vanished_is_told_of_once_a
         assert_eq!((report.losses_on_record, report.lost_events), (1, 0));
     }
 }
+
+/// The last blocks of a closed volume are settled, so its index says nothing of how far the row had got.
+#[tokio::test]
+async fn a_start_that_dies_makes_no_lost_end_of_what_was_settled() {
+    for operations in 0..100 {
+        let store = MemoryStore::default();
+        let mut journal = over(&store, &settings());
+        keep_blocks(&journal, 6).await;
+        let mut consumer = journal.take_consumer().unwrap();
+        for block in read_all(&mut consumer).await.iter().skip(3) {
+            consumer.settle(delivered(block)).await.unwrap();
+        }
+        drop(consumer);
+        journal.close().await.unwrap();
+        // The next volume was made ahead of time.
+        drop(store.clone().create(usage(2)).unwrap());
+        store.fail_in(operations);
+        let started = try_over(&store, &settings());
+        store.calm_down();
+        store.cut_power(|| true);
+        let is_through = started.is_ok();
+        if let Ok(mut journal) = started {
+            drop(journal.ended_now().await);
+        }
+        assert_all_is_well(&store, &settings(), 30).await;
+        if is_through {
+            assert!(operations > 3, "{operations}");
+            return;
+        }
+    }
+    panic!("no start ever ended");
+}
