@@ -29,7 +29,7 @@ async fn a_check_tells_what_lies_there_and_changes_nothing() {
     let first = bytes.windows(4).position(|window| window == b"SLJF").unwrap();
     let head = bytes[first..first + 16].to_vec();
     // Its volume may have been rewritten with larger ones.
-    let events = bytes[first + 16];
+    let events = u32::from_le_bytes(bytes[first + 16..first + 20].try_into().unwrap());
     // The store may hold a page twice; the block is lost when every copy is.
     for at in first..bytes.len() - 64 {
         if bytes[at..].starts_with(&head) {
