@@ -182,13 +182,14 @@ impl Batch {
     /// All events of these in one batch, in the order of their seqs, with hardly any history.
     pub(super) fn merge(batches: Vec<Self>) -> Self {
         let requests = batches.iter().map(|batch| batch.history.requests).max().unwrap_or_default();
+        let early = batches.iter().map(|batch| batch.history.early).max().unwrap_or_default();
         debug_assert!(batches.iter().all(|batch| batch.tail.is_none()), "what waits for it would be lost");
         let mut runs: Vec<Run> = batches.into_iter().flat_map(|batch| batch.runs).collect();
         runs.sort_by_key(|run| {
             let id = run.block.id();
             (id.lane != Lane::Grants, id.seq + u64::from(run.positions.start))
         });
-        Self::with_history(runs, History { requests, ..History::default() })
+        Self::with_history(runs, History { requests, early, ..History::default() })
     }
 
     /// This batch, with the other half of what both were, to wait for its answer.
@@ -212,13 +213,15 @@ impl Batch {
         of_parts.unwrap_or_default().max(self.history.trials)
     }
 
-    /// What was joined, apart again. Each of them was in one more request.
+    /// What was joined, apart again. Each of them was in the requests of all of them, too.
     #[must_use]
-    pub fn apart(self) -> Vec<Self> {
-        let History { requests, last_sent, .. } = self.history;
-        let with_request =
-            |part: Self| Self { history: History { requests, last_sent, ..part.history }, ..part };
-        self.parts.into_iter().map(with_request).collect()
+    pub fn apart(mut self) -> Vec<Self> {
+        let before = self.parts.iter().map(|part| part.history.requests).max().unwrap_or_default();
+        for part in &mut self.parts {
+            part.history.requests += self.history.requests.saturating_sub(before);
+            part.history.last_sent = self.history.last_sent;
+        }
+        self.parts
     }
 
     /// How many events.
