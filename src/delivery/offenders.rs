@@ -15,8 +15,8 @@ const OFFENDER_BYTES: usize = 512;
 
 /// The events that failed alone while Polar took others, and wait for their next trial. There may be very many of them:
 /// a firewall that dislikes one event in ten does so for hours. Grants go first, then those with the most trials, so that
-/// few are on the way rather than all of them; now and then it is the one that waits longest. When one passes, what was in the way may be gone, and they are tried together, more
-/// and more of them.
+/// few are on the way rather than all of them; now and then it is the one that waits longest. When one passes, what was in
+/// the way may be gone, and they are tried together, more and more of them.
 #[derive(Debug)]
 pub(super) struct Offenders {
     /// By the time of their next trial, and in the order they came.
@@ -26,6 +26,7 @@ pub(super) struct Offenders {
     /// Their turns, in the order they came.
     longest: BTreeMap<u64, Turn>,
     came: u64,
+    /// How often one of them, or several together, left.
     taken: u64,
     size: PassingSize,
 }

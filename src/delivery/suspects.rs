@@ -52,8 +52,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.resend.push_first(first.with_tail(second));
     }
 
-    /// What the answer to the first half of a bad batch tells of the second: if that passed, this is bad; if that failed,
-    /// this is as good as any other.
+    /// What the answer to the first half of a bad batch tells of the second: if that passed, this is bad; if that failed
+    /// or its sum is wrong, this is as good as any other.
     pub(super) fn conclude_tail(&mut self, batch: Batch, tail: Batch, outcome: &Outcome) -> Batch {
         let is_over = batch.len() == 1 || *outcome == Outcome::Split;
         match outcome {
