@@ -121,18 +121,19 @@ impl History {
         Self { requests: self.requests, last_sent: self.last_sent, ..Self::default() }
     }
 
+    /// The history of some events of this batch, whose failures may have been the others' fault.
+    fn of_some(self) -> Self {
+        Self { failures: 0, trials: 0, blamed: 0, confirmed_at_trial: None, cut_from: None, ..self }
+    }
+
     /// The history of a piece of this batch, or of a batch that is suspected from the start.
     pub(super) fn of_a_piece(self, confirmed: u64, cut_from: Option<CutFrom>) -> Self {
         Self {
-            failures: 0,
-            trials: 0,
-            blamed: 0,
             confirmed_before: Some(confirmed),
-            confirmed_at_trial: None,
             is_piece: true,
             cut_from,
             not_before: None,
-            ..self
+            ..self.of_some()
         }
     }
 }
@@ -172,9 +173,8 @@ impl Batch {
         if parts.len() == 1 {
             return parts.remove(0);
         }
-        let trials = parts.iter().map(|part| part.history.trials).max().unwrap_or_default();
         let mut joined = Self::merge(parts.clone());
-        joined.history = History { trials, is_piece: true, is_picked: true, ..joined.history };
+        joined.history = History { is_piece: true, is_picked: true, ..joined.history };
         joined.parts = parts;
         joined
     }
@@ -182,13 +182,14 @@ impl Batch {
     /// All events of these in one batch, in the order of their seqs, with hardly any history.
     pub(super) fn merge(batches: Vec<Self>) -> Self {
         let requests = batches.iter().map(|batch| batch.history.requests).max().unwrap_or_default();
+        let early = batches.iter().map(|batch| batch.history.early).max().unwrap_or_default();
         debug_assert!(batches.iter().all(|batch| batch.tail.is_none()), "what waits for it would be lost");
         let mut runs: Vec<Run> = batches.into_iter().flat_map(|batch| batch.runs).collect();
         runs.sort_by_key(|run| {
             let id = run.block.id();
             (id.lane != Lane::Grants, id.seq + u64::from(run.positions.start))
         });
-        Self::with_history(runs, History { requests, ..History::default() })
+        Self::with_history(runs, History { requests, early, ..History::default() })
     }
 
     /// This batch, with the other half of what both were, to wait for its answer.
@@ -206,13 +207,21 @@ impl Batch {
         !self.parts.is_empty()
     }
 
-    /// What was joined, apart again. Each of them was in one more request.
+    /// The most trials that any of its events had, alone or in this batch.
+    pub(super) fn most_trials(&self) -> u32 {
+        let of_parts = self.parts.iter().map(|part| part.history.trials).max();
+        of_parts.unwrap_or_default().max(self.history.trials)
+    }
+
+    /// What was joined, apart again. Each of them was in the requests of all of them, too.
     #[must_use]
-    pub fn apart(self) -> Vec<Self> {
-        let History { requests, last_sent, .. } = self.history;
-        let with_request =
-            |part: Self| Self { history: History { requests, last_sent, ..part.history }, ..part };
-        self.parts.into_iter().map(with_request).collect()
+    pub fn apart(mut self) -> Vec<Self> {
+        let before = self.parts.iter().map(|part| part.history.requests).max().unwrap_or_default();
+        for part in &mut self.parts {
+            part.history.requests += self.history.requests.saturating_sub(before);
+            part.history.last_sent = self.history.last_sent;
+        }
+        self.parts
     }
 
     /// How many events.
@@ -332,11 +341,12 @@ impl Batch {
         (Self::with_history(first, history), Self::with_history(second, history))
     }
 
-    /// Takes the events at these indices out (ascending, each once); the second batch is the rest. Both keep the order.
+    /// Takes the events at these indices out (ascending, each once); the second batch is the rest. Both keep the order; neither
+    /// has the failures of both, which may have been the other's.
     #[must_use]
     pub fn isolate(self, indices: &[usize]) -> (Self, Self) {
         debug_assert!(self.tail.is_none(), "what waits for it would be lost");
-        let history = History { cut_from: None, ..self.history };
+        let history = self.history.of_some();
         let (mut named, mut rest) = (Vec::new(), Vec::new());
         let mut wanted = indices.iter().copied().peekable();
         let mut index = 0;

@@ -56,6 +56,12 @@ impl Batcher {
         self.lanes.grants.events > 0
     }
 
+    /// The bytes of the event that leaves next.
+    pub(super) fn next_bytes(&self) -> Option<usize> {
+        let (run, _) = Lane::ALL.into_iter().find_map(|lane| self.lanes[lane].runs.front())?;
+        run.block.event(run.positions.start as usize).map(<[u8]>::len)
+    }
+
     /// Whether the next batch can't grow any more. Grants alone are asked for with `Lane::Grants`.
     pub(super) fn is_full(&self, lane: Lane) -> bool {
         let (mut events, mut bytes) = (self.lanes.grants.events, self.lanes.grants.bytes);

@@ -306,7 +306,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// What a delivery teaches about Polar's failures and about the size of batches.
     fn learn_from(&mut self, batch: &Batch, now: Instant) {
         let history = &batch.history;
-        self.weather.passed_after(history.trials);
+        self.weather.passed_after(batch.most_trials());
         if batch.is_offender(self.tally.confirmed) || (batch.is_joined() && history.is_piece) {
             self.offenders.passed(batch.len());
         } else if !history.is_picked {

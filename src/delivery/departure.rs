@@ -163,7 +163,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             return Some(batch);
         }
         // Grants are not to fail with what was sent before.
-        let has_room = batch.history.failures == 0 && batch.len() < events_max;
+        let fits = self.batcher.next_bytes().is_some_and(|next| batch.body_bytes() + 1 + next <= bytes_max);
+        let has_room = batch.history.failures == 0 && batch.len() < events_max && fits;
         if has_room && !self.batcher.has_grants() {
             self.batcher.limit_to(events_max - batch.len(), bytes_max.saturating_sub(batch.body_bytes()));
             batch = Batch::merge([batch].into_iter().chain(self.batcher.cut()).collect());

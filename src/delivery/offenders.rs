@@ -8,26 +8,47 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::passing_size::PassingSize;
 
+/// Every so manyth of them that is tried is the one that waits longest.
+const LONGEST_EVERY: u64 = 4;
 /// What each of them takes in memory beside its text.
 const OFFENDER_BYTES: usize = 512;
 
 /// The events that failed alone while Polar took others, and wait for their next trial. There may be very many of them:
-/// a firewall that dislikes one event in ten does so for hours. Those with the most trials go first, so that few are on
-/// the way rather than all of them. When one passes, what was in the way may be gone, and they are tried together, more
-/// and more of them.
+/// a firewall that dislikes one event in ten does so for hours. Grants go first, then those with the most trials, so that
+/// few are on the way rather than all of them; now and then it is the one that waits longest. When one passes, what was in
+/// the way may be gone, and they are tried together, more and more of them.
 #[derive(Debug)]
 pub(super) struct Offenders {
     /// By the time of their next trial, and in the order they came.
     waiting: BTreeMap<(Option<Instant>, u64), Batch>,
-    /// Those whose time has come, by their trials.
-    due: BTreeMap<(Reverse<u32>, u64), Batch>,
+    /// Those whose time has come, by their turn.
+    due: BTreeMap<Turn, Batch>,
+    /// Their turns, in the order they came.
+    longest: BTreeMap<u64, Turn>,
     came: u64,
+    /// How often one of them, or several together, left.
+    taken: u64,
     size: PassingSize,
+}
+
+/// Whose trial is next: grants, then those with the most trials, then those that came first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    is_usage: bool,
+    trials: Reverse<u32>,
+    came: u64,
 }
 
 impl Default for Offenders {
     fn default() -> Self {
-        Self { waiting: BTreeMap::new(), due: BTreeMap::new(), came: 0, size: PassingSize::ONE }
+        Self {
+            waiting: BTreeMap::new(),
+            due: BTreeMap::new(),
+            longest: BTreeMap::new(),
+            came: 0,
+            taken: 0,
+            size: PassingSize::ONE,
+        }
     }
 }
 
@@ -63,9 +84,11 @@ impl Offenders {
             && entry.key().0.is_none_or(|at| at <= now)
         {
             let ((_, came), batch) = entry.remove_entry();
-            self.due.insert((Reverse(batch.history.trials), came), batch);
+            let turn = Turn { is_usage: !batch.has_grants(), trials: Reverse(batch.history.trials), came };
+            self.due.insert(turn, batch);
+            self.longest.insert(came, turn);
         }
-        let (_, first) = self.due.pop_first()?;
+        let first = self.next_due()?;
         let mut bytes = first.body_bytes();
         let mut taken = vec![first];
         while taken.len() < self.size.within(events_max)
@@ -73,18 +96,25 @@ impl Offenders {
             && bytes + next.get().body_bytes() <= bytes_max
         {
             bytes += next.get().body_bytes();
+            self.longest.remove(&next.key().came);
             taken.push(next.remove());
         }
         Some(Batch::join(taken))
     }
 
+    fn next_due(&mut self) -> Option<Batch> {
+        let mut turn = *self.due.first_key_value()?.0;
+        self.taken += 1;
+        if turn.is_usage && self.taken.is_multiple_of(LONGEST_EVERY) {
+            turn = *self.longest.first_key_value()?.1;
+        }
+        self.longest.remove(&turn.came);
+        self.due.remove(&turn)
+    }
+
     /// Any of them, before its time.
     pub(super) fn take_probe(&mut self) -> Option<Batch> {
-        let (_, probe) = self.waiting.pop_first().or_else(|| {
-            let ((_, came), probe) = self.due.pop_first()?;
-            Some(((None, came), probe))
-        })?;
-        Some(probe)
+        self.waiting.pop_first().map(|(_, probe)| probe).or_else(|| self.next_due())
     }
 
     /// So many of them passed together.
@@ -128,6 +158,20 @@ mod tests {
         offenders.push(offender(5, 1, Some(later)));
         assert_eq!((offenders.next_at(now), offenders.take_due(now, 9, 999).is_none()), (Some(later), true));
         assert_eq!(offenders.take_probe().map(|batch| batch.oldest_seq()), Some(5));
+    }
+
+    #[test]
+    fn a_grant_goes_first_and_nobody_starves_behind_those_with_more_trials() {
+        let now = Instant::now();
+        let mut offenders = Offenders::default();
+        for seq in 1..=20 {
+            offenders.push(offender(seq, u32::from(seq > 1), None));
+        }
+        let mut grant = Batch::new(vec![run_of(&block(Lane::Grants, 99, 1))]);
+        grant.history.trials = 1;
+        offenders.push(grant);
+        let seqs = [(); 4].map(|()| offenders.take_due(now, 1_000, 1_000).unwrap().oldest_seq());
+        assert_eq!(seqs, [99, 2, 3, 1]);
     }
 
     #[test]

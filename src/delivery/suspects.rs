@@ -52,16 +52,18 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.resend.push_first(first.with_tail(second));
     }
 
-    /// What the answer to the first half of a bad batch tells of the second: if that passed, this is bad; if that failed,
-    /// this is as good as any other.
+    /// What the answer to the first half of a bad batch tells of the second: if that passed, this is bad; if that failed
+    /// or its sum is wrong, this is as good as any other.
     pub(super) fn conclude_tail(&mut self, batch: Batch, tail: Batch, outcome: &Outcome) -> Batch {
         let is_over = batch.len() == 1 || *outcome == Outcome::Split;
         match outcome {
             Outcome::Delivered { .. } if tail.len() > 1 => self.halve(tail),
-            Outcome::Delivered { .. } => self.set_apart(tail),
-            Outcome::Retry(Retry::AtOnce | Retry::WithTheOthers) | Outcome::Hold(_) => {
-                return batch.with_tail(tail);
-            }
+            // Bad, it seems, but it was never sent alone: until it failed so, it does not wait among those that did.
+            Outcome::Delivered { .. } => self.resend.push_first(tail),
+            // A sum that may stay wrong for ever tells nothing of the other half.
+            Outcome::Retry(Retry::AtOnce) => self.clear(tail),
+            Outcome::Hold(_) if batch.history.mismatches > 0 => self.clear(tail),
+            Outcome::Retry(Retry::WithTheOthers) | Outcome::Hold(_) => return batch.with_tail(tail),
             Outcome::Retry(Retry::Suspected { .. }) if !is_over => return batch.with_tail(tail),
             Outcome::Retry(Retry::Suspected { .. })
             | Outcome::Split

@@ -7,6 +7,7 @@ pub(super) mod fixture;
 mod gateways;
 mod holds;
 mod house;
+mod innocents;
 mod memory_journal;
 mod model;
 mod outages;
