@@ -31,10 +31,11 @@ pub(super) struct Offenders {
     size: PassingSize,
 }
 
-/// Whose trial is next: grants, then those with the most trials, then those that came first.
+/// Whose trial is next: grants, then what was never sent alone, then those with the most trials, then those that came first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     is_usage: bool,
+    was_alone: bool,
     trials: Reverse<u32>,
     came: u64,
 }
@@ -84,7 +85,9 @@ impl Offenders {
             && entry.key().0.is_none_or(|at| at <= now)
         {
             let ((_, came), batch) = entry.remove_entry();
-            let turn = Turn { is_usage: !batch.has_grants(), trials: Reverse(batch.history.trials), came };
+            let trials = batch.history.trials;
+            let turn =
+                Turn { is_usage: !batch.has_grants(), was_alone: trials > 0, trials: Reverse(trials), came };
             self.due.insert(turn, batch);
             self.longest.insert(came, turn);
         }
@@ -165,7 +168,7 @@ mod tests {
         let now = Instant::now();
         let mut offenders = Offenders::default();
         for seq in 1..=20 {
-            offenders.push(offender(seq, u32::from(seq > 1), None));
+            offenders.push(offender(seq, 1 + u32::from(seq > 1), None));
         }
         let mut grant = Batch::new(vec![run_of(&block(Lane::Grants, 99, 1))]);
         grant.history.trials = 1;

@@ -58,8 +58,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let is_over = batch.len() == 1 || *outcome == Outcome::Split;
         match outcome {
             Outcome::Delivered { .. } if tail.len() > 1 => self.halve(tail),
-            // Bad, it seems, but it was never sent alone: until it failed so, it does not wait among those that did.
-            Outcome::Delivered { .. } => self.resend.push_first(tail),
+            // Bad, it seems, but it was never sent alone, and goes before those that were.
+            Outcome::Delivered { .. } => self.set_apart(tail),
             // A sum that may stay wrong for ever tells nothing of the other half.
             Outcome::Retry(Retry::AtOnce) => self.clear(tail),
             Outcome::Hold(_) if batch.history.mismatches > 0 => self.clear(tail),

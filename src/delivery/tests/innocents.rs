@@ -86,7 +86,12 @@ async fn an_event_that_was_never_sent_alone_does_not_wait_behind_all_that_failed
     let (mut delivery, first, second) = two_events(&house).await;
     let (first, second) = Batch::merge(vec![first, second]).split(0, None);
     answer(&mut delivery, first.with_tail(second), accepted(1)).await;
-    let next = delivery.suspected_in_turn(Instant::now()).expect("the other one is sent soon");
+    for seq in 10..20 {
+        let mut failed = Batch::new(vec![run_of(&block_of(Lane::Usage, seq, &["{}"]))]);
+        failed.history.failed(0, true);
+        delivery.offenders.push(failed);
+    }
+    let next = delivery.offenders.take_due(Instant::now(), 1, 1_000).unwrap();
     assert_eq!((next.oldest_seq(), next.len()), (1, 1));
 }
 
