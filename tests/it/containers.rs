@@ -201,8 +201,7 @@ async fn the_pod_of_the_page_takes_events_of_its_app_and_keeps_them_when_it_is_r
 
     let sledge = pod.start(&polar.url()).await;
     for probe in [probe("startupProbe"), probe("livenessProbe")] {
-        let (status, said) = sledge.get(&probe).await;
-        assert_eq!(status, 200, "{probe}: {said}");
+        sledge.get_until(&probe, |status, _| status == 200).await;
     }
     let app = pod.container("containers");
     let sent = app.run("send api_usage --customer user_123 --id by-socket").await;
@@ -244,6 +243,7 @@ async fn doctor_finds_nothing_in_the_container_of_the_page() {
     let pod = Pod::new(documents[0]["spec"]["template"]["spec"].clone());
     let polar = FakePolar::start().await;
     let sledge = pod.start(&polar.url()).await;
+    sledge.get_until("/readyz", |status, _| status == 200).await;
     let mut beside = pod.sidecar(&polar.url());
     beside.environment.insert("SLEDGE_ADMIN".to_owned(), sledge.admin().to_owned());
     for words in ["status", "doctor"] {
