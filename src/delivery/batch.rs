@@ -264,11 +264,6 @@ impl Batch {
         self.runs.iter().flat_map(Run::texts).filter(is_once).count() as u64
     }
 
-    /// Whether it is an event alone that failed while Polar, which has confirmed so many events so far, took others.
-    pub(super) fn is_offender(&self, confirmed: u64) -> bool {
-        self.events == 1 && self.history.failures > 0 && self.history.others_confirmed(confirmed)
-    }
-
     /// The same event, copied out of its block when that has others, and the block it has now when it is another one.
     pub(super) fn excerpt(mut self) -> (Self, Option<Arc<Block>>) {
         let [run] = self.runs.as_mut_slice() else { return (self, None) };

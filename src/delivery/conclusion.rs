@@ -291,7 +291,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// What a failure that may be the events' fault teaches about how many pass at once.
     fn learn_from_failure(&mut self, batch: &Batch, is_known_to_work: bool) {
-        if batch.is_offender(self.tally.confirmed) || (batch.is_joined() && batch.history.is_piece) {
+        if batch.is_of_offenders(self.tally.confirmed) {
             self.offenders.failed(batch.len());
         } else if !batch.history.is_picked {
             // In bad weather size is not what a failure is about, unless nothing passes at all.
@@ -307,7 +307,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn learn_from(&mut self, batch: &Batch, now: Instant) {
         let history = &batch.history;
         self.weather.passed_after(batch.most_trials());
-        if batch.is_offender(self.tally.confirmed) || (batch.is_joined() && history.is_piece) {
+        if batch.is_of_offenders(self.tally.confirmed) {
             self.offenders.passed(batch.len());
         } else if !history.is_picked {
             self.passing.passed(batch.len());

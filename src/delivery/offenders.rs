@@ -131,6 +131,18 @@ impl Offenders {
     }
 }
 
+impl Batch {
+    /// Whether it is an event alone that failed while Polar, which has confirmed so many events so far, took others.
+    pub(super) fn is_offender(&self, confirmed: u64) -> bool {
+        self.len() == 1 && self.history.failures > 0 && self.history.others_confirmed(confirmed)
+    }
+
+    /// Whether all of it are such events, one or several in one request.
+    pub(super) fn is_of_offenders(&self, confirmed: u64) -> bool {
+        self.is_joined() || self.is_offender(confirmed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -7,7 +7,7 @@
 //! in the volume when it was written, and how far that goes (as a last block of no events): since then some of them may
 //! have been settled, and others may have come. An older sledge does not know that state, and opens the volume.
 
-use super::frame::{u32_at, u64_at};
+use super::frame::{Header, u32_at, u64_at};
 use crate::event::UnixMillis;
 
 const MAGIC: &[u8; 4] = b"SLJX";
@@ -28,6 +28,19 @@ pub(in crate::journal) struct BlockEntry {
     pub(in crate::journal) since: UnixMillis,
     /// Dead row: refused at intake rather than given up by delivery.
     pub(in crate::journal) from_intake: bool,
+}
+
+impl BlockEntry {
+    /// That of the block whose first part has this header, with so many bytes of text.
+    pub(in crate::journal) fn of(header: &Header, text_bytes: u64) -> Self {
+        Self {
+            seq: header.seq,
+            events: header.events,
+            text_bytes: u32::try_from(text_bytes).unwrap_or(u32::MAX),
+            since: header.accepted.max(header.due),
+            from_intake: header.from_intake,
+        }
+    }
 }
 
 /// The whole index of a volume.

@@ -226,16 +226,22 @@ async fn cut_in_a_group(store: &MemoryStore, settings: &Settings, mut journal: J
     assert_all_is_well(store, settings, 13).await;
 }
 
-#[tokio::test]
-async fn blocks_that_were_never_acknowledged_are_no_loss_when_a_power_cut_takes_some_of_them() {
+/// What is left of a group that a power cut hit, and a block behind it that was acknowledged.
+async fn cut_in_a_group_with_another_block_behind() -> MemoryStore {
     let store = MemoryStore::default();
     let journal = over(&store, &settings());
     keep_blocks(&journal, 1).await;
     cut_in_a_group(&store, &settings(), journal).await;
-    // Nor are they later, when there are others behind them that were.
     let journal = over(&store, &settings());
     keep_blocks(&journal, 1).await;
     crash(&store, journal).await;
+    store
+}
+
+#[tokio::test]
+async fn blocks_that_were_never_acknowledged_are_no_loss_when_a_power_cut_takes_some_of_them() {
+    // Nor are they later, when there are others behind them that were.
+    let store = cut_in_a_group_with_another_block_behind().await;
     assert_all_is_well(&store, &settings(), 23).await;
 }
 
@@ -250,13 +256,7 @@ async fn a_volume_that_was_only_made_ahead_of_time_proves_nothing_durable() {
 
 #[tokio::test]
 async fn a_gap_that_is_no_loss_makes_no_damage_of_what_the_store_had_not_counted_yet() {
-    let store = MemoryStore::default();
-    let journal = over(&store, &settings());
-    keep_blocks(&journal, 1).await;
-    cut_in_a_group(&store, &settings(), journal).await;
-    let journal = over(&store, &settings());
-    keep_blocks(&journal, 1).await;
-    crash(&store, journal).await;
+    let store = cut_in_a_group_with_another_block_behind().await;
     store.forget_blocks(usage(1));
     assert_all_is_well(&store, &settings(), 23).await;
     assert_eq!(store.quarantined(), 0);

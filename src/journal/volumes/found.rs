@@ -237,13 +237,7 @@ impl Parts {
 fn complete(parts: &Parts) -> Option<(BlockEntry, StoredBlock)> {
     let stored: StoredBlock = parts.frames().cloned().collect();
     let (header, block) = frame::decode_block(&stored).ok()?;
-    let entry = BlockEntry {
-        seq: header.seq,
-        events: header.events,
-        text_bytes: u32::try_from(block.text_bytes()).unwrap_or(u32::MAX),
-        since: header.accepted.max(header.due),
-        from_intake: header.from_intake,
-    };
+    let entry = BlockEntry::of(&header, block.text_bytes() as u64);
     Some((entry, stored))
 }
 

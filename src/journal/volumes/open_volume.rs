@@ -88,13 +88,7 @@ impl<V: Volume> OpenVolume<V> {
                     pending.remove(&header.seq);
                 }
                 Ok(header) if header.part == 0 => {
-                    let entry = BlockEntry {
-                        seq: header.seq,
-                        events: header.events,
-                        text_bytes: u32::try_from(header.text_bytes()).unwrap_or(u32::MAX),
-                        since: header.accepted.max(header.due),
-                        from_intake: header.from_intake,
-                    };
+                    let entry = BlockEntry::of(&header, header.text_bytes());
                     next_seq = next_seq.max(header.seq + u64::from(header.events));
                     pending.insert(header.seq, PendingBlock { entry, parts: header.parts });
                 }
