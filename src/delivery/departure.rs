@@ -16,7 +16,7 @@ const FRESH_PROBE_EVERY: u64 = 4;
 const LONE_PROBES_MAX: u32 = 4;
 /// Suspected batches may have every so manyth request while others wait: a hundred poisons hold nobody up.
 const SUSPECTED_EVERY: u32 = 4;
-/// Trials of what failed alone may have every so manyth: good events may be among the suspected, and hardly here.
+/// Trials of events that seem to be bad may have every so manyth: good ones are likelier among the other suspected.
 const OFFENDERS_EVERY: u32 = 16;
 /// Where few events pass at once a batch gathers so many times longer: none should have fewer than it may.
 const SMALL_GATHER: u32 = 4;

@@ -1,4 +1,4 @@
-//! Events that failed alone while others passed.
+//! Events that seem to be bad: they failed alone while others passed, or are what is left of a batch that failed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,10 +13,11 @@ const LONGEST_EVERY: u64 = 4;
 /// What each of them takes in memory beside its text.
 const OFFENDER_BYTES: usize = 512;
 
-/// The events that failed alone while Polar took others, and wait for their next trial. There may be very many of them:
-/// a firewall that dislikes one event in ten does so for hours. Grants go first, then those with the most trials, so that
-/// few are on the way rather than all of them; now and then it is the one that waits longest. When one passes, what was in
-/// the way may be gone, and they are tried together, more and more of them.
+/// The events that failed alone while Polar took others, or of which the rest of their batch passed, and wait for their next
+/// trial. There may be very many of them: a firewall that dislikes one event in ten does so for hours. Grants go first, then
+/// those that were never sent alone and may be good, then those with the most trials, so that few are on the way rather than
+/// all of them; now and then it is the one that waits longest. When one passes, what was in the way may be gone, and they
+/// are tried together, more and more of them.
 #[derive(Debug)]
 pub(super) struct Offenders {
     /// By the time of their next trial, and in the order they came.
