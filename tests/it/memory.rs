@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use sledge::clock::Clock;
 use sledge::journal::{VolumeReport, check};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
@@ -126,6 +127,32 @@ async fn a_backlog_takes_no_more_memory_than_the_volumes_that_are_open_also_whil
     // Larger volumes are seen to take more.
     let grown = growths(&Home::new(), large, POURED, pour).await;
     assert!(grown.into_iter().any(|kib| kib > GROWTH_KIB_MAX), "{grown:?} KiB above a sledge at rest");
+}
+
+/// Every so many lines comes one that is held for minutes.
+const HELD_EVERY: u64 = 2_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_wait_take_no_volume_each() {
+    let events = std::env::var("SLEDGE_HELD_AMONG").ok().map_or(POURED, |events| events.parse().unwrap());
+    let (home, polar) = (Home::new(), SimulateProcess::start().await);
+    let sledge = SledgeProcess::start(command(&home, VOLUME_BYTES[0], &polar.url()), home.socket()).await;
+    let (at_rest, _) = memory(&sledge);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut app = sledge.connect().await;
+    let later = Clock::system().now() + 290_000;
+    for _ in 0..events / HELD_EVERY {
+        app.write_all(lines(HELD_EVERY - 1, &mut rng).as_bytes()).await.unwrap();
+        let held = lines(1, &mut rng).replace(r#"{"name""#, &format!(r#"{{"timestamp":{later},"name""#));
+        app.write_all(held.as_bytes()).await.unwrap();
+    }
+    app.shutdown().await.unwrap();
+    assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "nothing comes back");
+    let held = (events / HELD_EVERY) as f64;
+    sledge.scrape_until(|scrape| (scrape.sum("sledge_pending_events") - held).abs() < 0.5).await;
+    let (after, peak) = memory(&sledge);
+    println!("{events} events: {at_rest} KiB at rest, {peak} at most, {after} then");
+    sledge.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

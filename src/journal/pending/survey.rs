@@ -163,8 +163,7 @@ impl<S: Store> Committer<S> {
         let Some(units) = &mut self.units else { return Ok(()) };
         match step {
             SurveyStep::Closed { number, block, answer } => {
-                let is_closed =
-                    self.lanes[block.id().lane].closed.iter().any(|closed| closed.number == number);
+                let is_closed = self.lanes[block.id().lane].is_at_rest(number);
                 if is_closed {
                     units.survey(&block);
                 }
@@ -174,7 +173,7 @@ impl<S: Store> Committer<S> {
             SurveyStep::Open { lane, number, from, answer } => {
                 let row = &self.lanes[lane];
                 let found = match row.open.get(&number) {
-                    None if row.closed.iter().any(|closed| closed.number == number) => Found::IsClosed,
+                    None if row.is_at_rest(number) => Found::IsClosed,
                     None => Found::Nothing,
                     Some(volume) => {
                         match volume.first_from(from).filter(|entry| entry.seq < units.begun(lane)) {
