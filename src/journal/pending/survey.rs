@@ -1,9 +1,9 @@
 //! Counting what was pending when the journal was opened, beside everything else.
 //!
 //! A thread that makes way for all others walks through the volumes, oldest first. A closed volume lies still, so its file is
-//! looked through there, off the writer's thread, and the writer is handed one block after the other; it counts a block only while the volume is still
-//! closed, for as long none of its blocks has been handed out. Of an open volume the writer reads the next block itself,
-//! if it is still owed. Whichever state a volume is in, it may have come to the other by the next step.
+//! looked through there, off the writer's thread, and the writer is handed one block after the other; it counts a block only
+//! while the volume is still closed, and leaves out what was settled since. Of an open volume the writer reads the next block
+//! itself, if it is still owed. Whichever state a volume is in, it may have come to the other by the next step.
 
 use std::sync::Arc;
 
