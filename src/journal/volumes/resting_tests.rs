@@ -41,7 +41,7 @@ fn settlements_in(store: &MemoryStore, id: VolumeId) -> usize {
     settlements
 }
 
-/// Blocks come in one by one; every fourth of them is held back, the others are settled as soon as they are read.
+/// Blocks come in one by one; every other one is held back, and what is not is settled as soon as it is read.
 async fn with_some_held_back(
     journal: &Journal,
     consumer: &mut Consumer,
@@ -51,7 +51,7 @@ async fn with_some_held_back(
     for (number, texts) in blocks.enumerate() {
         keep(journal, Lane::Usage, &texts).await;
         for block in read_all(consumer).await {
-            if number % 4 == 0 {
+            if number % 2 == 0 {
                 held_back.push(block);
             } else {
                 consumer.settle(delivered(&block)).await.unwrap();
@@ -71,34 +71,22 @@ async fn what_is_owed_for_hours_keeps_no_volume_open_and_is_settled_in_any_order
     let (store, hand) = (MemoryStore::default(), Arc::new(AtomicU64::new(1_700_000_000_000)));
     store.refuse_copies(true);
     let clock = Clock::by_hand(Arc::clone(&hand));
-    let store_of_journal = Arc::new(store.clone());
-    let mut journal =
-        Journal::over(&store_of_journal, &small(), clock, Metrics::new().unwrap(), None).unwrap();
+    let metrics = Metrics::new().unwrap();
+    let mut journal = Journal::over(&Arc::new(store.clone()), &small(), clock, metrics, None).unwrap();
     let mut consumer = journal.take_consumer().unwrap();
     let mut held_back = with_some_held_back(&journal, &mut consumer, blocks_of_ten(100)).await;
     let volumes = store.volumes(RowName::Usage);
     assert!(volumes > 2 * OPEN_MAX, "{volumes} volumes owe something");
     until("a few volumes are open", || store.open_volumes() <= OPEN_MAX).await;
-    until("all others are settled", || journal.accounts().read().pending_total() == 250).await;
-    // Those that were read last go too when they are left alone.
-    hand.fetch_add(10_000, Ordering::Relaxed);
-    keep_blocks(&journal, 1).await;
-    until("the last volume is open, and the one after it", || store.open_volumes() <= 2).await;
-
+    until("all others are settled", || journal.accounts().read().pending_total() == 500).await;
+    // Those that were read last go too when they are left alone, though nobody asks the journal for anything.
+    let passes = || hand.fetch_add(10_000, Ordering::Relaxed) > 0;
+    until("the last volume is open, and the one after it", || passes() && store.open_volumes() <= 2).await;
     fastrand::Rng::with_seed(1).shuffle(&mut held_back);
-    let (some, others) = held_back.split_at(10);
-    for block in some {
-        consumer.settle(delivered(block)).await.unwrap();
-    }
-    let still_owed = volumes - store.volumes(RowName::Usage);
-    assert_eq!(still_owed, 0, "no volume is given back as long as it owes something");
-    until("a few volumes are open", || store.open_volumes() <= OPEN_MAX).await;
-    for block in others {
+    for block in &held_back {
         consumer.settle(delivered(block)).await.unwrap();
     }
     until("what was settled is written", || store.volumes(RowName::Usage) <= 2).await;
-    let last = read_all(&mut consumer).await.remove(0);
-    consumer.settle(delivered(&last)).await.unwrap();
     drop(consumer);
     let accounts = journal.accounts();
     journal.close().await.unwrap();
@@ -162,11 +150,11 @@ async fn what_waits_for_its_volume_is_delivered_for_whoever_looks_back() {
     assert_eq!((event.state, event.attempts), (EventState::Delivered, 1));
     let ever = Span { since: 0, until: UnixMillis::MAX };
     let replayed = journal.recall().replay(ever, true).await.unwrap();
-    assert_eq!((replayed.events, replayed.pending), (310, 90));
+    assert_eq!((replayed.events, replayed.pending), (210, 190));
     drop(held);
     drop(consumer);
     journal.close().await.unwrap();
-    assert_all_is_well(&store, &keeps, 90).await;
+    assert_all_is_well(&store, &keeps, 190).await;
 }
 
 #[tokio::test]
@@ -195,7 +183,10 @@ async fn what_customers_have_pending_in_volumes_at_rest_is_counted() {
         if number % 4 == 0 {
             owed += block.len() as u64;
         } else {
-            consumer.settle(delivered(&block)).await.unwrap();
+            let all =
+                SettledRun { positions: 0..u32::try_from(block.len()).unwrap(), block: Arc::new(block) };
+            let settlement = delivered(&all.block);
+            consumer.settle(Settlement { runs: vec![all], ..settlement }).await.unwrap();
         }
     }
     until("a few volumes are open", || store.open_volumes() <= OPEN_MAX).await;
@@ -209,12 +200,12 @@ async fn what_customers_have_pending_in_volumes_at_rest_is_counted() {
     journal.close().await.unwrap();
 }
 
-/// A journal whose first volume is at rest, and owes the first of its blocks and the fifth.
+/// A journal whose first volume is at rest, and owes the first of its blocks and the third.
 async fn with_two_owed_at_rest(store: &MemoryStore) -> (Journal, Consumer, Vec<Block>) {
     let mut journal = over_uncopied(store, &small());
     let mut consumer = journal.take_consumer().unwrap();
     let held_back = with_some_held_back(&journal, &mut consumer, blocks_of_ten(60)).await;
-    assert!(seqs_in(store, usage(1)).len() > 4, "{:?}", seqs_in(store, usage(1)));
+    assert!(seqs_in(store, usage(1)).len() >= 4, "{:?}", seqs_in(store, usage(1)));
     until("a few volumes are open", || store.open_volumes() <= OPEN_MAX).await;
     (journal, consumer, held_back)
 }
@@ -226,7 +217,7 @@ async fn an_event_that_the_disk_loses_from_a_volume_at_rest_is_delivered_all_the
     store.erase_blocks(usage(1), 0..10);
     // The volume is opened for another one.
     consumer.settle(delivered(&held_back[1])).await.unwrap();
-    until("it is written down", || settlements_in(&store, usage(1)) > 3).await;
+    until("it is written down", || settlements_in(&store, usage(1)) > 2).await;
     for block in held_back.iter().skip(2).chain([&held_back[0]]) {
         consumer.settle(delivered(block)).await.unwrap();
     }
@@ -248,7 +239,7 @@ async fn an_event_that_the_disk_loses_from_a_volume_at_rest_is_missed_by_the_nex
         if is_opened_before {
             consumer.settle(delivered(&held_back[1])).await.unwrap();
             owed -= 10;
-            until("it is written down", || settlements_in(&store, usage(1)) > 3).await;
+            until("it is written down", || settlements_in(&store, usage(1)) > 2).await;
         }
         until("all others are settled", || journal.accounts().read().pending_total() == owed).await;
         assert_eq!(journal.accounts().read().lost(), 0, "delivery has it still");
@@ -271,7 +262,7 @@ async fn what_lost_its_settlement_in_a_volume_at_rest_is_handed_out_again() {
     let (journal, mut consumer, held_back) = with_two_owed_at_rest(&store).await;
     store.erase(usage(1), |key| key == [b"s".as_slice(), &10_u64.to_be_bytes()].concat());
     consumer.settle(delivered(&held_back[0])).await.unwrap();
-    consumer.unread().await.unwrap();
+    tokio::time::timeout(PATIENCE, consumer.unread()).await.unwrap().unwrap();
     let again = read_all(&mut consumer).await;
     assert_eq!(again.iter().map(|block| block.id().seq).collect::<Vec<_>>(), [10]);
     for block in again.iter().chain(&held_back[1..]) {
