@@ -69,6 +69,12 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// Whether it has a token, as far as it tells.
+    fn has_token(self) -> bool {
+        let has = |told: &Running| told.token().map_or(!told.lacks_token(), |token| token.mark.is_some());
+        self.told().is_some_and(has)
+    }
+
     /// Why this token is not taken for the daemon's: it has another one, or does not tell. `None` where it is, or where no
     /// daemon runs: then it is the one that would be used.
     fn has_another(self, source: &TokenSource, token: &TokenSeen) -> Option<String> {
@@ -208,7 +214,7 @@ impl Doctor {
     }
 
     async fn polar(&self, config: &Config, daemon: Asked<'_>, mut sent: Vec<Sent>, report: &mut Report) {
-        if report.has(Code::TokenMissing) {
+        if report.has(Code::TokenMissing) || report.has(Code::TokenMalformed) {
             return report.not_made("Polar", "there is no token");
         }
         let (settings, data_dir) = (config.polar.clone(), config.data_dir.clone());
@@ -220,12 +226,12 @@ impl Doctor {
         }
         let another = daemon.has_another(&config.polar.token, &token);
         match &another {
-            None => report.made("token", token::judge(&token)),
+            None => report.made("token", token::judge(&token, daemon.has_token())),
             Some(why) => report.not_made("token", why.as_str()),
         }
         let is_daemons = another.is_none();
         if !token.is_usable() {
-            return report.not_made("Polar", "there is no token");
+            return report.not_made("Polar", if daemon.has_token() { NOT_SEEN } else { "there is no token" });
         }
         let seen = match PolarSeen::look(&config.polar, self.wishes.other_polar.as_ref()).await {
             Ok(seen) => seen,

@@ -70,6 +70,10 @@ codes! {
         "sledge does not start, or keeps what it had, with such a configuration";
     TokenMissing, "token_missing", "There is no token, or its file can't be read.",
         "until that is mended sledge delivers nothing: it only keeps what it takes";
+    TokenMalformed, "token_malformed", "What is given as the token can't be one: it stands as `NAME=value`, in quotes, or among other words.",
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
+    TokenOnlyInMemory, "token_only_in_memory", "The daemon has a token, and the file it would be read from holds none now.",
+        "started again, sledge delivers nothing: it only keeps what it takes";
     TokenReadableByOthers, "token_readable_by_others", "The token's file can be read by other users of the machine.",
         "whoever has the token can write to your bills";
     TokenUnknown, "token_unknown", "Polar answers 401: the token is wrong, expired or revoked.",
@@ -148,7 +152,11 @@ impl Code {
         self.is_about_what_stays()
             || matches!(
                 self,
-                Self::ConfigInvalid | Self::TokenMissing | Self::TokenOfAnotherOrganization | Self::DiskLow
+                Self::ConfigInvalid
+                    | Self::TokenMissing
+                    | Self::TokenMalformed
+                    | Self::TokenOfAnotherOrganization
+                    | Self::DiskLow
             )
     }
 

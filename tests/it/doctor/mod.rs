@@ -4,4 +4,5 @@ mod daemon;
 mod examination;
 mod machine;
 mod polar;
+mod tokens;
 mod well;
