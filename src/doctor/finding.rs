@@ -94,6 +94,8 @@ codes! {
         "until that is mended sledge delivers nothing: it only keeps what it takes";
     ProxyInTheWay, "proxy_in_the_way", "Something else answers in Polar's place: a proxy, a login page, a redirect.",
         "an answer that is not Polar's proves nothing; until that is mended sledge only keeps what it takes";
+    PolarOfDev, "polar_of_dev", "Events go to the Polar in memory of a `sledge dev`.",
+        "it ends with that `dev`, and nobody is billed for what it was sent";
     PolarUnreachable, "polar_unreachable", "There is no answer from Polar, or only errors.",
         "sledge keeps events until it is back; their lag grows, and Polar bills by arrival";
     BudgetUsedByOthers, "budget_used_by_others", "Polar's rate limit is used up, and not by this daemon.",
@@ -124,6 +126,8 @@ codes! {
         "new events are refused with journal_full";
     SyncSlow, "sync_slow", "A sync of the journal's disk takes long.",
         "every acknowledgement waits for one";
+    TooFewDescriptors, "too_few_descriptors", "Connections may take every file descriptor that sledge may have.",
+        "the journal stops when it finds none, and sledge with it";
     DeliveryHeld, "delivery_held", "Delivery is held for a reason that only a person can mend.",
         "until that is mended sledge delivers nothing: it only keeps what it takes";
     PartInTrouble, "part_in_trouble", "A part of the daemon is degraded or not ready.",
@@ -132,6 +136,8 @@ codes! {
         "Polar puts an event on the invoice of the period in which it arrives";
     JournalNearlyFull, "journal_nearly_full", "The journal is over 80 % full.",
         "at its limit new events are refused";
+    JournalFull, "journal_full", "The journal has no room: its limit is reached, or the disk's.",
+        "new events are refused with journal_full until there is room";
     JournalDamaged, "journal_damaged", "Damage was found in the journal, or damaged volumes were put aside.",
         "a disk that damages files will do it again";
     PendingWithoutDaemon, "pending_without_daemon", "Events wait in the journal, and no sledge runs.",
@@ -156,6 +162,7 @@ impl Code {
                     | Self::TokenMissing
                     | Self::TokenMalformed
                     | Self::TokenOfAnotherOrganization
+                    | Self::PolarOfDev
                     | Self::DiskLow
             )
     }
