@@ -33,4 +33,4 @@ pub use status::{
     ListenerStatus, PartState, PartStatus, PendingStatus, Status,
 };
 pub use token_desk::{TokenDesk, TokenTold};
-pub use view::{Now, View};
+pub use view::{Full, Now, View};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::View;
+use super::view::{Full, View};
 use crate::event::{Lane, UnixMillis};
 use crate::health::State;
 use crate::journal::Accounts;
@@ -175,6 +175,7 @@ impl Status {
         let now = (view.now)();
         let mut parts: Vec<PartStatus> =
             view.health.parts().into_iter().map(|(part, state)| PartStatus::of(part, state)).collect();
+        parts.extend(full_journal(&view.full));
         parts.extend(full_dead_letters(&accounts));
         parts.extend(damaged_disk(&accounts));
         Self {
@@ -249,6 +250,17 @@ impl PartStatus {
     }
 }
 
+/// A journal without room is a part to look at. It is ready all the same: an app that were kept from sending, or a pod that
+/// were restarted for it, would be no better off, and what is pending goes out.
+fn full_journal(full: &Full) -> Option<PartStatus> {
+    let detail = full(Lane::Usage)?;
+    let refused = if full(Lane::Grants).is_some() { "new events are" } else { "new usage is" };
+    let reason = format!(
+        "{detail}: {refused} refused with journal_full; see what keeps Polar from taking what is pending, raise journal.bytes_max, or free the disk"
+    );
+    Some(PartStatus::of("space", State::Degraded(reason)))
+}
+
 /// A full `dead` row is a part to look at; one with room is nothing to speak of.
 fn full_dead_letters(accounts: &Accounts) -> Option<PartStatus> {
     if accounts.dead_letter_limit_bytes == 0 || !accounts.dead_letters_full() {
@@ -292,6 +304,24 @@ mod tests {
     use super::*;
     use crate::event::PerLane;
     use crate::journal::OnRecord;
+
+    #[test]
+    fn a_journal_without_room_is_told_of_with_what_it_still_takes() {
+        let full = |closed: &'static [Lane]| {
+            let full: Full =
+                std::sync::Arc::new(move |lane| closed.contains(&lane).then(|| "1 of 1 bytes".to_owned()));
+            full_journal(&full)
+        };
+        assert_eq!(full(&[]), None);
+        for (closed, words) in [
+            (&[Lane::Usage][..], "1 of 1 bytes: new usage is refused with journal_full; see"),
+            (&[Lane::Grants, Lane::Usage], "1 of 1 bytes: new events are refused with journal_full; see"),
+        ] {
+            let part = full(closed).unwrap();
+            assert_eq!((part.part.as_str(), part.state), ("space", PartState::Degraded));
+            assert!(part.reason.as_ref().unwrap().starts_with(words), "{part:?}");
+        }
+    }
 
     #[test]
     fn a_loss_of_which_no_event_is_counted_degrades_the_disk_until_its_line_is_gone() {

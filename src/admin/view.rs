@@ -6,13 +6,16 @@ use std::time::Instant;
 
 use super::outlook::Outlook;
 use super::status::ListenerStatus;
-use crate::event::UnixMillis;
+use crate::event::{Lane, UnixMillis};
 use crate::health::Health;
 use crate::journal::AccountsReader;
 use crate::metrics::Metrics;
 
 /// The time of day, handed in: milliseconds since 1970-01-01T00:00:00Z.
 pub type Now = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
+
+/// Why there is no room for events of a lane, if there is none.
+pub type Full = Arc<dyn Fn(Lane) -> Option<String> + Send + Sync>;
 
 /// Windows into the rooms; nothing can be changed through them.
 #[derive(Clone)]
@@ -31,6 +34,8 @@ pub struct View {
     pub trial: bool,
     /// The address of Polar that events go to.
     pub polar: String,
+    /// Whether the journal has room.
+    pub full: Full,
     /// What the looks so far tell of the time to come.
     pub outlook: Outlook,
     /// When the daemon started.

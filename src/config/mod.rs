@@ -8,6 +8,7 @@
 mod config;
 mod config_file;
 mod contradictions;
+mod descriptors;
 mod did_you_mean;
 mod fault;
 mod listeners;

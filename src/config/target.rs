@@ -37,8 +37,13 @@ pub(super) fn target(
                 url.as_str(),
                 environment.as_str()
             );
-            let fix = "give only one of --polar-url and --environment";
-            Err(vec![Fault::new("polar_url", &origin, &problem, fix)])
+            let fix = match origin {
+                Origin::Variable(name) if url.is_loopback() => format!(
+                    "give only one of --polar-url and --environment (where a `sledge dev` told to set {name}, unset it)"
+                ),
+                _ => "give only one of --polar-url and --environment".to_owned(),
+            };
+            Err(vec![Fault::new("polar_url", &origin, &problem, &fix)])
         }
         (Some((url, _)), Some((environment, _))) => {
             Err([url.err(), environment.err()].into_iter().flatten().collect())

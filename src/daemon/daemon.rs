@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{oneshot, watch};
 
+use super::descriptors::Descriptors;
 use super::drain::{DrainSignals, Stopped, TaskEnd, drain};
 use super::error::{RunError, StartError};
 use super::listeners::{Addresses, BoundSockets, Listeners, wherever_it_is_read};
@@ -15,7 +16,7 @@ use super::socket_file::{SocketFile, SocketUse};
 use super::socket_rights::SocketRights;
 use super::tasks::{Ended, Task, Tasks};
 use crate::admin::{
-    self, Admin, AskAttempts, Desks, Door, ImportDesk, LetterDesk, Outlook, RecallDesk, TokenDesk, View,
+    self, Admin, AskAttempts, Desks, Door, Full, ImportDesk, LetterDesk, Outlook, RecallDesk, TokenDesk, View,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -24,7 +25,7 @@ use crate::event::Rules;
 use crate::forward::Forward;
 use crate::health::{Health, Latch, State};
 use crate::intake::{Admission, ForeignTokens, Onward};
-use crate::journal::{AccountsReader, Consumer, Journal, JournalError};
+use crate::journal::{AccountsReader, AppendError, Appender, Consumer, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::polar::{PolarClient, Relay, SetupError};
 
@@ -63,15 +64,13 @@ impl Daemon {
         let health = Health::new();
         let (journal_latch, delivery_latch) = (health.latch("journal"), health.latch("delivery"));
         let listening = health.latch("listener");
+        let descriptors = Descriptors::taken_for(&config, health.latch("descriptors"));
 
         let sockets = BoundSockets::bind(&config).await?;
         let polar =
             Arc::new(PolarClient::new(&config.polar).map_err(|error| StartError::Polar(error.to_string()))?);
         let (journal, consumer) = open_journal(&config, &clock, &metrics).await?;
-        journal_latch.set(match journal.alarms() {
-            [] => State::Ready,
-            alarms => State::Degraded(alarms.join("; ")),
-        });
+        journal_latch.set(as_it_was_found(&journal));
         // After the journal: who has the folder is what a second daemon should hear of first.
         let (admin_listener, (letters_file, letters_listener)) = match bind_admin(&config).await {
             Ok(bound) => bound,
@@ -108,6 +107,7 @@ impl Daemon {
             delivery: delivery.handle(),
             drain_deadline: set_drain_deadline,
             letter_rules: set_letter_rules,
+            descriptors,
         };
         let reloader = Reloader::new(config.clone(), changes, metrics.clone());
         let view = View {
@@ -119,6 +119,7 @@ impl Daemon {
             trial: !config.journal.warns_if_volatile,
             polar: config.polar.base_url.as_str().to_owned(),
             outlook: Outlook::default(),
+            full: why_full(journal.appender()),
             started,
             now: Arc::new(move || clock.now()),
         };
@@ -233,6 +234,13 @@ async fn open_journal(
     Ok((journal, consumer))
 }
 
+fn as_it_was_found(journal: &Journal) -> State {
+    match journal.alarms() {
+        [] => State::Ready,
+        alarms => State::Degraded(alarms.join("; ")),
+    }
+}
+
 /// What the owner can do at the admin socket.
 fn desks(
     journal: &Journal,
@@ -249,6 +257,14 @@ fn desks(
         recall: RecallDesk::new(journal.recall()).beside_delivery(ask_attempts),
         token,
     }
+}
+
+/// Why the journal has no room for events of a lane, asked each time.
+fn why_full(appender: Appender) -> Full {
+    Arc::new(move |lane| match appender.refusal_of(lane) {
+        Some(AppendError::Full { detail }) => Some(detail),
+        Some(AppendError::Busy | AppendError::Journal(_)) | None => None,
+    })
 }
 
 fn token_desk(polar: &Arc<PolarClient>) -> TokenDesk {

@@ -2,6 +2,7 @@
 
 #[expect(clippy::module_inception, reason = "a room's main type lives in the file of the same name")]
 mod daemon;
+mod descriptors;
 mod drain;
 mod error;
 mod listeners;

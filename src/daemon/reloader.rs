@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::descriptors::Descriptors;
 use crate::config::{Config, Faults, ReloadPlan};
 use crate::delivery::DeliveryHandle;
 use crate::event::Rules;
@@ -26,6 +27,8 @@ pub(super) struct Changes {
     pub(super) drain_deadline: watch::Sender<Duration>,
     /// What a retried dead letter is checked under.
     pub(super) letter_rules: watch::Sender<Rules>,
+    /// Whether there are descriptors enough for the connections that are allowed.
+    pub(super) descriptors: Descriptors,
 }
 
 impl Reloader {
@@ -65,6 +68,7 @@ impl Reloader {
         self.changes.letter_rules.send_replace(config.rules.clone());
         self.changes.delivery.change_settings(config.delivery.clone());
         self.changes.drain_deadline.send_replace(config.drain_deadline);
+        self.changes.descriptors.take_for(&config);
         self.config = config;
         tracing::info!(changed = changes.join(" "), "the configuration was reloaded");
         if !needs_restart.is_empty() {

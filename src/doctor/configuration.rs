@@ -80,10 +80,10 @@ pub(super) fn dev_ended(config: &Config) -> Finding {
 /// A finding for each setting that can't be used.
 pub(super) fn judge(faults: &Faults) -> Vec<Finding> {
     let finding = |fault: &crate::config::Fault| {
-        let code = if matches!(fault.key.as_str(), "token" | "token_file") {
-            Code::TokenMissing
-        } else {
-            Code::ConfigInvalid
+        let code = match fault.key.as_str() {
+            "token" if !fault.is_no_token() => Code::TokenMalformed,
+            "token" | "token_file" => Code::TokenMissing,
+            _ => Code::ConfigInvalid,
         };
         // Each fault says what to do behind its last semicolon.
         let (seen, fix) = fault.message.rsplit_once("; ").unwrap_or((&fault.message, "give another value"));

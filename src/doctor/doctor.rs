@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::configuration::AsDaemonHasIt;
 use super::disk::DiskSeen;
-use super::finding::Code;
+use super::finding::{Code, Finding};
 use super::journal::JournalSeen;
 use super::meters::Sent;
 use super::owners::Owners;
@@ -15,11 +17,12 @@ use super::report::Report;
 use super::running::Running;
 use super::socket::{Answers, SocketSeen};
 use super::socket_rights::User;
+use super::stand_in::StandIn;
 use super::token::TokenSeen;
 use super::{configuration, disk, journal, meters, owners, reach, running, socket, token};
 use crate::admin::TokenTold;
 use crate::config::{CREDENTIAL_FILE, Config, Sources};
-use crate::polar::{Api, BaseUrl, Meters, Settings, TokenSource};
+use crate::polar::{Api, BaseUrl, Meters, Reply, Settings, TokenSource};
 
 /// Reading a journal of gigabytes takes seconds; one that takes longer has a command of its own.
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(20);
@@ -67,6 +70,12 @@ impl<'a> Asked<'a> {
             Self::RunsNot => false,
             Self::Runs(told) => told.is_none_or(|it| !it.lacks_token()),
         }
+    }
+
+    /// Whether it has a token, as far as it tells.
+    fn has_token(self) -> bool {
+        let has = |told: &Running| told.token().map_or(!told.lacks_token(), |token| token.mark.is_some());
+        self.told().is_some_and(has)
     }
 
     /// Why this token is not taken for the daemon's: it has another one, or does not tell. `None` where it is, or where no
@@ -155,9 +164,11 @@ impl Doctor {
                     "the daemon delivers to {url}: name that with --polar-url to have it asked with your token"
                 );
                 report.not_made("token, and Polar", why);
+                report.made("stand-in for Polar", stand_in(&url, asked).await);
             }
         }
         if !may_run {
+            report.made("descriptors", descriptors(&config));
             report.none_runs();
         }
         report
@@ -208,7 +219,7 @@ impl Doctor {
     }
 
     async fn polar(&self, config: &Config, daemon: Asked<'_>, mut sent: Vec<Sent>, report: &mut Report) {
-        if report.has(Code::TokenMissing) {
+        if report.has(Code::TokenMissing) || report.has(Code::TokenMalformed) {
             return report.not_made("Polar", "there is no token");
         }
         let (settings, data_dir) = (config.polar.clone(), config.data_dir.clone());
@@ -220,12 +231,12 @@ impl Doctor {
         }
         let another = daemon.has_another(&config.polar.token, &token);
         match &another {
-            None => report.made("token", token::judge(&token)),
+            None => report.made("token", token::judge(&token, daemon.has_token())),
             Some(why) => report.not_made("token", why.as_str()),
         }
         let is_daemons = another.is_none();
         if !token.is_usable() {
-            return report.not_made("Polar", "there is no token");
+            return report.not_made("Polar", if daemon.has_token() { NOT_SEEN } else { "there is no token" });
         }
         let seen = match PolarSeen::look(&config.polar, self.wishes.other_polar.as_ref()).await {
             Ok(seen) => seen,
@@ -234,6 +245,10 @@ impl Doctor {
         let mut findings = reach::judge(&seen);
         // What the caller's own token lacks is no fault of the set-up.
         findings.retain(|finding| is_daemons || !finding.code.is_about_the_token());
+        // Whoever answers was asked; that nobody does has been seen.
+        if !matches!(seen.reply, Reply::Unreachable(_)) {
+            findings.extend(stand_in(config.polar.base_url.as_str(), daemon).await);
+        }
         report.made("Polar", findings);
         let limit = config.delivery.requests_per_minute;
         report.made("budget", running::judge_budget(&seen.reply, daemon.told(), limit));
@@ -295,6 +310,24 @@ fn with_credential(mut config: Config) -> Config {
         config.polar.token = TokenSource::File(CREDENTIAL_FILE.into());
     }
     config
+}
+
+/// Whether a sledge that is started from here would have enough of them. One that runs tells itself.
+fn descriptors(config: &Config) -> Vec<Finding> {
+    let too_few = getrlimit(Resource::Nofile).maximum.and_then(|most| config.too_few_descriptors(most));
+    let finding = |told: String| {
+        let (seen, fix) = told.rsplit_once("; ").unwrap_or((&told, "raise the limit of open files"));
+        Finding::new(Code::TooFewDescriptors, seen, fix)
+    };
+    too_few.map(finding).into_iter().collect()
+}
+
+/// What speaks against the Polar at this address of this machine, which anybody may ask who it is. In a trial it is known.
+async fn stand_in(url: &str, daemon: Asked<'_>) -> Vec<Finding> {
+    let is_trial = daemon.told().is_some_and(|told| told.status.trial);
+    let Ok(url) = BaseUrl::parse(url) else { return Vec::new() };
+    let seen = if is_trial { None } else { StandIn::at(&url).await };
+    seen.and_then(|seen| seen.objection(&url)).into_iter().collect()
 }
 
 /// In a trial nothing need stay.

@@ -70,6 +70,10 @@ codes! {
         "sledge does not start, or keeps what it had, with such a configuration";
     TokenMissing, "token_missing", "There is no token, or its file can't be read.",
         "until that is mended sledge delivers nothing: it only keeps what it takes";
+    TokenMalformed, "token_malformed", "What is given as the token can't be one: it stands as `NAME=value`, in quotes, or among other words.",
+        "until that is mended sledge delivers nothing: it only keeps what it takes";
+    TokenOnlyInMemory, "token_only_in_memory", "The daemon has a token, and the file it would be read from holds none now.",
+        "started again, sledge delivers nothing: it only keeps what it takes";
     TokenReadableByOthers, "token_readable_by_others", "The token's file can be read by other users of the machine.",
         "whoever has the token can write to your bills";
     TokenUnknown, "token_unknown", "Polar answers 401: the token is wrong, expired or revoked.",
@@ -90,6 +94,8 @@ codes! {
         "until that is mended sledge delivers nothing: it only keeps what it takes";
     ProxyInTheWay, "proxy_in_the_way", "Something else answers in Polar's place: a proxy, a login page, a redirect.",
         "an answer that is not Polar's proves nothing; until that is mended sledge only keeps what it takes";
+    PolarOfDev, "polar_of_dev", "Events go to the Polar in memory of a `sledge dev`.",
+        "it ends with that `dev`, and nobody is billed for what it was sent";
     PolarUnreachable, "polar_unreachable", "There is no answer from Polar, or only errors.",
         "sledge keeps events until it is back; their lag grows, and Polar bills by arrival";
     BudgetUsedByOthers, "budget_used_by_others", "Polar's rate limit is used up, and not by this daemon.",
@@ -120,6 +126,8 @@ codes! {
         "new events are refused with journal_full";
     SyncSlow, "sync_slow", "A sync of the journal's disk takes long.",
         "every acknowledgement waits for one";
+    TooFewDescriptors, "too_few_descriptors", "Connections may take every file descriptor that sledge may have.",
+        "the journal stops when it finds none, and sledge with it";
     DeliveryHeld, "delivery_held", "Delivery is held for a reason that only a person can mend.",
         "until that is mended sledge delivers nothing: it only keeps what it takes";
     PartInTrouble, "part_in_trouble", "A part of the daemon is degraded or not ready.",
@@ -128,6 +136,8 @@ codes! {
         "Polar puts an event on the invoice of the period in which it arrives";
     JournalNearlyFull, "journal_nearly_full", "The journal is over 80 % full.",
         "at its limit new events are refused";
+    JournalFull, "journal_full", "The journal has no room: its limit is reached, or the disk's.",
+        "new events are refused with journal_full until there is room";
     JournalDamaged, "journal_damaged", "Damage was found in the journal, or damaged volumes were put aside.",
         "a disk that damages files will do it again";
     PendingWithoutDaemon, "pending_without_daemon", "Events wait in the journal, and no sledge runs.",
@@ -148,7 +158,12 @@ impl Code {
         self.is_about_what_stays()
             || matches!(
                 self,
-                Self::ConfigInvalid | Self::TokenMissing | Self::TokenOfAnotherOrganization | Self::DiskLow
+                Self::ConfigInvalid
+                    | Self::TokenMissing
+                    | Self::TokenMalformed
+                    | Self::TokenOfAnotherOrganization
+                    | Self::PolarOfDev
+                    | Self::DiskLow
             )
     }
 

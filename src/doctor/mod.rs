@@ -18,8 +18,10 @@ mod report;
 mod running;
 mod socket;
 mod socket_rights;
+mod stand_in;
 mod token;
 
 pub use doctor::{Doctor, Wishes};
 pub use finding::{Code, Finding};
 pub use report::{Check, Report};
+pub use stand_in::StandIn;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::finding::{Code, Finding};
+use super::stand_in::nobody_there;
 use crate::clock::Clock;
 use crate::polar::{
     Answer, Api, ApiError, BaseUrl, Environment, Ingest, POLAR_VERSION, PolarClient, Reply, Settings,
@@ -37,6 +38,8 @@ pub(super) struct PolarSeen {
     proxies: Vec<&'static str>,
     /// Whether there was a token to ask with.
     had_token: bool,
+    /// Whether it is on this machine.
+    is_here: bool,
 }
 
 impl PolarSeen {
@@ -71,6 +74,7 @@ impl PolarSeen {
             good_at,
             proxies: proxies(),
             had_token: settings.token != TokenSource::None,
+            is_here: settings.base_url.is_loopback(),
         })
     }
 
@@ -225,7 +229,7 @@ pub(super) fn judge(seen: &PolarSeen) -> Vec<Finding> {
         Reply::Unreachable(reason) => found(
             Code::PolarUnreachable,
             format!("no answer from {address}: {}", reason.describe()),
-            way_out(&seen.proxies),
+            way_out(seen),
         ),
     }
     // Only Polar's own answers carry Polar's time.
@@ -267,11 +271,12 @@ fn direct() -> String {
     "let this machine reach Polar directly, without a proxy or login page that answers in its place; check --polar-url".to_owned()
 }
 
-fn way_out(proxies: &[&str]) -> String {
-    match proxies.first() {
+fn way_out(seen: &PolarSeen) -> String {
+    match seen.proxies.first() {
         Some(name) => format!(
             "{name} is set, and sledge takes no proxy from the environment: name it in polar.proxy, or open the way to Polar"
         ),
+        None if seen.is_here => nobody_there(),
         None => "open the way to Polar (DNS, firewall, certificates)".to_owned(),
     }
 }
@@ -317,6 +322,7 @@ mod tests {
             good_at: None,
             proxies: Vec::new(),
             had_token: true,
+            is_here: false,
         }
     }
 

@@ -128,7 +128,7 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
         // A held delivery has been told.
         if part.part != "delivery" || status.held.is_empty() {
             let (seen, fix) = in_trouble(part);
-            found(Code::PartInTrouble, seen, fix);
+            found(code_of(part), seen, fix);
         }
     }
     if let Some(lag) = status.lag_seconds.filter(|lag| *lag > LAG_NOTICED_SECONDS && status.held.is_empty()) {
@@ -157,6 +157,15 @@ pub(super) fn judge(Running { status, foreign_tokens, .. }: &Running) -> Vec<Fin
         );
     }
     findings
+}
+
+/// The parts that are about one thing have a code of their own.
+fn code_of(part: &PartStatus) -> Code {
+    match (part.state, part.part.as_str()) {
+        (PartState::Degraded, "descriptors") => Code::TooFewDescriptors,
+        (PartState::Degraded, "space") => Code::JournalFull,
+        (PartState::Degraded | PartState::NotReady | PartState::Ready, _) => Code::PartInTrouble,
+    }
 }
 
 /// What a part that is not simply ready says, and what to do about it.
@@ -244,13 +253,19 @@ mod tests {
         }
     }
 
+    fn degraded(part: &str) -> PartStatus {
+        PartStatus { part: part.to_owned(), state: PartState::Degraded, reason: Some("seen; fix".to_owned()) }
+    }
+
     #[test]
     fn a_daemon_that_is_well_is_silent_and_each_trouble_of_one_is_found() {
         assert!(judge(&well()).is_empty());
         type Trouble = fn(&mut Running);
-        let troubles: [(Trouble, Code); 6] = [
+        let troubles: [(Trouble, Code); 8] = [
             (|it| it.status.held.push("unauthorized".to_owned()), Code::DeliveryHeld),
             (|it| it.status.parts[0].state = PartState::Degraded, Code::PartInTrouble),
+            (|it| it.status.parts = vec![degraded("descriptors")], Code::TooFewDescriptors),
+            (|it| it.status.parts = vec![degraded("space")], Code::JournalFull),
             (|it| it.status.lag_seconds = Some(301.0), Code::Lagging),
             (|it| it.status.journal.bytes = 80, Code::JournalNearlyFull),
             (|it| it.status.dead_letters.intake = 1, Code::DeadLettersWaiting),

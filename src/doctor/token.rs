@@ -20,6 +20,8 @@ pub(super) struct TokenSeen {
     mark: Option<u64>,
     /// Why there is none that could be used.
     problem: Option<String>,
+    /// Whether that is because something else is there.
+    is_malformed: bool,
     /// Whether one was named.
     is_there: bool,
     /// Whether that is only so because whoever looks is not whom sledge runs as.
@@ -41,6 +43,7 @@ impl TokenSeen {
             && owner.is_some_and(|owner| owner != rustix::process::geteuid().as_raw());
         let is_there = *source != TokenSource::None;
         let is_missed = !is_there && polar.base_url.environment() != Environment::Custom;
+        let is_malformed = error.as_ref().is_some_and(TokenError::is_malformed);
         let problem = match error {
             Some(error) => Some(error.to_string()),
             None => is_missed.then(|| NO_TOKEN.to_owned()),
@@ -53,7 +56,8 @@ impl TokenSeen {
         let open = file.and_then(|path| fs::metadata(path).ok()).and_then(|it| {
             what_closes(it.mode(), it.uid(), reader).map(|change| (it.mode() & 0o777, change))
         });
-        Self { file: file.map(|path| path.display().to_string()), open, mark, problem, is_there, is_not_ours }
+        let file = file.map(|path| path.display().to_string());
+        Self { file, open, mark, problem, is_malformed, is_there, is_not_ours }
     }
 
     /// Whether one was named, usable or not.
@@ -77,11 +81,19 @@ impl TokenSeen {
     }
 }
 
-pub(super) fn judge(seen: &TokenSeen) -> Vec<Finding> {
+/// `daemon_has_one` says whether a daemon runs that has a token, which is another one than what is there now, or was.
+pub(super) fn judge(seen: &TokenSeen, daemon_has_one: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(problem) = seen.problem.as_ref().filter(|_| !seen.is_not_ours) {
-        let (seen, fix) = problem.rsplit_once("; ").unwrap_or((problem, "put a token there"));
-        findings.push(Finding::new(Code::TokenMissing, seen, fix));
+        let (found, fix) = problem.rsplit_once("; ").unwrap_or((problem, "put a token there"));
+        findings.push(match (daemon_has_one, seen.is_malformed) {
+            (true, _) => {
+                let found = format!("{found}, and the daemon goes on with the token that it has in memory");
+                Finding::new(Code::TokenOnlyInMemory, found, fix)
+            }
+            (false, true) => Finding::new(Code::TokenMalformed, found, fix),
+            (false, false) => Finding::new(Code::TokenMissing, found, fix),
+        });
     }
     if let (Some(file), Some((mode, change))) = (&seen.file, seen.open) {
         let found = format!("{file} has the mode {mode:04o}");
@@ -102,7 +114,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let settings = |url: &str, token| Settings::new(BaseUrl::parse(url).unwrap(), token);
-        let look = |url: &str, token| judge(&TokenSeen::look(&settings(url, token), folder.path()));
+        let look = |url: &str, token| judge(&TokenSeen::look(&settings(url, token), folder.path()), false);
         let in_file = || look(BaseUrl::SANDBOX, TokenSource::File(path.clone()));
         assert_eq!(in_file()[0].code, Code::TokenMissing);
         fs::write(&path, "two secret words").unwrap();
@@ -110,7 +122,7 @@ mod tests {
         let findings = in_file();
         assert_eq!(
             findings.iter().map(|it| it.code).collect::<Vec<_>>(),
-            [Code::TokenMissing, Code::TokenReadableByOthers]
+            [Code::TokenMalformed, Code::TokenReadableByOthers]
         );
         assert!(!format!("{findings:?}").contains("secret"));
         fs::write(&path, "polar_oat_x\n").unwrap();
@@ -127,10 +139,13 @@ mod tests {
             open: None,
             mark: None,
             problem: Some("failed to read it; create it".to_owned()),
+            is_malformed: false,
             is_there: true,
             is_not_ours: true,
         };
-        assert!(judge(&unread).is_empty() && !unread.is_usable());
-        assert_eq!(judge(&TokenSeen { is_not_ours: false, ..unread })[0].code, Code::TokenMissing);
+        assert!(judge(&unread, false).is_empty() && !unread.is_usable());
+        let ours = TokenSeen { is_not_ours: false, ..unread };
+        assert_eq!(judge(&ours, false)[0].code, Code::TokenMissing);
+        assert_eq!(judge(&ours, true)[0].code, Code::TokenOnlyInMemory);
     }
 }

@@ -255,6 +255,12 @@ fn read_object(text: &[u8], event_bytes_max: usize) -> Result<&str, Rejection> {
 /// The refusal of a text that is no JSON. Serde's own words are left out where they could echo the text.
 fn malformed(text: &str, error: &serde_json::Error) -> Rejection {
     let (line, column) = (error.line(), error.column());
+    // An event on one line is counted by whoever reads lines: a line of ours beside theirs would be another number.
+    let place = if text.contains('\n') {
+        format!("line {line}, column {column}")
+    } else {
+        format!("column {column}")
+    };
     if error.is_eof() {
         let message =
             "ends in the middle of the JSON text; send the whole object, on one line where lines are sent";
@@ -263,8 +269,7 @@ fn malformed(text: &str, error: &serde_json::Error) -> Rejection {
     // A half at the end of a text is told by what does not follow it.
     if ["surrogate", "hex escape"].iter().any(|words| error.to_string().contains(words)) {
         let message = format!(
-            "has a key with half of a surrogate pair in it (line {line}, column {column}); it was probably cut in \
-             the middle of a character"
+            "has a key with half of a surrogate pair in it ({place}); it was probably cut in the middle of a character"
         );
         return Rejection::new(Code::TextInvalid, &[], message);
     }
@@ -277,11 +282,10 @@ fn malformed(text: &str, error: &serde_json::Error) -> Rejection {
     });
     if is_non_number {
         let message = format!(
-            "holds NaN or an infinity (line {line}, column {column}), which is no JSON and fails at Polar; leave \
-             the value out or send a number"
+            "holds NaN or an infinity ({place}), which is no JSON and fails at Polar; leave the value out or send a number"
         );
         return Rejection::new(Code::NumberNotFinite, &[], message);
     }
-    let message = format!("is not valid JSON (line {line}, column {column}); send one JSON object per event");
+    let message = format!("is not valid JSON ({place}); send one JSON object per event");
     Rejection::new(Code::MalformedJson, &[], message)
 }

@@ -30,6 +30,7 @@ struct Shared {
     terms: RwLock<Terms>,
     refused_unanswered: Alarm,
     not_taken: Alarm,
+    tls: Alarm,
 }
 
 /// What senders are held to now. It is replaced as a whole.
@@ -113,6 +114,7 @@ impl Admission {
             terms: RwLock::new(Terms { rules: Arc::new(rules), settings: Arc::new(settings.clone()) }),
             refused_unanswered: Alarm::default(),
             not_taken: Alarm::default(),
+            tls: Alarm::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -166,6 +168,17 @@ impl Admission {
     pub(super) fn count_refused(&self, listener: Listener, reason: &'static str, events: u64) {
         if events > 0 {
             self.shared.metrics.refused(listener, reason, events);
+        }
+    }
+
+    /// A connection spoke TLS. The log is told, for its other end sees only that no TLS came back.
+    pub(super) fn tell_of_tls(&self, listener: Listener) {
+        if let Some(connections) = self.shared.tls.ring(1, Instant::now()) {
+            tracing::warn!(
+                connections,
+                listener = listener.as_str(),
+                "TLS was spoken to a plain socket, and refused: give the app an address that begins with http://, not https://"
+            );
         }
     }
 

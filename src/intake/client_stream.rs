@@ -4,13 +4,15 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+use super::http_connection::plain_only;
+use super::received::Received;
 
 /// How long written bytes may wait for the other end. Answers are small, so that only an end that has stopped reading,
 /// with answers piled up, meets this; it must not hold a place for ever.
@@ -22,14 +24,15 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 pub(super) struct ClientStream<S> {
     head: Bytes,
     stream: S,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
     waiting: Option<Pin<Box<Sleep>>>,
+    is_ending: bool,
 }
 
 impl<S> ClientStream<S> {
-    /// `head` came before what `stream` still holds. `received` grows by every byte that is read.
-    pub(super) fn new(head: Bytes, stream: S, received: Arc<AtomicU64>) -> Self {
-        Self { head, stream, received, waiting: None }
+    /// `head` came before what `stream` still holds. `received` is told of every byte that is read.
+    pub(super) fn new(head: Bytes, stream: S, received: Arc<Received>) -> Self {
+        Self { head, stream, received, waiting: None, is_ending: false }
     }
 
     /// What a write came to: one that waits may do so for a while.
@@ -62,7 +65,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ClientStream<S> {
             let given = buffer.filled().len() - before;
             self.head.advance(given);
         }
-        self.received.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
+        self.received.add(buffer.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 }
@@ -95,6 +98,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Whoever serves this finds no request in TLS, and ends it without a word. Nothing was written yet, so that there is
+        // room for a few; where there is none they are left out.
+        if self.received.is_tls() && !std::mem::replace(&mut self.is_ending, true) {
+            drop(Pin::new(&mut self.stream).poll_write(context, &plain_only()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
@@ -106,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_bytes_come_again_and_all_are_counted() {
-        let received = Arc::new(AtomicU64::new(0));
+        let received = Arc::new(Received::default());
         let head = Bytes::from_static(b"POST /v1");
         let mut stream = ClientStream::new(head, b"/events".as_slice(), received.clone());
         let mut three = [0; 3];
@@ -115,7 +123,7 @@ mod tests {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "T /v1/events");
-        assert_eq!(received.load(Ordering::Relaxed), 15);
+        assert_eq!(received.bytes(), 15);
     }
 
     #[tokio::test(start_paused = true)]

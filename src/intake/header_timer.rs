@@ -6,20 +6,21 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hyper::rt::{Sleep, Timer};
 
+use super::received::Received;
+
 /// The timer of one connection, which shares `received` with its stream.
 #[derive(Clone, Debug)]
 pub(super) struct HeaderTimer {
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
 }
 
 impl HeaderTimer {
-    pub(super) fn new(received: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(received: Arc<Received>) -> Self {
         Self { received }
     }
 }
@@ -29,7 +30,7 @@ impl Timer for HeaderTimer {
         Box::pin(HeaderSleep {
             limit,
             received: self.received.clone(),
-            received_before: self.received.load(Ordering::Relaxed),
+            received_before: self.received.bytes(),
             running: None,
         })
     }
@@ -47,7 +48,7 @@ impl Timer for HeaderTimer {
 /// so it needs no waker until it runs.
 struct HeaderSleep {
     limit: Duration,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
     received_before: u64,
     running: Option<Pin<Box<tokio::time::Sleep>>>,
 }
@@ -58,7 +59,7 @@ impl Future for HeaderSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.running.is_none() && self.received.load(Ordering::Relaxed) == self.received_before {
+        if self.running.is_none() && self.received.bytes() == self.received_before {
             return Poll::Pending;
         }
         let limit = self.limit;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
@@ -15,6 +14,7 @@ use super::client_stream::ClientStream;
 use super::drain::Drain;
 use super::header_timer::HeaderTimer;
 use super::http_service::HttpService;
+use super::received::Received;
 use super::settings::Settings;
 use crate::protocol::{Fault, FaultCode, HttpReply};
 
@@ -32,7 +32,7 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let received = Arc::new(AtomicU64::new(0));
+    let received = Arc::new(Received::default());
     let stream = TokioIo::new(ClientStream::new(head, stream, received.clone()));
     let service = Arc::new(service);
     let asked = service.clone();
@@ -42,7 +42,7 @@ pub(super) async fn serve<S>(
     });
     let mut connection = pin!(
         http1::Builder::new()
-            .timer(HeaderTimer::new(received))
+            .timer(HeaderTimer::new(received.clone()))
             .header_read_timeout(settings.header_timeout)
             .max_buf_size(HEADER_BYTES_MAX)
             .half_close(true)
@@ -59,7 +59,7 @@ pub(super) async fn serve<S>(
     };
     if let Err(error) = ended {
         if error.is_parse() {
-            asked.count_refused(FaultCode::MalformedHttp);
+            asked.count_no_request(received.is_tls());
         }
         tracing::debug!(%error, "an HTTP connection ended early");
     }
@@ -67,11 +67,20 @@ pub(super) async fn serve<S>(
 
 /// The whole answer to a connection that is not served.
 pub(super) fn unavailable(fault: &Fault<'_>) -> Vec<u8> {
-    let reply = HttpReply::unavailable(fault, 1);
+    whole("503 Service Unavailable\r\nretry-after: 1", &HttpReply::unavailable(fault, 1))
+}
+
+/// The whole answer to a connection that speaks TLS: its other end finds no TLS in it, and says so.
+pub(super) fn plain_only() -> Vec<u8> {
+    let detail = "TLS was spoken to a plain socket; use an address that begins with http://";
+    whole("400 Bad Request", &HttpReply::error(FaultCode::TlsOnPlainSocket, detail))
+}
+
+/// An answer as it is written, with which the connection ends.
+fn whole(status: &str, reply: &HttpReply) -> Vec<u8> {
+    let length = reply.body.len();
     let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: 1\r\nconnection: close\r\n\r\n",
-        reply.body.len()
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     );
-    [head.into_bytes(), reply.body].concat()
+    [head.as_bytes(), &reply.body].concat()
 }

@@ -109,8 +109,13 @@ impl HttpService {
     }
 
     /// Counts what came here and was no request.
-    pub(super) fn count_refused(&self, code: FaultCode) {
-        self.side.admission.count_refused(self.side.listener, code.as_str(), 1);
+    pub(super) fn count_no_request(&self, is_tls: bool) {
+        let HttpSide { listener, admission, .. } = &*self.side;
+        if is_tls {
+            admission.tell_of_tls(*listener);
+        }
+        let code = if is_tls { FaultCode::TlsOnPlainSocket } else { FaultCode::MalformedHttp };
+        admission.count_refused(*listener, code.as_str(), 1);
     }
 
     /// What a request is for, going by its head; or why its body is not looked at.

@@ -20,6 +20,7 @@ mod ndjson_acks;
 mod ndjson_connection;
 mod onward;
 mod pending_question;
+mod received;
 mod refusal;
 mod settings;
 mod stream_listener;

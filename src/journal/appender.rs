@@ -89,7 +89,7 @@ impl Appender {
     /// Hands the append back with the reason: `Busy` when `intake_bytes_max` is waiting for the disk already, `Full`
     /// when the journal has reached a limit, or the journal's end.
     pub fn try_append(&self, append: Append) -> Result<Receipt, Box<NotTaken>> {
-        if let Some(error) = self.refusal_of(&append) {
+        if let Some(error) = self.refusal_of_any(&append) {
             return Err(Box::new(NotTaken { append, error }));
         }
         match Arc::clone(&self.shared.room).try_acquire_many_owned(self.cost(append.text_bytes())) {
@@ -104,7 +104,7 @@ impl Appender {
     /// # Errors
     /// As [`try_append`](Self::try_append), but never `Busy`.
     pub async fn append(&self, append: Append) -> Result<Receipt, Box<NotTaken>> {
-        if let Some(error) = self.refusal_of(&append) {
+        if let Some(error) = self.refusal_of_any(&append) {
             return Err(Box::new(NotTaken { append, error }));
         }
         match Arc::clone(&self.shared.room).acquire_many_owned(self.cost(append.text_bytes())).await {
@@ -130,10 +130,16 @@ impl Appender {
     #[must_use]
     pub fn refusal(&self) -> Option<AppendError> {
         // Usage is refused before grants are, so a lane that is open means grants may still come in.
-        self.shared.refusal(Lane::Grants)
+        self.refusal_of(Lane::Grants)
     }
 
-    fn refusal_of(&self, append: &Append) -> Option<AppendError> {
+    /// Why the journal takes no event of this lane now, or `None`.
+    #[must_use]
+    pub fn refusal_of(&self, lane: Lane) -> Option<AppendError> {
+        self.shared.refusal(lane)
+    }
+
+    fn refusal_of_any(&self, append: &Append) -> Option<AppendError> {
         let lanes = Lane::ALL.into_iter().filter(|lane| !append.events[*lane].is_empty());
         lanes.into_iter().find_map(|lane| self.shared.refusal(lane))
     }

@@ -99,6 +99,13 @@ impl BaseUrl {
         host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
+    /// Where to connect to, when it is on this machine and speaks plain http.
+    #[must_use]
+    pub fn on_this_machine(&self) -> Option<String> {
+        let port = self.url.port_or_known_default().filter(|_| self.is_loopback() && !self.is_https())?;
+        Some(format!("{}:{port}", self.host()))
+    }
+
     /// The host's name.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -212,6 +219,10 @@ mod tests {
         for loopback in ["http://localhost:1", "http://127.0.0.1:1", "http://127.8.8.8", "http://[::1]:1"] {
             assert!(parse(loopback).is_loopback() && !parse(loopback).is_clear_text(), "{loopback}");
         }
+        let place = |text| parse(text).on_this_machine();
+        assert_eq!(place("http://127.0.0.1:1/polar").as_deref(), Some("127.0.0.1:1"));
+        assert_eq!(place("http://[::1]").as_deref(), Some("[::1]:80"));
+        assert_eq!((place("https://127.0.0.1:1"), place("http://polar.internal:1")), (None, None));
         assert!(parse("http://polar.internal").is_clear_text());
         assert!(!parse("https://polar.internal").is_clear_text());
     }

@@ -4,10 +4,16 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use super::error::TokenError;
 use super::token::{TOKEN_BYTES_MAX, Token};
+
+/// How long a file is waited for by whoever must go on with everything else. A disk at work answers within this.
+const FILE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where the token comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,14 +43,19 @@ pub enum TokenChange {
 pub struct Credentials {
     source: TokenSource,
     token: Mutex<Option<Token>>,
+    /// A look at the file that has not come back yet.
+    looking: Mutex<Option<Receiver<Found>>>,
 }
+
+/// What a look at the file finds.
+type Found = Result<(Token, Metadata), TokenError>;
 
 impl Credentials {
     /// Takes the token from its source. A file that holds no token yet is no error: it is looked at again later, and told of
     /// then.
     #[must_use]
     pub fn new(source: TokenSource) -> Self {
-        let credentials = Self { source, token: Mutex::new(None) };
+        let credentials = Self { source, token: Mutex::new(None), looking: Mutex::new(None) };
         if let TokenSource::Fixed(token) = &credentials.source {
             credentials.replace(token.clone());
         } else {
@@ -86,12 +97,13 @@ impl Credentials {
     }
 
     /// Looks at the source again. The whole (tiny) file is read each time, so that no change hides behind the
-    /// resolution of a file's time stamp.
+    /// resolution of a file's time stamp. A file system that does not answer is waited for once, and only for a moment:
+    /// what it says in the end is found by a later look.
     pub fn reread(&self) -> TokenChange {
         let TokenSource::File(path) = &self.source else {
             return TokenChange::Same;
         };
-        match read_token_file(path) {
+        match self.look_at(path) {
             Err(fault) => TokenChange::Unusable(fault),
             Ok((token, _)) if self.token().as_ref() == Some(&token) => TokenChange::Same,
             Ok((token, file)) => {
@@ -102,14 +114,44 @@ impl Credentials {
         }
     }
 
+    fn look_at(&self, path: &Path) -> Found {
+        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let (look, patience) = match looking.take() {
+            Some(stuck) => (stuck, Duration::ZERO),
+            None => (begin_to_read(path)?, FILE_PATIENCE),
+        };
+        match look.recv_timeout(patience) {
+            Ok(found) => found,
+            Err(RecvTimeoutError::Timeout) => {
+                *looking = Some(look);
+                Err(TokenError::Stuck { path: path.to_owned() })
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(unreadable(path, std::io::ErrorKind::Other)),
+        }
+    }
+
     fn replace(&self, token: Token) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
     }
 }
 
-fn read_token_file(path: &Path) -> Result<(Token, Metadata), TokenError> {
-    let unreadable =
-        |error: std::io::Error| TokenError::Unreadable { path: path.to_owned(), kind: error.kind() };
+/// Reads the file on a thread of its own, which no file system can keep anything else from going on with. There is one at a
+/// time, and it ends when the file system answers, or with the process.
+fn begin_to_read(path: &Path) -> Result<Receiver<Found>, TokenError> {
+    let (tell, found) = sync_channel(1);
+    let file = path.to_owned();
+    let look = thread::Builder::new().name("token file".to_owned());
+    // Nobody listens any more where the client is gone.
+    let begun = look.spawn(move || drop(tell.send(read_token_file(&file))));
+    begun.map(|_| found).map_err(|error| unreadable(path, error.kind()))
+}
+
+fn unreadable(path: &Path, kind: std::io::ErrorKind) -> TokenError {
+    TokenError::Unreadable { path: path.to_owned(), kind }
+}
+
+fn read_token_file(path: &Path) -> Found {
+    let unreadable = |error: std::io::Error| unreadable(path, error.kind());
     let in_file = |fault| TokenError::InFile { path: path.to_owned(), fault: Box::new(fault) };
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -175,6 +217,27 @@ mod tests {
             assert!(fault.to_string().contains("token file"), "{fault}");
             assert_eq!(credentials.token(), Some(Token::parse("good").unwrap()));
         }
+    }
+
+    #[test]
+    fn a_file_system_that_does_not_answer_keeps_nobody_waiting_and_is_heard_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        // Opening a pipe that nobody writes to waits, as a file of a server that is gone does.
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let credentials = Credentials::new(TokenSource::File(path.clone()));
+        assert_eq!(credentials.token(), None);
+        let stuck = TokenChange::Unusable(TokenError::Stuck { path: path.clone() });
+        let begun = std::time::Instant::now();
+        for _ in 0..1_000 {
+            assert_eq!(credentials.reread(), stuck);
+        }
+        assert!(begun.elapsed() < FILE_PATIENCE * 500, "it was waited for each time");
+        std::fs::write(&path, "polar_oat_late").unwrap();
+        while credentials.reread() == stuck {
+            thread::yield_now();
+        }
+        assert_eq!(credentials.token(), Some(Token::parse("polar_oat_late").unwrap()));
     }
 
     #[test]

@@ -98,10 +98,17 @@ pub enum TokenError {
         /// Which of the words that stand for nothing.
         word: &'static str,
     },
-    /// Several words, a quoted string, a whole file of settings.
-    #[error(
-        "the token contains white space, quotes or unprintable characters; it must be the token alone, on one line"
-    )]
+    /// A line of a shell or of a file of settings.
+    #[error("the token is written as NAME=value; leave the value alone there, without name and quotes")]
+    Assignment,
+    /// What a file of settings has around a text.
+    #[error("there are quotes around the token; leave the token alone there, without them")]
+    Quoted,
+    /// Several words or lines, such as a whole header.
+    #[error("there are words or lines beside the token; leave the token alone there, on one line")]
+    Words,
+    /// No text of which a token could be made.
+    #[error("there are characters that no token has; leave the token alone there, on one line")]
     NotAToken,
     /// Larger than any token.
     #[error("the token is longer than {limit} bytes; it must be the token alone")]
@@ -117,6 +124,12 @@ pub enum TokenError {
         /// What the system said.
         kind: std::io::ErrorKind,
     },
+    /// Reading its file takes long: a file system that does not answer, a pipe that nobody writes to.
+    #[error("the token file {} can't be read just now: it does not answer; see what keeps its file system, and that it is a file", path.display())]
+    Stuck {
+        /// The file.
+        path: PathBuf,
+    },
     /// Its file was read, but holds no token.
     #[error("in the token file {}: {fault}", path.display())]
     InFile {
@@ -128,6 +141,21 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// Whether something is there that is no token.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Placeholder { .. }
+            | Self::Assignment
+            | Self::Quoted
+            | Self::Words
+            | Self::NotAToken
+            | Self::TooLong { .. } => true,
+            Self::Empty | Self::Unreadable { .. } | Self::Stuck { .. } => false,
+            Self::InFile { fault, .. } => fault.is_malformed(),
+        }
+    }
+
     /// Whether its file is there and this process may not read it.
     #[must_use]
     pub fn is_denied(&self) -> bool {

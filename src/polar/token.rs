@@ -33,10 +33,13 @@ impl Token {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong { limit: TOKEN_BYTES_MAX });
         }
-        if token.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\'')) {
-            return Err(TokenError::NotAToken);
+        match token {
+            _ if is_assignment(token) => Err(TokenError::Assignment),
+            _ if token.contains(char::is_whitespace) => Err(TokenError::Words),
+            _ if token.contains(['"', '\'', '`']) => Err(TokenError::Quoted),
+            _ if !is_bearer(token) => Err(TokenError::NotAToken),
+            _ => Ok(Self(token.to_owned())),
         }
-        Ok(Self(token.to_owned()))
     }
 
     /// A hash of the token by this hasher, to tell it from others without handing it out.
@@ -64,6 +67,22 @@ impl Token {
     }
 }
 
+/// Whether it is `NAME=value`, or `export NAME=value`. An `=` at the end is what base64 fills up with.
+fn is_assignment(text: &str) -> bool {
+    let text = text.strip_prefix("export ").unwrap_or(text).trim_start();
+    let Some((name, value)) = text.split_once('=') else { return false };
+    let name = name.trim_end();
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name && value.bytes().any(|byte| byte != b'=')
+}
+
+/// What may stand behind `Bearer` in a header, by RFC 6750.
+fn is_bearer(text: &str) -> bool {
+    let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    let token = text.trim_end_matches('=');
+    !token.is_empty() && token.bytes().all(is_of_it)
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
@@ -79,6 +98,9 @@ mod tests {
         let token = Token::parse(" polar_oat_abc\n").unwrap();
         assert_eq!(token.expose(), "polar_oat_abc");
         assert!(!format!("{token:?}").contains("polar_oat"));
+        for whatever_a_stand_in_takes in ["a", "a.b-c~d+e/f", "YQ=="] {
+            assert!(Token::parse(whatever_a_stand_in_takes).is_ok());
+        }
     }
 
     #[test]
@@ -89,15 +111,24 @@ mod tests {
             (" \n\t", TokenError::Empty),
             ("undefined", TokenError::Placeholder { word: "undefined" }),
             ("null\n", TokenError::Placeholder { word: "null" }),
-            ("secret one", TokenError::NotAToken),
-            ("secret\nsecret", TokenError::NotAToken),
-            ("\"secret\"", TokenError::NotAToken),
+            ("Bearer secret", TokenError::Words),
+            ("secret\nsecret", TokenError::Words),
+            ("\"secret\"", TokenError::Quoted),
+            ("'secret'", TokenError::Quoted),
+            ("POLAR_ACCESS_TOKEN=secret", TokenError::Assignment),
+            ("POLAR_ACCESS_TOKEN=\"secret\"", TokenError::Assignment),
+            ("export POLAR_ACCESS_TOKEN='secret'", TokenError::Assignment),
+            ("secret = secret==", TokenError::Assignment),
+            ("token:secret", TokenError::NotAToken),
+            ("<secret>", TokenError::NotAToken),
+            ("==", TokenError::NotAToken),
             ("secrét", TokenError::NotAToken),
             (long.as_str(), TokenError::TooLong { limit: TOKEN_BYTES_MAX }),
         ] {
             let error = Token::parse(text).unwrap_err();
             assert_eq!(error, fault);
             assert!(!error.to_string().contains("secr"), "{error}");
+            assert_eq!(error.is_malformed(), error != TokenError::Empty);
         }
     }
 }

@@ -18,6 +18,8 @@ pub enum FaultCode {
     UnknownOption,
     /// What came is no HTTP request.
     MalformedHttp,
+    /// TLS was spoken, where everything is plain.
+    TlsOnPlainSocket,
     /// A body over the limit.
     BodyTooLarge,
     /// A body that broke off.
@@ -74,6 +76,7 @@ impl FaultCode {
         Self::DatagramTooLarge,
         Self::UnknownOption,
         Self::MalformedHttp,
+        Self::TlsOnPlainSocket,
         Self::BodyTooLarge,
         Self::IncompleteBody,
         Self::RequestTimeout,
@@ -109,6 +112,7 @@ impl FaultCode {
             Self::DatagramTooLarge => "datagram_too_large",
             Self::UnknownOption => "unknown_option",
             Self::MalformedHttp => "malformed_http",
+            Self::TlsOnPlainSocket => "tls_on_plain_socket",
             // Polar's own word.
             Self::BodyTooLarge => "RequestBodyTooLarge",
             Self::IncompleteBody => "incomplete_body",
@@ -136,12 +140,13 @@ impl FaultCode {
     }
 
     /// The status of an HTTP answer that carries it; `None` for those that only lines and datagrams meet, and for what
-    /// is answered below HTTP.
+    /// is no HTTP at all.
     #[must_use]
     pub fn status(self) -> Option<u16> {
         match self {
             Self::DatagramTooLarge | Self::UnknownOption | Self::MalformedHttp => None,
-            Self::IncompleteBody
+            Self::TlsOnPlainSocket
+            | Self::IncompleteBody
             | Self::NotAProxy
             | Self::CustomerMissing
             | Self::UpgradeRefused

@@ -22,4 +22,4 @@ pub use hello::{AckMode, FirstLine};
 pub use http_reply::{HttpReply, Refusals};
 pub use ingest_body::{BodyFault, read_ingest_body};
 pub use route::Route;
-pub use speech::Speech;
+pub use speech::{Speech, TLS_HANDSHAKE};

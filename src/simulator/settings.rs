@@ -55,6 +55,8 @@ pub struct Settings {
     /// How much longer an ingest request's answer is held back for each event in it, in microseconds; at Polar about
     /// 1,500.
     pub latency_per_event_us: u64,
+    /// Whether it is that of a `sledge dev`, which it tells whoever asks.
+    pub of_dev: bool,
     /// Whether an ingest request that carries ids of an unanswered one in opposite order is ended by a deadlock, 500.
     pub deadlocks: bool,
 }
@@ -75,6 +77,7 @@ impl Settings {
             settle_delay_ms: 0,
             latency_ms: 0,
             latency_per_event_us: 0,
+            of_dev: false,
             deadlocks: false,
         }
     }

@@ -85,6 +85,8 @@ pub struct State {
     pub events_with_parent: u64,
     /// Those whose parent Polar does not have.
     pub orphans: u64,
+    /// Whether it is that of a `sledge dev`.
+    pub of_dev: bool,
     /// Replies that are still scripted.
     pub scripted_replies: u64,
     /// Balances, at most 1,000 of them; with more customers it is left open which.
@@ -115,6 +117,7 @@ impl World {
             request_sizes: tallies.sizes.clone(),
             events_with_parent: self.database.children,
             orphans: self.database.missing_parents.values().sum(),
+            of_dev: self.settings.of_dev,
             scripted_replies: scripted,
             balances: self.balances(),
             latest_events: self

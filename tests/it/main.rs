@@ -24,6 +24,7 @@ mod examples;
 mod fake_polar;
 mod fidelity;
 mod first_minute;
+mod first_mistakes;
 mod forward;
 mod guide;
 mod isolation;

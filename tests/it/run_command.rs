@@ -34,7 +34,7 @@ async fn every_wrong_setting_is_told_at_once_with_its_key_its_origin_and_its_fix
         ("  data_dir (from the command line): ", "/dev/null is not a folder", "name a folder"),
         ("  socket (from the command line): ", "may have 107", "give a shorter --socket PATH"),
         ("  admin (from SLEDGE_ADMIN): ", "\"localhost\" has no port", "write HOST:PORT"),
-        ("  token (from POLAR_ACCESS_TOKEN): ", "white space", "it must be the token alone"),
+        ("  token (from POLAR_ACCESS_TOKEN): ", "words or lines", "leave the token alone there"),
     ] {
         let line = told.iter().find(|line| line.starts_with(start));
         let line = line.unwrap_or_else(|| panic!("nothing begins with {start:?}: {told:#?}"));

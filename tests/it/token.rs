@@ -220,7 +220,7 @@ async fn a_token_from_a_file_is_found_nowhere_else() {
     std::fs::write(&token_file, format!("token = {second}")).unwrap();
     let id_of_process = Pid::from_raw(i32::try_from(sledge.id()).unwrap()).unwrap();
     kill_process(id_of_process, Signal::HUP).unwrap();
-    let spoiled = sledge.get_until("/readyz", |_, ready| ready.contains("white space")).await;
+    let spoiled = sledge.get_until("/readyz", |_, ready| ready.contains("written as NAME=value")).await;
     std::fs::write(&token_file, &second).unwrap();
     polar.has_events(2, PATIENCE).await;
     let of_process =

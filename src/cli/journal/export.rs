@@ -64,14 +64,23 @@ pub(super) fn export(args: &ExportArgs, voice: &mut Voice) -> Result<Exit, Failu
     })?;
     tally.lost_events = extracted.lost_events;
     tally.unreadable_bytes = extracted.unreadable_bytes;
-    let place = output.map_or_else(String::new, |path| format!(" to {}", path.display()));
     if args.json {
         voice.say_json(&tally)?;
     } else {
+        let place = file_made(output, tally.exported, " to");
         voice.note(&format!("exported {}{place}", events(tally.exported)));
     }
     let is_whole = note_damage(&extracted, voice);
     Ok(if is_whole && tally.exported > 0 { Exit::Ok } else { Exit::Finding })
+}
+
+/// The file that so many lines went to, behind `word`; where there were none, that it was not made.
+pub(super) fn file_made(output: Option<&Path>, lines: u64, word: &str) -> String {
+    match output.map(Path::display) {
+        Some(path) if lines == 0 => format!(": {path} was not made"),
+        Some(path) => format!("{word} {path}"),
+        None => String::new(),
+    }
 }
 
 /// Writes out, line by line, what is chosen of what lies in `place`. Where there is nothing, no file is made.

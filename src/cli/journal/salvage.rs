@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::export::{note_damage, write_lines};
+use super::export::{file_made, note_damage, write_lines};
 use super::journal::{not_extracted, not_opened, read_lane};
 use crate::cli::dead_letters::letters;
 use crate::cli::voice::{Exit, Failure, Voice, count, counted, events};
@@ -83,11 +83,11 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
                 salvage_into(&args.place, into, voice).await?;
             tally.events = restored;
             (tally.letters, tally.letters_left) = (extracted.letters - letters_left, letters_left);
-            (extracted, into.display().to_string())
+            (extracted, format!(" into {}", into.display()))
         }
         None => {
             let extracted = salvage_lines(args, &mut tally, voice)?;
-            (extracted, args.output.as_ref().map_or_else(String::new, |path| path.display().to_string()))
+            (extracted, file_made(args.output.as_deref(), tally.events + tally.letters, " into"))
         }
     };
     tally.lost_events = extracted.lost_events;
@@ -100,8 +100,7 @@ pub(super) async fn salvage(args: &SalvageArgs, voice: &mut Voice) -> Result<Exi
             (false, true) => letters(tally.letters),
             (false, false) => events(tally.events),
         };
-        let to = if place.is_empty() { String::new() } else { format!(" into {place}") };
-        voice.note(&format!("salvaged {found}{to}, from {}", counted(extracted.files, "file")));
+        voice.note(&format!("salvaged {found}{place}, from {}", counted(extracted.files, "file")));
     }
     if tally.letters_left > 0 {
         voice.note(&format!(

@@ -3,6 +3,7 @@
 mod admin_socket;
 mod balance;
 mod balance_pending;
+mod dev_elsewhere;
 mod doctor;
 mod explain;
 mod place;
@@ -12,6 +13,7 @@ mod status;
 
 pub(super) use admin_socket::{PATIENCE, Unanswered, ask, not_done, post};
 pub(super) use balance::{BalanceArgs, balance};
+pub(super) use dev_elsewhere::or_dev;
 pub(super) use doctor::{DoctorArgs, doctor};
 pub(super) use explain::{ExplainArgs, explain};
 pub(super) use place::{Place, PlaceArgs, named};

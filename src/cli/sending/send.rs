@@ -1,5 +1,7 @@
 //! `sledge send`: events from the command line or from standard input.
 
+use std::path::Path;
+
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
@@ -8,6 +10,9 @@ use super::event_text::{EventText, MetadataEntry, read_metadata, read_metadata_t
 use super::one_event::OneEvent;
 use super::{one_event, stdin_events};
 use crate::cli::voice::{Exit, Failure, Voice, command_line};
+
+/// How files of events are called.
+const ENDINGS_OF_FILES: [&str; 3] = ["ndjson", "jsonl", "json"];
 
 /// Sends events to the daemon and waits until they are on disk.
 ///
@@ -26,7 +31,7 @@ Exit codes: 0 all accepted and on disk, 1 some refused, 64 a line is too long to
 74 standard input can't be read, 75 try again.")]
 pub(in crate::cli) struct SendArgs {
     /// The event's name; without it events are read from standard input
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), requires = "to")]
+    #[arg(value_name = "NAME", value_parser = read_name, requires = "to")]
     name: Option<String>,
     /// The customer, by the id your application knows it by (external_customer_id)
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), group = "to", requires = "name")]
@@ -76,6 +81,25 @@ pub(in crate::cli) async fn send(mut args: SendArgs, voice: &mut Voice) -> Resul
     let one =
         OneEvent { line, accepted: format!("accepted {id}"), repeat, json: args.json, external_id: &id };
     one.hand_over(&mut client, voice).await
+}
+
+/// A path here is of a file that was to be sent: an event of that name would be another charge. A single word is a name
+/// wherever it stands, also beside a file that happens to be called so.
+fn read_name(text: &str) -> Result<String, String> {
+    let path = Path::new(text);
+    let is_word = !text.contains(['/', '.']);
+    let is_called_so = path.extension().is_some_and(|it| ENDINGS_OF_FILES.iter().any(|ending| it == *ending));
+    if text.is_empty() {
+        return Err("a name is needed; leave it out to send what comes on standard input".to_owned());
+    }
+    if is_word || !(is_called_so || path.is_file()) {
+        return Ok(text.to_owned());
+    }
+    let (file, line) = (command_line([text]), r#"{"name":…}"#);
+    Err(format!(
+        "this is a file's name; send what is in it with `sledge send < {file}`, and an event that is called so as a line, \
+         with `echo '{line}' | sledge send`"
+    ))
 }
 
 fn check_keys(metadata: &[MetadataEntry]) -> Result<(), Failure> {
@@ -133,6 +157,21 @@ mod tests {
             "sledge send api_usage --customer user_123 --meta units=3 --meta-text code=007 --meta-text 'note=a b' \
              --id call-81 --socket /run/sledge/sledge.sock"
         );
+    }
+
+    #[test]
+    fn a_file_of_events_is_not_sent_as_one_event_of_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("monday's usage");
+        std::fs::write(&there, "").unwrap();
+        for file in [there.to_str().unwrap(), "events.ndjson", "./gone/events.jsonl", "EVENTS.json"] {
+            let told = read_name(file).unwrap_err();
+            assert!(told.contains(&format!("sledge send < {}", command_line([file]))), "{told}");
+        }
+        for name in ["api_usage", "json", "llm.tokens", "a/b", folder.path().to_str().unwrap()] {
+            assert_eq!(read_name(name).as_deref(), Ok(name));
+        }
+        assert!(read_name("").is_err());
     }
 
     #[test]

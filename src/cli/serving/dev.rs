@@ -12,14 +12,18 @@ use tokio::sync::oneshot;
 
 use super::run::what_is_left;
 use super::signals::Signals;
-use super::{descriptors, dev_feed, simulate};
+use super::{dev_feed, simulate};
 use crate::cli::voice::{Exit, Failure, LogArgs, Tone, Voice, command_line};
 use crate::config::{Config, SOCKET_PATH_BYTES_MAX, loopback_address};
 use crate::daemon::Daemon;
 use crate::simulator::{NewCustomer, NewMeter, Simulator};
 use crate::{admin, polar};
 
-const SOCKET: &str = "/tmp/sledge-dev.sock";
+/// Where it listens when it is not told otherwise.
+pub(in crate::cli) const SOCKET: &str = "/tmp/sledge-dev.sock";
+/// The variables that it tells other terminals to set.
+pub(super) const TOLD: [&str; 5] =
+    ["SLEDGE_SOCKET", "SLEDGE_DATA_DIR", "SLEDGE_ADMIN", "SLEDGE_POLAR_URL", "POLAR_ACCESS_TOKEN"];
 const METER: &str = "API Calls";
 const EVENT: &str = "api_usage";
 const PROPERTY: &str = "units";
@@ -58,7 +62,6 @@ pub(in crate::cli) struct DevArgs {
 
 pub(in crate::cli) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice) -> Result<Exit, Failure> {
     args.log.start(no_color, "warn")?;
-    descriptors::take_enough();
     // An empty variable is none.
     let socket = if args.socket.is_empty() { SOCKET.into() } else { args.socket };
     let socket = absolute(Path::new(&socket))?;
@@ -113,7 +116,7 @@ pub(in crate::cli) async fn dev(args: DevArgs, no_color: bool, voice: &mut Voice
 
 /// Polar as the guide on granting credits leaves it after its first two steps.
 fn furnished_simulator() -> Result<Simulator, Failure> {
-    let simulator = simulate::simulator();
+    let simulator = simulate::simulator(true);
     simulator.create_meter(NewMeter::sum(METER, EVENT, PROPERTY));
     let customer = NewCustomer {
         email: "user@example.com".to_owned(),
@@ -230,14 +233,10 @@ impl Session {
 
     /// A token is among the variables so that the reader's own goes nowhere.
     fn export(&self) -> String {
-        let variables = [
-            ("SLEDGE_SOCKET", self.socket.as_str()),
-            ("SLEDGE_DATA_DIR", &self.data_dir),
-            ("SLEDGE_ADMIN", &self.admin),
-            ("SLEDGE_POLAR_URL", &self.polar),
-            ("POLAR_ACCESS_TOKEN", polar::Token::OF_DEV),
-        ];
-        let set = variables.map(|(name, value)| format!("{name}={value}"));
+        let Self { socket, data_dir, admin, polar, .. } = self;
+        let values = [socket, data_dir, admin, polar, polar::Token::OF_DEV];
+        let set: Vec<String> =
+            TOLD.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();
         command_line(["export"].into_iter().chain(set.iter().map(String::as_str)))
     }
 }

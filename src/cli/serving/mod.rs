@@ -2,13 +2,12 @@
 
 mod arrival_lines;
 mod core_dumps;
-mod descriptors;
 mod dev;
 mod dev_feed;
 mod run;
 mod signals;
 mod simulate;
 
-pub(super) use dev::{DevArgs, dev};
+pub(super) use dev::{DevArgs, SOCKET as DEV_SOCKET, dev};
 pub(super) use run::{RunArgs, run};
 pub(super) use simulate::{SimulateArgs, simulate};

@@ -4,11 +4,13 @@ use clap::Args;
 use tokio::sync::oneshot;
 
 use super::signals::{HangUps, Signals};
-use super::{core_dumps, descriptors};
+use super::{core_dumps, dev};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::voice::{Exit, Failure, Voice, figures, log};
-use crate::config::{Config, Sources};
+use crate::config::{Config, Origin, Sources};
 use crate::daemon::{Daemon, Reloader, RunError, StartError, Stopped};
+use crate::doctor::StandIn;
+use crate::polar::TokenSource;
 use crate::telemetry::FilterHandle;
 
 /// Runs the daemon: takes events on its socket, keeps them on disk, and delivers them to Polar.
@@ -36,15 +38,51 @@ pub(in crate::cli) async fn run(args: RunArgs, no_color: bool, voice: &mut Voice
     let hang_ups = HangUps::new()?;
     // And before the token is read.
     let without_core = core_dumps::turn_off();
-    descriptors::take_enough();
     let sources = args.config.sources;
     let config = sources.read()?;
     let filter = log::start(&config.log, no_color)?;
+    refuse_what_dev_told(&config).await?;
     if let Err(error) = without_core {
         tracing::warn!(%error, "core dumps could not be turned off: a crash may write the token to the disk");
     }
-    descriptors::warn_of_too_few(&config);
     Box::pin(serve(config, Reloads { sources, hang_ups, filter }, voice)).await
+}
+
+/// What `sledge dev` told other terminals to set outlives it, and leads events to where nobody is billed for them. A Polar
+/// that somebody named on purpose, by a flag or in the file, is not asked who it is.
+async fn refuse_what_dev_told(config: &Config) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        let message = format!(
+            "{what}, and nobody is billed for what it is sent; start it in another terminal, or unset {} here first; to try things out with other flags, give them to `sledge dev`",
+            dev::TOLD.join(" ")
+        );
+        Err(Failure::new(Exit::Configuration, message))
+    };
+    if matches!(&config.polar.token, TokenSource::Fixed(token) if token.is_of_dev()) {
+        return refused(
+            "POLAR_ACCESS_TOKEN is what `sledge dev` told this terminal to set: it is for its Polar in memory",
+        );
+    }
+    let url = &config.polar.base_url;
+    if !matches!(config.origins.of("polar_url"), Origin::Variable(_)) {
+        return Ok(());
+    }
+    match StandIn::at(url).await {
+        Some(StandIn::OfDev) => refused(&format!(
+            "SLEDGE_POLAR_URL is what `sledge dev` told this terminal to set: {} is its Polar in memory",
+            url.as_str()
+        )),
+        Some(StandIn::Nobody) => {
+            tracing::warn!(
+                polar = url.as_str(),
+                "SLEDGE_POLAR_URL names a Polar on this machine, and nobody is there: events are kept until somebody is. Where \
+                 a `sledge dev` told to set it, stop this one, unset {} here and start it again",
+                dev::TOLD.join(" ")
+            );
+            Ok(())
+        }
+        Some(StandIn::Another) | None => Ok(()),
+    }
 }
 
 /// Runs the daemon until a signal, and says what it leaves behind.

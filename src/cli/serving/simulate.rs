@@ -34,9 +34,11 @@ pub(in crate::cli) struct SimulateArgs {
 }
 
 /// A simulator on the real clock.
-pub(super) fn simulator() -> Simulator {
+pub(super) fn simulator(of_dev: bool) -> Simulator {
     let clock = Clock::system();
-    Simulator::new(Settings::new(move || clock.now_micros()))
+    let mut settings = Settings::new(move || clock.now_micros());
+    settings.of_dev = of_dev;
+    Simulator::new(settings)
 }
 
 /// Binds a loopback address: the simulator asks nobody who they are.
@@ -62,7 +64,7 @@ pub(in crate::cli) async fn simulate(
     args.log.start(no_color, "info")?;
     let listener = bind(args.listen).await?;
     let address = format!("http://{}", listener.local_addr()?);
-    let simulator = simulator();
+    let simulator = simulator(false);
     let mut arrivals = simulator.arrivals();
     // Before anybody can know the address and stop it in the next moment.
     let signals = Signals::new()?;

@@ -10,7 +10,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         Unit::Count,
         (1, 100_000),
         Reload,
-        "Connections open at once; the next one is told so and closed. With as many at the address `http` three quarters of the 1,024 descriptors that every system lets a process have, so that the journal and Polar always find one. At its start the log warns when both limits leave too few.",
+        "Connections open at once; the next one is told so and closed. With as many at the address `http` three quarters of the 1,024 descriptors that every system lets a process have, so that the journal and Polar always find one. The log, `sledge status` and `sledge doctor` tell when the limits leave too few.",
         |config| Field::Size(&mut config.intake.connections_max),
     ),
     number(

@@ -81,7 +81,7 @@ async fn a_missing_token_a_placeholder_and_a_file_that_others_may_read_are_found
         command
     };
     assert_finds(with_file(&home.path().join("missing")), &[Code::TokenMissing]).await;
-    assert_finds(with_file(&token_file(&home, "undefined")), &[Code::TokenMissing]).await;
+    assert_finds(with_file(&token_file(&home, "undefined")), &[Code::TokenMalformed]).await;
     let file = token_file(&home, TOKEN);
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     assert_finds(with_file(&file), &[Code::TokenReadableByOthers]).await;
