@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use sledge::journal::{VolumeReport, check};
+
 use crate::fake_polar::FakePolar;
 use crate::reckoning::Reckoning;
 use crate::senders::{Promises, Senders};
@@ -56,6 +58,43 @@ async fn kill_nine_loses_no_acknowledged_event_and_doubles_none() {
     assert!(volumes > kills / 4, "volumes were hardly ever full: {volumes} in {kills} lives");
     println!("{volumes} volumes of usage were begun");
     report(&format!("{kills} kills"), 20 * kills as usize, &promises, &polar);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_nine_with_volumes_at_rest_loses_nothing_and_doubles_nothing() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let mut senders = Senders::to(&home.socket(), Duration::from_millis(5));
+    // As much text as fills a volume in a part of the time that the late ones of it wait.
+    senders.ahead(Duration::from_secs(3)).with_noise(3_000).acked_lines(64).acked_lines(64).acked_lines(8);
+    let start = || {
+        let mut command = home.run_command(&polar.url());
+        command.env("SLEDGE_JOURNAL_VOLUME_BYTES", "1048576").env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
+        SledgeProcess::start(command, home.socket())
+    };
+    let mut rng = fastrand::Rng::new();
+    let kills = kills().div_ceil(5);
+    let mut at_rest = 0;
+    for _ in 0..kills {
+        let sledge = start().await;
+        tokio::time::sleep(Duration::from_millis(rng.u64(1_500..5_000))).await;
+        sledge.scrape().await;
+        sledge.kill_nine().await;
+        let report = check(&home.journal()).unwrap();
+        let volumes = report.rows.iter().flat_map(|row| &row.volumes);
+        let rests =
+            |volume: &VolumeReport| volume.state == "pending" && volume.pending_blocks < volume.blocks;
+        at_rest += volumes.filter(|volume| rests(volume)).count();
+        assert_eq!(report.findings, [] as [String; 0]);
+    }
+    let sledge = start().await;
+    let promises = senders.stop().await;
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    let (status, _, log) = sledge.stop().await;
+    assert!(status.success(), "{log}");
+    println!("{at_rest} volumes were at rest when their sledge was killed");
+    assert!(at_rest > kills as usize, "{at_rest} volumes were at rest in {kills} lives");
+    report(&format!("{kills} kills"), 100 * kills as usize, &promises, &polar);
 }
 
 /// The number of the volume that usage is written to.
