@@ -169,7 +169,7 @@ async fn a_line_of_dev_that_was_not_pasted_is_missed_by_every_command_that_finds
         sledge dev > /tmp/dev.out 2>&1 &
         until grep -q 'what arrives' /tmp/dev.out; do kill -0 $!; done
         for command in 'send api_usage --customer u' 'grant 1 --customer u --event e --property p --no-check' \
-            status 'explain some-id' 'dead-letters list'; do
+            status 'explain some-id' 'dead-letters list' 'balance --customer u' 'journal check' doctor; do
             echo \"$command\"
             sledge $command && exit 1 || echo \"exit $?\"
         done
@@ -183,7 +183,8 @@ async fn a_line_of_dev_that_was_not_pasted_is_missed_by_every_command_that_finds
     let told = run(command, "").await;
     let hint = "a `sledge dev` answers at /tmp/sledge-dev.sock: if that is meant, paste the line";
     assert_eq!(told.out.matches("exit 69").count(), 5, "{told:?}");
-    assert_eq!(told.out.matches(hint).count(), 5, "{told:?}");
+    assert_eq!(told.out.matches("exit 78").count(), 2, "{told:?}");
+    assert_eq!(told.out.matches(hint).count(), 8, "{told:?}");
 }
 
 /// The same command in a process that may open so many files.
