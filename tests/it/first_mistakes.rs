@@ -37,6 +37,29 @@ async fn a_file_that_was_named_instead_of_read_is_not_charged_as_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_that_waits_for_somebody_to_type_says_so() {
+    if !tool::is_there("script", &["--version"]) {
+        return;
+    }
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let _sledge = home.start(&polar.url()).await;
+    // Ctrl-D, as a terminal takes it at the beginning of a line.
+    let in_a_terminal = shell(&format!(
+        "script --quiet --return --command 'sledge send --socket {}' /dev/null",
+        home.socket().display()
+    ));
+    let told = run(in_a_terminal, "\u{4}").await;
+    assert!(
+        told.out.starts_with("what is typed here is sent, one event on each line, until Ctrl-D"),
+        "{told:?}"
+    );
+    let mut piped = sledge(&["send", "--socket"]);
+    piped.arg(home.socket());
+    assert_eq!(run(piped, "").await.err, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_line_has_one_number_and_it_is_the_one_of_the_file() {
     let polar = FakePolar::start().await;
     let home = Home::new();
