@@ -4,7 +4,8 @@
 //! minute. The words `acks`, `delivery`, `backlog` and `idle` choose parts, `--load TEXT` the loads with this in their
 //! names, `--seconds N` how long each runs; `--against PATH` compares with another build instead. `singles` is a backlog
 //! of events that came one by one, `past` looks back at what was delivered and sends it again, `pending` has counted what
-//! each customer has pending, and asks: these run only when they are asked for. `--events N` says how large a backlog is, and how much was delivered. Absolute figures follow the disk's mood; compare those of one run only.
+//! each customer has pending, and asks, `waiting` keeps a few events while the others pass: these run only when they are
+//! asked for. `--events N` says how large a backlog is, and how much was delivered. Absolute figures follow the disk's mood; compare those of one run only.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -27,6 +28,7 @@ mod pending;
 mod proc_files;
 mod raw_file;
 mod table;
+mod waiting;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -52,7 +54,7 @@ fn main() {
     }
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     let only = |part: &str| {
-        let parts = ["acks", "delivery", "backlog", "idle", "singles", "past", "pending"];
+        let parts = ["acks", "delivery", "backlog", "idle", "singles", "past", "pending", "waiting"];
         !parts.into_iter().any(has) || has(part)
     };
     let after = |word: &str| arguments.iter().skip_while(|argument| *argument != word).nth(1).cloned();
@@ -106,6 +108,9 @@ fn main() {
     }
     if has("pending") {
         pending::measure(folder.path(), &extent);
+    }
+    if has("waiting") {
+        waiting::measure(folder.path(), &extent);
     }
     if only("idle") {
         backlog::idle(folder.path(), &extent);

@@ -5,17 +5,24 @@ use std::fmt::Write as _;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use sledge::clock::Clock;
 use sledge::journal::{VolumeReport, check};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::simulate_process::SimulateProcess;
-use crate::sledge_process::{Home, PATIENCE, SledgeProcess};
+use crate::sledge_process::{Home, PATIENCE, Scrape, SledgeProcess};
 
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 /// A dozen volumes of them.
 const POURED: u64 = 300_000;
+/// Two dozen volumes of them, of which each holds some that wait.
+const PASSING: u64 = 600_000;
+/// One of so many waits for its time.
+const PASSING_FOR_ONE: u64 = 2_000;
+/// Longer than the others take, and no longer than an event may wait.
+const WAITING_MILLIS: u64 = 290_000;
 /// Three volumes of them, each of which is rewritten when it is full.
 const ONE_BY_ONE: u64 = 25_000;
 /// Lines in one write.
@@ -23,6 +30,8 @@ const RUN: u64 = 500;
 /// What the peak may be above the memory of a sledge that has nothing to do. How much that is depends on how it was built;
 /// what events add to it does not.
 const GROWTH_KIB_MAX: u64 = 26 << 10;
+/// The same where events wait: three volumes that were read stay open for a while.
+const GROWTH_WITH_WAITING_KIB_MAX: u64 = GROWTH_KIB_MAX + 3 * (6 << 10);
 /// As it is by default, and as large as to be seen in the memory.
 const VOLUME_BYTES: [u64; 2] = [2 << 20, 8 << 20];
 
@@ -126,6 +135,42 @@ async fn a_backlog_takes_no_more_memory_than_the_volumes_that_are_open_also_whil
     // Larger volumes are seen to take more.
     let grown = growths(&Home::new(), large, POURED, pour).await;
     assert!(grown.into_iter().any(|kib| kib > GROWTH_KIB_MAX), "{grown:?} KiB above a sledge at rest");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_that_wait_take_no_volume_each_while_the_others_pass() {
+    let (home, polar) = (Home::new(), SimulateProcess::start().await);
+    let sledge = SledgeProcess::start(command(&home, VOLUME_BYTES[0], &polar.url()), home.socket()).await;
+    let (at_rest, _) = memory(&sledge);
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut app = sledge.connect().await;
+    let due = Clock::system().now() + WAITING_MILLIS;
+    for _ in 0..PASSING / PASSING_FOR_ONE {
+        app.write_all(lines(PASSING_FOR_ONE - 1, &mut rng).as_bytes()).await.unwrap();
+        let waiting = lines(1, &mut rng).replacen('{', &format!(r#"{{"timestamp":{due},"#), 1);
+        app.write_all(waiting.as_bytes()).await.unwrap();
+    }
+    app.shutdown().await.unwrap();
+    assert_eq!(app.read(&mut [0]).await.unwrap(), 0, "nothing comes back");
+    let waiting = PASSING / PASSING_FOR_ONE;
+    let (all, left) = (PASSING as f64 - 0.5, waiting as f64 + 0.5);
+    let has_passed = |scrape: &Scrape| {
+        scrape.sum("sledge_events_accepted_total") > all && scrape.sum("sledge_pending_events") < left
+    };
+    sledge.scrape_until(has_passed).await;
+    let (then, most) = memory(&sledge);
+    println!("{PASSING} events: {at_rest} KiB at rest, {most} at most, {then} with {waiting} of them left");
+    let grown = most.saturating_sub(at_rest);
+    assert!(grown < GROWTH_WITH_WAITING_KIB_MAX, "{grown} KiB above a sledge at rest");
+    let pending = sledge.scrape().await.sum("sledge_pending_events");
+    assert!((pending - waiting as f64).abs() < 0.5, "{pending} events still wait");
+    // The last volumes come to rest too.
+    let begun = Instant::now();
+    while memory(&sledge).0 > at_rest + GROWTH_KIB_MAX {
+        assert!(begun.elapsed() < PATIENCE, "{} KiB above a sledge at rest", memory(&sledge).0 - at_rest);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    sledge.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,6 +32,10 @@ pub(in crate::journal) struct Disk {
     /// Whether files show only what was synced.
     pub(super) is_lagging: bool,
     pub(super) opens: usize,
+    /// Shared by every volume that is open.
+    pub(super) open: Arc<()>,
+    /// While held back, volumes wait to be opened.
+    pub(super) hold_opens: Arc<Mutex<()>>,
     /// Counts power cuts: a store or volume of an earlier life is dead.
     pub(super) epoch: u64,
 }

@@ -64,6 +64,11 @@ impl MemoryStore {
         Arc::clone(&self.lock().hold)
     }
 
+    /// While the guard lives, no volume is opened.
+    pub(in crate::journal) fn hold_opens(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.lock().hold_opens)
+    }
+
     /// How many syncs there were.
     pub(in crate::journal) fn syncs(&self) -> u64 {
         self.lock().syncs
@@ -137,6 +142,11 @@ impl MemoryStore {
     /// How often a volume was opened.
     pub(in crate::journal) fn opens(&self) -> usize {
         self.lock().opens
+    }
+
+    /// How many volumes are open.
+    pub(in crate::journal) fn open_volumes(&self) -> usize {
+        Arc::strong_count(&self.lock().open) - 1
     }
 
     /// How many blocks a volume has.
@@ -215,10 +225,12 @@ impl Store for MemoryStore {
             disk.volumes.insert(id, Files::default());
         }
         course.answer()?;
+        drop(disk);
         Ok(self.volume(id))
     }
 
     fn open(&self, id: VolumeId) -> Result<MemoryVolume, StoreError> {
+        drop(self.hold_opens().lock().unwrap());
         self.lock().opens += 1;
         if self.lock().volumes.get(&id).is_some_and(|files| files.bad_sectors.is_some()) {
             return Err(StoreError::Io("a sector can't be read".into()));
@@ -355,7 +367,8 @@ impl Store for MemoryStore {
 impl MemoryStore {
     /// A volume of this store's own life.
     fn volume(&self, id: VolumeId) -> MemoryVolume {
-        MemoryVolume { id, store: Self { disk: Arc::clone(&self.disk), epoch: self.epoch } }
+        let store = Self { disk: Arc::clone(&self.disk), epoch: self.epoch };
+        MemoryVolume { id, _open: Arc::clone(&self.lock().open), store }
     }
 }
 
@@ -364,6 +377,7 @@ impl MemoryStore {
 pub(in crate::journal) struct MemoryVolume {
     id: VolumeId,
     store: MemoryStore,
+    _open: Arc<()>,
 }
 
 impl MemoryVolume {

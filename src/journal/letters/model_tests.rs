@@ -19,6 +19,8 @@ enum Step {
     Refuse(usize),
     Deliver(usize),
     GiveUp(usize),
+    /// What was handed out before them is held back.
+    GiveUpNewest(usize),
     Retry(Vec<prop::sample::Index>),
     Drop(Vec<prop::sample::Index>),
     ExportDropImport,
@@ -36,6 +38,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (1_usize..8).prop_map(Step::Refuse),
         3 => (1_usize..4).prop_map(Step::Deliver),
         3 => (1_usize..4).prop_map(Step::GiveUp),
+        3 => (1_usize..8).prop_map(Step::GiveUpNewest),
         5 => some().prop_map(Step::Retry),
         4 => some().prop_map(Step::Drop),
         1 => Just(Step::ExportDropImport),
@@ -46,6 +49,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(operations, which, seed)| Step::Fail(operations, which, seed)),
     ];
     prop::collection::vec(step, 1..50)
+}
+
+/// Volumes of a block or two, so that many are read that owe something still.
+fn tiny() -> Settings {
+    Settings { volume_bytes: 200, ..small() }
 }
 
 struct History {
@@ -61,13 +69,13 @@ struct History {
 impl History {
     fn begin() -> Self {
         let store = MemoryStore::default();
-        let mut journal = over(&store, &small());
+        let mut journal = over(&store, &tiny());
         let consumer = journal.take_consumer().unwrap();
         Self { store, journal, consumer, handed_out: Vec::new(), may_be_gone: BTreeMap::new(), written: 0 }
     }
 
     fn begin_life(&mut self) {
-        self.journal = over(&self.store, &small());
+        self.journal = over(&self.store, &tiny());
         self.consumer = self.journal.take_consumer().unwrap();
         self.handed_out.clear();
     }
@@ -94,11 +102,16 @@ impl History {
             .collect()
     }
 
-    async fn settle(&mut self, count: usize, fate: impl Fn(&Block) -> Settlement, delivers: bool) {
+    async fn read(&mut self) {
         for lane in Lane::ALL {
-            self.handed_out.extend(self.consumer.read(lane, 20, 10_000).await.unwrap_or_default());
+            self.handed_out.extend(self.consumer.read(lane, 40, 10_000).await.unwrap_or_default());
         }
-        for block in self.handed_out.drain(..count.min(self.handed_out.len())) {
+    }
+
+    async fn settle(&mut self, count: usize, fate: impl Fn(&Block) -> Settlement, delivers: bool) {
+        self.read().await;
+        let oldest = ..count.min(self.handed_out.len());
+        for block in self.handed_out.drain(oldest) {
             for text in texts_of(&block).into_iter().filter(|_| delivers) {
                 self.may_be_gone.insert(text, true);
             }
@@ -130,6 +143,12 @@ impl History {
             }
             Step::Deliver(count) => self.settle(count, delivered, true).await,
             Step::GiveUp(count) => self.settle(count, given_up, false).await,
+            Step::GiveUpNewest(count) => {
+                self.read().await;
+                for block in self.handed_out.drain(self.handed_out.len().saturating_sub(count)..) {
+                    drop(self.consumer.settle(given_up(&block)).await);
+                }
+            }
             Step::Retry(which) => {
                 let numbers: Vec<_> = self.some(&which).await.into_keys().collect();
                 drop(self.journal.dead_letters().retry(&numbers, &Rules::default()).await);

@@ -150,12 +150,15 @@ impl<'a> Looker<'a> {
                     self.walk_open(id, &mut file, blocks.get(left..).unwrap_or_default(), walk)?
                 }
                 // It was opened, or another took its place, while it was read. Or else it is damaged.
-                Content::Closed { pending_events }
+                Content::Closed { pending_events, .. }
                     if pending_events != file.pending_events() && !is_second_look =>
                 {
                     Walked::Changed { at: from }
                 }
-                Content::Closed { .. } => walk.show_rest(&mut file, from, false, !is_second_look),
+                Content::Closed { waiting_settlements, .. } => {
+                    file.settle(waiting_settlements);
+                    walk.show_rest(&mut file, from, false, !is_second_look)
+                }
                 Content::Settled => walk.show_rest(&mut file, from, true, false),
             };
             match walked {
@@ -178,7 +181,8 @@ impl<'a> Looker<'a> {
             }
         }
         tracing::error!(volume = %id, "a volume has no file; the next start finds out what became of it");
-        Ok(Shown::File { file: Box::new(std::io::empty()), content: Content::Closed { pending_events: 0 } })
+        let content = Content::Closed { pending_events: 0, waiting_settlements: BTreeMap::new() };
+        Ok(Shown::File { file: Box::new(std::io::empty()), content })
     }
 
     /// Shows blocks of an open volume.

@@ -25,6 +25,8 @@ pub(in crate::journal) struct VolumeFile {
     /// By the seq of the block and the number of the part.
     blocks: BTreeMap<(u64, u16), Place>,
     settlements: BTreeMap<u64, Place>,
+    /// Frames of settlements that wait to be written to it.
+    waiting_settlements: BTreeMap<u64, Vec<u8>>,
 }
 
 impl VolumeFile {
@@ -50,7 +52,12 @@ impl VolumeFile {
         if let Err(error) = scanned {
             tracing::error!(volume = %id, %error, "a volume can't be read to its end");
         }
-        Self { file, blocks, settlements }
+        Self { file, blocks, settlements, waiting_settlements: BTreeMap::new() }
+    }
+
+    /// These settlements of blocks in it wait to be written.
+    pub(super) fn settle(&mut self, waiting: BTreeMap<u64, Vec<u8>>) {
+        self.waiting_settlements = waiting;
     }
 
     /// The seqs of all blocks of which something was found, from `from` on.
@@ -81,6 +88,7 @@ impl VolumeFile {
         let stored = stored.collect();
         let settlement = self.settlements.get(&seq).copied();
         let settlement = settlement.and_then(|place| self.frame(place, Kind::Settlement, seq, 0));
+        let settlement = settlement.or_else(|| self.waiting_settlements.get(&seq).cloned());
         ShownBlock { stored, settlement }
     }
 

@@ -1,9 +1,9 @@
 //! Counting what was pending when the journal was opened, beside everything else.
 //!
 //! A thread that makes way for all others walks through the volumes, oldest first. A closed volume lies still, so its file is
-//! looked through there, off the writer's thread, and the writer is handed one block after the other; it counts a block only while the volume is still
-//! closed, for as long none of its blocks has been handed out. Of an open volume the writer reads the next block itself,
-//! if it is still owed. Whichever state a volume is in, it may have come to the other by the next step.
+//! looked through there, off the writer's thread, and the writer is handed one block after the other; it counts a block only
+//! while the volume is still closed, and leaves out what was settled since. Of an open volume the writer reads the next block
+//! itself, if it is still owed. Whichever state a volume is in, it may have come to the other by the next step.
 
 use std::sync::Arc;
 
@@ -163,8 +163,7 @@ impl<S: Store> Committer<S> {
         let Some(units) = &mut self.units else { return Ok(()) };
         match step {
             SurveyStep::Closed { number, block, answer } => {
-                let is_closed =
-                    self.lanes[block.id().lane].closed.iter().any(|closed| closed.number == number);
+                let is_closed = self.lanes[block.id().lane].is_at_rest(number);
                 if is_closed {
                     units.survey(&block);
                 }
@@ -174,7 +173,7 @@ impl<S: Store> Committer<S> {
             SurveyStep::Open { lane, number, from, answer } => {
                 let row = &self.lanes[lane];
                 let found = match row.open.get(&number) {
-                    None if row.closed.iter().any(|closed| closed.number == number) => Found::IsClosed,
+                    None if row.is_at_rest(number) => Found::IsClosed,
                     None => Found::Nothing,
                     Some(volume) => {
                         match volume.first_from(from).filter(|entry| entry.seq < units.begun(lane)) {

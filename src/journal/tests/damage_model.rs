@@ -15,6 +15,8 @@ enum Step {
     Append(usize),
     OneByOne(usize),
     SettleOldest(usize),
+    /// What was handed out before them is held back.
+    SettleNewest(usize),
     /// Something on the disk is damaged, whatever it is.
     Hurt(u64),
     /// The disk is full after so many more files.
@@ -31,13 +33,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         12 => (1_usize..40).prop_map(Step::Append),
         4 => (4_usize..30).prop_map(Step::OneByOne),
         8 => (1_usize..6).prop_map(Step::SettleOldest),
+        8 => (1_usize..6).prop_map(Step::SettleNewest),
         4 => any::<u64>().prop_map(Step::Hurt),
         1 => (0_u64..8).prop_map(Step::FillUpIn),
         1 => Just(Step::Free),
         1 => any::<u64>().prop_map(Step::PowerCut),
         2 => (0_u64..24, any::<u64>()).prop_map(|(operations, seed)| Step::PowerCutIn(operations, seed)),
         1 => (0_u64..24).prop_map(Step::FailureIn),
-        6 => Just(Step::Restart),
+        4 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..50)
 }
@@ -78,7 +81,7 @@ impl History {
 
     /// Starts until a start succeeds: it always does, on a disk that works and has room.
     fn begin_life(&mut self) {
-        let small = Settings { volume_bytes: 1_500, ..settings() };
+        let small = Settings { volume_bytes: 700, ..settings() };
         for _ in 0..3 {
             if let Ok(mut journal) = try_over(&self.store, &small) {
                 let consumer = journal.take_consumer().unwrap();
@@ -113,7 +116,8 @@ impl History {
                 }
                 goes_on
             }
-            Step::SettleOldest(count) => self.settle(count).await,
+            Step::SettleOldest(count) => self.settle(count, false).await,
+            Step::SettleNewest(count) => self.settle(count, true).await,
             Step::Hurt(seed) => {
                 self.hit.extend(self.store.hurt(&mut fastrand::Rng::with_seed(seed)).into_iter().flatten());
                 true
@@ -162,12 +166,13 @@ impl History {
         committed
     }
 
-    async fn settle(&mut self, count: usize) -> bool {
+    async fn settle(&mut self, count: usize, newest: bool) -> bool {
         let Some((_, consumer)) = &mut self.life else { return false };
-        let Ok(blocks) = consumer.read(Lane::Usage, 20, 10_000).await else { return false };
+        let Ok(blocks) = consumer.read(Lane::Usage, 60, 10_000).await else { return false };
         self.handed_out.extend(blocks);
-        let count = count.min(self.handed_out.len());
-        for block in self.handed_out.drain(..count) {
+        let all = self.handed_out.len();
+        let count = count.min(all);
+        for block in self.handed_out.drain(if newest { all - count..all } else { 0..count }) {
             texts_of(&block).iter().for_each(|text| {
                 self.owed.remove(text);
             });

@@ -33,6 +33,8 @@ enum Step {
     /// Events of a block each, written together: every other one is held for a moment.
     Together(usize),
     SettleOldest(usize),
+    /// What was handed out before them is held back.
+    SettleNewest(usize),
     /// The power goes while nobody does anything.
     PowerCut(u64),
     /// The power goes in the middle of one of the next operations, whatever it is.
@@ -56,6 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (4_usize..30).prop_map(Step::OneByOne),
         4 => (2_usize..12).prop_map(Step::Together),
         8 => (1_usize..6).prop_map(Step::SettleOldest),
+        8 => (1_usize..6).prop_map(Step::SettleNewest),
         1 => any::<u64>().prop_map(Step::PowerCut),
         3 => (0_u64..24, any::<u64>()).prop_map(|(operations, seed)| Step::PowerCutIn(operations, seed)),
         1 => (0_u64..24).prop_map(Step::FailureIn),
@@ -152,7 +155,8 @@ impl History {
                 goes_on
             }
             Step::Together(count) => self.append(0, count, true).await,
-            Step::SettleOldest(count) => self.settle(count).await,
+            Step::SettleOldest(count) => self.settle(count, false).await,
+            Step::SettleNewest(count) => self.settle(count, true).await,
             Step::PowerCut(seed) => {
                 self.disk.store.cut_power_any_way(&mut fastrand::Rng::with_seed(seed));
                 false
@@ -230,13 +234,14 @@ impl History {
         self.life.journal.restorer().restore(Restored::Import, events).await.is_ok()
     }
 
-    async fn settle(&mut self, count: usize) -> bool {
+    async fn settle(&mut self, count: usize, newest: bool) -> bool {
         for lane in Lane::ALL {
-            let Ok(blocks) = self.life.consumer.read(lane, 20, 10_000).await else { return false };
+            let Ok(blocks) = self.life.consumer.read(lane, 60, 10_000).await else { return false };
             self.life.handed_out.extend(blocks);
         }
-        let count = count.min(self.life.handed_out.len());
-        for block in self.life.handed_out.drain(..count) {
+        let all = self.life.handed_out.len();
+        let count = count.min(all);
+        for block in self.life.handed_out.drain(if newest { all - count..all } else { 0..count }) {
             texts_of(&block).iter().for_each(|text| {
                 self.owed.remove(text);
             });

@@ -2,7 +2,7 @@
 //! high-water mark. What takes long even for it, rewriting volumes, it passes on to a second thread.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use super::open_volume::OpenVolume;
@@ -29,9 +29,21 @@ impl<V> Ahead<V> {
     /// # Errors
     /// When it could not be made or opened.
     pub(super) fn wait(self) -> Result<V, StoreError> {
-        let gone = |_| StoreError::Io("the journal's janitor thread is gone".to_owned());
-        self.arrival.recv().map_err(gone)?
+        self.arrival.recv().map_err(|_| janitor_is_gone())?
     }
+
+    /// The volume, if it has arrived, or why it never will.
+    pub(super) fn poll(&self) -> Option<Result<V, StoreError>> {
+        match self.arrival.try_recv() {
+            Ok(arrived) => Some(arrived),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(janitor_is_gone())),
+        }
+    }
+}
+
+fn janitor_is_gone() -> StoreError {
+    StoreError::Io("the journal's janitor thread is gone".to_owned())
 }
 
 enum Errand<S: Store> {
@@ -100,8 +112,7 @@ impl<S: Store> Janitor<S> {
     /// When it can't be opened.
     pub(super) fn open_now(&self, id: VolumeId) -> Result<OpenVolume<S::Volume>, StoreError> {
         let (arrived, arrival) = sync_channel(1);
-        let gone = |_| StoreError::Io("the journal's janitor thread is gone".to_owned());
-        self.errands.send(Errand::Open(id, arrived)).map_err(gone)?;
+        self.errands.send(Errand::Open(id, arrived)).map_err(|_| janitor_is_gone())?;
         Ahead { arrival }.wait()
     }
 

@@ -17,6 +17,9 @@ mod promise;
 mod repacking;
 #[cfg(test)]
 mod repacking_tests;
+mod resting;
+#[cfg(test)]
+mod resting_tests;
 mod retiring;
 mod rewriting;
 mod row;

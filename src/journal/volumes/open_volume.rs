@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::totals::Totals;
 use crate::event::UnixMillis;
 use crate::journal::disk::{Entry, StoreError, Volume, VolumeId};
 use crate::journal::format::{BlockEntry, FrameError, Inventory, Kind, SettlementRecord, VolumeIndex, frame};
@@ -22,6 +23,8 @@ pub(in crate::journal) struct OpenVolume<V> {
     unread_from: u64,
     /// Whether the reader has come to this volume.
     is_being_read: bool,
+    /// Since when nothing of it was handed out or settled, as far as that was noted.
+    left_alone_since: Option<UnixMillis>,
     /// Above every seq this volume has ever held, settled ones too: a seq used twice would be taken for settled.
     next_seq: u64,
     settled: BTreeSet<u64>,
@@ -40,6 +43,8 @@ pub(in crate::journal) struct OpenVolume<V> {
 struct PendingBlock {
     entry: BlockEntry,
     parts: u16,
+    /// Whether it was handed out before the volume came to rest.
+    was_handed_out: bool,
 }
 
 impl<V: Volume> OpenVolume<V> {
@@ -51,6 +56,7 @@ impl<V: Volume> OpenVolume<V> {
             pending: BTreeMap::new(),
             unread_from: 0,
             is_being_read: false,
+            left_alone_since: None,
             next_seq: 0,
             settled: BTreeSet::new(),
             frame_bytes: 0,
@@ -90,7 +96,8 @@ impl<V: Volume> OpenVolume<V> {
                 Ok(header) if header.part == 0 => {
                     let entry = BlockEntry::of(&header, header.text_bytes());
                     next_seq = next_seq.max(header.seq + u64::from(header.events));
-                    pending.insert(header.seq, PendingBlock { entry, parts: header.parts });
+                    let block = PendingBlock { entry, parts: header.parts, was_handed_out: false };
+                    pending.insert(header.seq, block);
                 }
                 Ok(_) => {}
                 Err(error) => fault = fault.or(Some(error)),
@@ -190,11 +197,13 @@ impl<V: Volume> OpenVolume<V> {
         for (entry, frames) in blocks {
             self.next_seq = self.next_seq.max(entry.seq + u64::from(entry.events));
             let parts = u16::try_from(frames.len()).unwrap_or(u16::MAX);
-            self.pending.insert(entry.seq, PendingBlock { entry: *entry, parts });
+            let block = PendingBlock { entry: *entry, parts, was_handed_out: false };
+            self.pending.insert(entry.seq, block);
         }
         for record in settlements {
             self.settled.insert(record.seq);
             self.pending.remove(&record.seq);
+            self.left_alone_since = None;
         }
         Ok(())
     }
@@ -233,8 +242,8 @@ impl<V: Volume> OpenVolume<V> {
         bytes_max: usize,
         must: bool,
     ) -> Result<Option<(BlockEntry, StoredBlock)>, StoreError> {
-        let Some((seq, block)) = self.pending.range(self.unread_from..).next() else { return Ok(None) };
-        let (seq, block) = (*seq, *block);
+        let Some(block) = self.next_unread() else { return Ok(None) };
+        let seq = block.entry.seq;
         let fits = block.entry.events as usize <= events_max && block.entry.text_bytes as usize <= bytes_max;
         if !fits && !must {
             return Ok(None);
@@ -245,6 +254,7 @@ impl<V: Volume> OpenVolume<V> {
         }
         self.unread_from = seq + 1;
         self.is_being_read = true;
+        self.left_alone_since = None;
         Ok(Some((block.entry, stored)))
     }
 
@@ -278,7 +288,41 @@ impl<V: Volume> OpenVolume<V> {
 
     /// Whether a block of it waits to be handed out.
     pub(super) fn has_unread(&self) -> bool {
-        self.pending.range(self.unread_from..).next().is_some()
+        self.next_unread().is_some()
+    }
+
+    fn next_unread(&self) -> Option<PendingBlock> {
+        let mut left = self.pending.range(self.unread_from..);
+        left.find(|(_, block)| !block.was_handed_out).map(|(_, block)| *block)
+    }
+
+    /// Whether the reader has come to its end.
+    pub(super) fn is_read(&self) -> bool {
+        self.is_being_read && !self.has_unread()
+    }
+
+    /// Since when nothing of it was handed out or settled; `None` where something was since the time was last noted.
+    pub(super) fn left_alone_since(&self) -> Option<UnixMillis> {
+        self.left_alone_since
+    }
+
+    /// It is so late now.
+    pub(super) fn note_time(&mut self, now: UnixMillis) {
+        self.left_alone_since.get_or_insert(now);
+    }
+
+    /// It was at rest, and owed these blocks, which were handed out before. What it has beside them lost its settlement to
+    /// the disk: that waits to be handed out again. Says how much it is.
+    pub(super) fn out_of_rest(&mut self, owed: &BTreeMap<u64, BlockEntry>) -> Totals {
+        for (seq, entry) in owed {
+            let lost = PendingBlock { entry: *entry, parts: 0, was_handed_out: true };
+            self.pending.entry(*seq).or_insert(lost).was_handed_out = true;
+        }
+        let again: Vec<BlockEntry> =
+            self.pending().filter(|entry| !owed.contains_key(&entry.seq)).copied().collect();
+        self.unread_from = again.first().map_or(u64::MAX, |entry| entry.seq);
+        self.is_being_read = true;
+        Totals::of(again.iter())
     }
 
     /// Whether three quarters of it have been handed out.

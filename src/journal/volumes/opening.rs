@@ -9,6 +9,7 @@ use super::found::{Found, scan_at_rest};
 use super::janitor::Janitor;
 use super::loss_book::LossBook;
 use super::promise::not_lost;
+use super::resting::Resting;
 use super::row::{Retained, Row, RowLimits};
 use super::salvage::open_as_found;
 use super::totals::Totals;
@@ -84,6 +85,7 @@ impl<S: Store> Row<S> {
             retained: VecDeque::new(),
             open: BTreeMap::new(),
             closed: VecDeque::new(),
+            resting: Resting::default(),
             looked_at: None,
             next_number: 1,
             next_seq: 0,

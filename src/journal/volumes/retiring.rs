@@ -19,6 +19,7 @@ impl<S: Store> Row<S> {
         {
             self.ahead = self.janitor.create(self.id(self.next_number));
         }
+        self.wake()?;
         let done: Vec<u32> = self
             .open
             .values()
@@ -28,7 +29,7 @@ impl<S: Store> Row<S> {
         for number in done {
             self.leave(number, now)?;
         }
-        Ok(())
+        self.let_rest(now)
     }
 
     /// Whether an open volume need not stay open: it owes nothing, or nobody has begun to read it. The tail stays until

@@ -1,8 +1,8 @@
 //! A row of volumes: written at its tail, read strictly oldest first, given back to the disk volume by volume.
 //!
-//! A volume is in one of four states. *Closed*: full, never read, described by its index file. *Open*: being read, or
-//! owing something after it was read. The *tail*: open, and being written. *Retained*: all of it settled, closed, kept
-//! for a while so that it can be sent again.
+//! A volume is in one of five states. *Closed*: full, never read, described by its index file. *Open*: being read, or
+//! owing something after it was read. The *tail*: open, and being written. *Resting*: closed again, though it owes something,
+//! for it was left alone. *Retained*: all of it settled, closed, kept for a while so that it can be sent again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -14,6 +14,7 @@ use super::loss_book::LossBook;
 use super::open_volume::{OpenVolume, StoredBlock};
 use super::repacking;
 use super::repacking::Repacking;
+use super::resting::Resting;
 use super::totals::Totals;
 use crate::event::UnixMillis;
 use crate::journal::disk::{Store, StoreError, VolumeId};
@@ -77,6 +78,7 @@ pub(in crate::journal) struct Row<S: Store> {
     pub(super) retained: VecDeque<Retained>,
     pub(in crate::journal) open: BTreeMap<u32, OpenVolume<S::Volume>>,
     pub(in crate::journal) closed: VecDeque<Closed>,
+    pub(in crate::journal) resting: Resting<S::Volume>,
     /// A closed volume that is being looked at: open, and yet as its index says.
     pub(super) looked_at: Option<OpenVolume<S::Volume>>,
     pub(super) next_number: u32,
@@ -108,14 +110,14 @@ impl<S: Store> Row<S> {
     /// What is pending, over the whole row.
     pub(in crate::journal) fn pending(&self) -> Totals {
         let open = Totals::of(self.open.values().flat_map(OpenVolume::pending));
-        self.closed.iter().fold(open, |sum, closed| sum.plus(closed.totals))
+        self.closed.iter().fold(open.plus(self.resting.pending()), |sum, closed| sum.plus(closed.totals))
     }
 
     /// From when on the oldest pending event that is due has waited.
     pub(in crate::journal) fn waiting_since(&self, now: UnixMillis) -> Option<UnixMillis> {
         let open = self.open.values().filter_map(|volume| volume.waiting_since(now)).min();
         let closed = self.closed.front().and_then(|closed| closed.totals.oldest_since);
-        open.into_iter().chain(closed).min()
+        open.into_iter().chain(self.resting.waiting_since(now)).chain(closed).min()
     }
 
     /// The seq the next event gets.
@@ -126,7 +128,8 @@ impl<S: Store> Row<S> {
     /// What the row takes on disk: exact for volumes at rest, as written for open ones.
     pub(in crate::journal) fn disk_bytes(&self) -> u64 {
         let open = self.open.keys().map(|number| self.store.disk_bytes(self.id(*number))).sum::<u64>();
-        open + self.closed.iter().map(|closed| closed.disk_bytes).sum::<u64>() + self.retained_bytes()
+        let closed = self.closed.iter().map(|closed| closed.disk_bytes).sum::<u64>();
+        open + closed + self.resting.disk_bytes() + self.retained_bytes()
     }
 
     /// The numbers of the settled volumes that are still kept, oldest first.
@@ -142,7 +145,8 @@ impl<S: Store> Row<S> {
         VolumeId { row: self.name, number }
     }
 
-    /// Writes new blocks to the tail and settlements to the volumes they belong to, nothing durable yet.
+    /// Writes new blocks to the tail and settlements to the volumes they belong to, nothing durable yet. Those of a volume at
+    /// rest wait until it is open.
     ///
     /// # Errors
     /// When the store fails; the journal must stop then.
@@ -157,8 +161,11 @@ impl<S: Store> Row<S> {
                 Some((*number, volume.owed_events(record.seq)?))
             };
             // A block that nobody owes was settled before: nothing to do twice.
-            if let Some((number, events)) = self.open.iter().rev().find_map(owed) {
-                by_volume.entry(number).or_default().push(SettlementRecord { events, ..record });
+            match self.open.iter().rev().find_map(owed) {
+                Some((number, events)) => {
+                    by_volume.entry(number).or_default().push(SettlementRecord { events, ..record });
+                }
+                None => self.resting.settle(record),
             }
         }
         let tail = if blocks.is_empty() { None } else { Some(self.tail()?) };
@@ -227,9 +234,9 @@ impl<S: Store> Row<S> {
         self.open.values_mut().try_for_each(OpenVolume::sync)
     }
 
-    /// Whether something is written that no sync has covered.
+    /// Whether something is written that no sync has covered, or waits to be written.
     pub(in crate::journal) fn is_dirty(&self) -> bool {
-        self.open.values().any(OpenVolume::is_dirty)
+        self.resting.is_called() || self.open.values().any(OpenVolume::is_dirty)
     }
 
     /// Hands out pending blocks, oldest first: at least one if there is any, then as many as fit.
@@ -283,6 +290,7 @@ impl<S: Store> Row<S> {
             (Some(open), Some(closed)) if open < closed => Ok(Some(open)),
             (_, Some(number)) => {
                 self.stop_repacking(number)?;
+                self.make_way()?;
                 let arrived = self.arriving.take().map(|(_, arriving)| arriving.wait()).transpose()?;
                 let mut volume = match arrived {
                     Some(arrived) if arrived.id() == self.id(number) => arrived,
@@ -297,6 +305,11 @@ impl<S: Store> Row<S> {
                 Ok(Some(number))
             }
         }
+    }
+
+    /// Whether this volume lies closed, and owes something.
+    pub(in crate::journal) fn is_at_rest(&self, number: u32) -> bool {
+        self.resting.get(number).is_some() || self.closed.iter().any(|closed| closed.number == number)
     }
 
     /// Whether blocks wait to be handed out.

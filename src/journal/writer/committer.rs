@@ -69,6 +69,9 @@ impl<S: Store> Committer<S> {
                     self.publish();
                 }
                 Taken::Closed => {
+                    let now = self.clock.now();
+                    self.lanes.grants.wake_all(now)?;
+                    self.lanes.usage.wake_all(now)?;
                     self.sync_all()?;
                     self.mark();
                     return Ok(());
@@ -91,6 +94,9 @@ impl<S: Store> Committer<S> {
     fn patience(&self) -> Option<Duration> {
         if self.rows().any(|row| row.is_dirty() || row.is_repacking()) || self.dead.is_restless() {
             return Some(QUIET_AFTER);
+        }
+        if self.rows().any(Row::is_restive) {
+            return Some(MEASURE_EVERY);
         }
         let gate_closed = Lane::ALL.into_iter().any(|lane| self.shared.is_gate_closed(lane));
         let mark_waits = self.high_water.is_behind(|row| self.row(row).next_seq());
@@ -324,7 +330,8 @@ impl<S: Store> Committer<S> {
         }
         let has_room = self.space.has_room_for(REPACKING_BYTES, self.measured.disk);
         self.lanes.grants.repack(has_room)?;
-        self.lanes.usage.repack(has_room)
+        self.lanes.usage.repack(has_room)?;
+        self.reconcile_with_the_disk()
     }
 
     pub(in crate::journal) fn publish(&self) {

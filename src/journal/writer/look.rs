@@ -2,6 +2,7 @@
 //! one which blocks it has. Only what is not found in the file of an open one is read through the store, a few blocks at
 //! a time: whoever takes events in does not wait for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -47,8 +48,8 @@ pub(in crate::journal) enum Shown {
 pub(in crate::journal) enum Content {
     /// It is open, and has these blocks. Some of it may still be on its way to the file.
     Open(Vec<KnownBlock>),
-    /// It is closed, and so many events in it are owed.
-    Closed { pending_events: u64 },
+    /// It is closed, and so many events in it have no settlement there. Some of these may have one that waits until it is open.
+    Closed { pending_events: u64, waiting_settlements: BTreeMap<u64, Vec<u8>> },
     /// Nothing in it is owed any more.
     Settled,
 }
@@ -107,7 +108,9 @@ impl<S: Store> Committer<S> {
 impl<S: Store> Row<S> {
     fn volumes(&self) -> Vec<VolumeId> {
         let closed = self.closed.iter().map(|closed| closed.number);
-        let mut numbers: Vec<u32> = self.retained().chain(closed).chain(self.open.keys().copied()).collect();
+        let open = self.open.keys().copied();
+        let mut numbers: Vec<u32> =
+            self.retained().chain(closed).chain(self.resting.numbers()).chain(open).collect();
         numbers.sort_unstable();
         numbers.into_iter().map(|number| self.id(number)).collect()
     }
@@ -117,7 +120,12 @@ impl<S: Store> Row<S> {
         let content = if let Some(volume) = self.open.get(&id.number) {
             Content::Open(volume.known_blocks())
         } else if let Some(closed) = closed() {
-            Content::Closed { pending_events: closed.pending_events() }
+            Content::Closed { pending_events: closed.pending_events(), waiting_settlements: BTreeMap::new() }
+        } else if let Some(resting) = self.resting.get(id.number) {
+            Content::Closed {
+                pending_events: resting.unsettled_events(),
+                waiting_settlements: resting.waiting_settlements(),
+            }
         } else if self.retained().any(|number| number == id.number) {
             Content::Settled
         } else {
