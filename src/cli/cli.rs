@@ -11,7 +11,8 @@ use super::config::{ConfigCommand, config};
 use super::dead_letters::{DeadLettersArgs, dead_letters};
 use super::journal::{JournalArgs, journal};
 use super::looking::{
-    BalanceArgs, DoctorArgs, ExplainArgs, ReplayArgs, StatusArgs, balance, doctor, explain, replay, status,
+    BalanceArgs, DoctorArgs, ExplainArgs, ReplayArgs, StatusArgs, balance, doctor, explain, or_dev, replay,
+    status,
 };
 use super::polar::{PolarCommand, polar};
 use super::sending::{GrantArgs, SendArgs, grant, send};
@@ -54,6 +55,30 @@ enum Command {
     ManPages(ManPagesArgs),
 }
 
+impl Command {
+    /// Whether it is about a sledge that is there already, or about that one's Polar.
+    fn looks_for_sledge(&self) -> bool {
+        match self {
+            Self::Run(_)
+            | Self::Dev(_)
+            | Self::Simulate(_)
+            | Self::Config(_)
+            | Self::Completions(_)
+            | Self::ManPages(_) => false,
+            Self::Send(_)
+            | Self::Grant(_)
+            | Self::Balance(_)
+            | Self::Polar(_)
+            | Self::Status(_)
+            | Self::Doctor(_)
+            | Self::DeadLetters(_)
+            | Self::Replay(_)
+            | Self::Explain(_)
+            | Self::Journal(_) => true,
+        }
+    }
+}
+
 /// Does what the command line asks for.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match parse(words) {
@@ -66,6 +91,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut voice = Voice::new(no_color);
+    let looks_for_sledge = cli.command.looks_for_sledge();
     let ended = runtime(&cli.command).and_then(|runtime| {
         let ended = runtime.block_on(perform(cli.command, no_color, &mut voice));
         // A read of standard input that waits for ever must not keep the process.
@@ -73,6 +99,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         ended
     });
     ended.unwrap_or_else(|failure| {
+        let failure = if looks_for_sledge { or_dev(failure) } else { failure };
         voice.complain(&failure.message);
         failure.exit
     })

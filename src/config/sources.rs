@@ -9,6 +9,7 @@ use super::fault::Faults;
 use super::origin::Origin;
 use super::raw_config::{CONFIG_VARIABLE, RawConfig};
 use super::surroundings::Surroundings;
+use super::table::settings;
 use super::token;
 use crate::polar;
 
@@ -44,6 +45,14 @@ impl Sources {
     pub fn polar(&self) -> Result<polar::Settings, Faults> {
         let surroundings = Surroundings::of_process();
         Config::polar(self.raw(&surroundings), &surroundings)
+    }
+
+    /// Whether a flag or a variable says what `key` is to be.
+    #[must_use]
+    pub fn names(&self, key: &str) -> bool {
+        let variable = settings().find(|setting| setting.key == key).map(|setting| setting.variable);
+        self.flags.iter().any(|(flag, _)| *flag == key)
+            || variable.is_some_and(|name| Surroundings::of_process().variable(name).is_some())
     }
 
     /// The token of whoever asks: their variable alone.

@@ -22,11 +22,6 @@ use crate::event::UnixMillis;
 use crate::journal::{DeadLetter, DeadReason, JournalError, Origin, Settlement};
 use crate::polar::{Ingest, Reply};
 
-/// Between two warnings of duplicates among events that were sent for the first time.
-const STRANGE_DUPLICATES_EVERY: Duration = Duration::from_secs(10 * 60);
-/// So many suspected batches may fail one after the other before Polar itself is suspected.
-const FAILED_PIECES_MAX: u32 = 16;
-
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Acts on an answer.
     pub(super) async fn conclude(&mut self, answered: Answered) -> Result<(), JournalError> {
@@ -53,12 +48,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let is_just_large =
             reply == Reply::TooLarge && batch.len() > 1 && SizeLimit::may_be_too_many(batch.body_bytes());
         let is_failed_piece = facts.is_piece && sign.is_of_the_batch(&reply);
-        self.failed_pieces = if is_failed_piece { self.failed_pieces.saturating_add(1) } else { 0 };
+        self.suspects.answered(is_failed_piece);
         // What is suspected already may well be at fault itself: that is no reason to slow down the others. Only when
         // nothing else was heard for some requests, or Polar is not known to work, is it asked whether it is there at all.
         // Events whose body may well be too large are halved and sent at once; one alone can't be.
-        let says_something =
-            !is_failed_piece || self.failed_pieces > FAILED_PIECES_MAX || !self.gate.is_proven();
+        let says_something = !is_failed_piece || self.suspects.failed_too_often() || !self.gate.is_proven();
         let is_known_to_work = self.gate.is_proven();
         if says_something && !is_just_large {
             let witness = if outcome.may_be_the_events_fault() { witness(&batch) } else { Witness::Sound };
@@ -88,7 +82,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Outcome::Split => {
                 // That nothing passed while it was whole, and its halves do later, says nothing of its size.
                 let is_of_its_size = facts.others_confirmed && !matches!(reply, Reply::Accepted(_));
-                let cut = is_of_its_size.then(|| self.size.cut(batch.len()));
+                let trials = facts.trials + u32::from(facts.is_trial);
+                let cut = is_of_its_size.then(|| self.cuts.cut(batch.len(), batch.body_bytes(), trials));
                 let (first, second) = batch.split(self.tally.confirmed, cut);
                 self.resend.push_first(second);
                 self.resend.push_first(first);
@@ -110,7 +105,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             trials: history.trials,
             blamed: history.blamed,
             is_trial: history.is_trial(self.tally.confirmed),
-            patience: Patience::in_weather(&self.weather),
+            patience: Patience::in_weather(&self.weather).or_more_of(history.patience),
             others_confirmed: history.others_confirmed(self.tally.confirmed),
             is_piece: history.is_piece,
             mismatches: history.mismatches,
@@ -128,7 +123,10 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         match sign {
             Sign::Alive => {
                 self.token_worked = true;
-                if let Some(trouble) = self.gate.proven(sent, now) {
+                let was_held = self.gate.held().is_some();
+                if let Some(trouble) = self.gate.proven(sent, now)
+                    && (self.said.tells_up() || was_held)
+                {
                     tracing::info!("Polar takes events again (it had been: {trouble})");
                 }
             }
@@ -141,7 +139,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                     }
                     Witness::One(..) | Witness::Sound => (None, witness),
                 };
-                let failure = Failure { sent, retry_after, fault: self.tell_fault(reply), witness };
+                let failure = Failure { sent, retry_after, fault: self.tell_fault(reply, now), witness };
                 if let Some(reason) = self.gate.failed(failure, now, &mut self.rng) {
                     let fault = describe(reply);
                     tracing::warn!(
@@ -151,7 +149,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 }
             }
             Sign::PerhapsBarred(reason) => {
-                let failure = Failure { sent, retry_after: None, fault: self.tell_fault(reply), witness };
+                let failure =
+                    Failure { sent, retry_after: None, fault: self.tell_fault(reply, now), witness };
                 if self.gate.perhaps_hold(reason, failure, now, &mut self.rng) {
                     self.tell_hold(reason);
                 }
@@ -173,9 +172,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// What went wrong with a request, told when that is news.
-    fn tell_fault(&self, reply: &Reply) -> String {
+    fn tell_fault(&mut self, reply: &Reply, now: Instant) -> String {
         let fault = describe(reply);
-        if !self.is_unavailable() {
+        if !self.is_held_up_by_a_person() && self.said.tells_down(now) {
             tracing::warn!("Polar does not take events now: {fault}; they are kept and sent again");
         }
         fault
@@ -198,7 +197,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             Retry::WithTheOthers => self.resend.push(batch),
             Retry::Suspected { blamed } => {
                 let is_trial = batch.history.is_trial(self.tally.confirmed);
-                batch.history.failed(self.tally.confirmed, blamed);
+                if batch.len() == 1 && is_trial && batch.history.trials > 0 {
+                    self.weather.failed_again();
+                }
+                let patience = Patience::in_weather(&self.weather);
+                batch.history.failed(self.tally.confirmed, blamed, patience);
                 // Alone, it is tried for what that proves: nothing, until others were delivered in between.
                 let failures = match (batch.len(), is_trial) {
                     (1, true) => batch.history.trials + 1,
@@ -224,6 +227,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             batch.history.mismatches = batch.history.mismatches.saturating_add(1);
             batch.history.confirmed_before.get_or_insert(self.tally.confirmed);
             batch.history.not_before = Some(now + self.settings.slow_probe);
+            batch = self.excerpt(batch);
         }
         self.resend.push(batch);
     }
@@ -282,44 +286,12 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         }
         self.notice_strange_duplicates(batch, duplicates, now);
         self.tally.confirmed += inserted + duplicates;
+        self.tally.confirmed_at = Some(now);
         self.learn_from(batch, now);
         let mut settlement =
             Settlement { inserted, duplicates, delivered_at: Some(at), ..Settlement::default() };
         self.unsettled.resolve(batch, Fate::Delivered, &mut settlement);
         self.journal.settle(settlement).await
-    }
-
-    /// What a failure that may be the events' fault teaches about how many pass at once.
-    fn learn_from_failure(&mut self, batch: &Batch, is_known_to_work: bool) {
-        if batch.is_of_offenders(self.tally.confirmed) {
-            self.offenders.failed(batch.len());
-        } else if !batch.history.is_picked {
-            // In bad weather size is not what a failure is about, unless nothing passes at all.
-            match is_known_to_work {
-                true if self.weather.is_calm() => self.passing.failed(batch.len(), 2),
-                true => {}
-                false => self.passing.failed(batch.len(), 4),
-            }
-        }
-    }
-
-    /// What a delivery teaches about Polar's failures and about the size of batches.
-    fn learn_from(&mut self, batch: &Batch, now: Instant) {
-        let history = &batch.history;
-        self.weather.passed_after(batch.most_trials());
-        if batch.is_of_offenders(self.tally.confirmed) {
-            self.offenders.passed(batch.len());
-        } else if !history.is_picked {
-            self.passing.passed(batch.len());
-        }
-        // In bad weather a batch fails whole and passes in halves by chance.
-        let cut_from = history.cut_from.filter(|_| self.weather.is_calm());
-        if let Some(limit) = self.size.passed(batch.len(), batch.body_bytes(), cut_from, now) {
-            tracing::warn!(
-                events = limit,
-                "Polar fails larger requests and takes these; they are kept to this size, which grows again by and by"
-            );
-        }
     }
 
     /// Settles events as dead letters; `causes` go with the events in order.
@@ -339,37 +311,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let mut settlement = Settlement { dead: dead_letters(batch, causes, at), ..Settlement::default() };
         self.unsettled.resolve(batch, Fate::Dead, &mut settlement);
         self.journal.settle(settlement).await
-    }
-
-    /// An id that Polar knows although its event was never sent from here means that two applications share ids, and
-    /// that one of them loses events. Events from an earlier life may have been sent then, and restored ones were; a grant that
-    /// its customer is to get once is made again on purpose.
-    fn notice_strange_duplicates(&mut self, batch: &Batch, duplicates: u64, now: Instant) {
-        let is_first_attempt = batch.history.requests == 1;
-        let of_this_life = batch.runs().iter().all(|run| run.block.accepted() >= self.tally.begun);
-        if duplicates == 0 || !is_first_attempt || !of_this_life || batch.has_restored() {
-            return;
-        }
-        let repeated = duplicates.min(batch.made_to_be_repeated());
-        if repeated > 0 {
-            tracing::info!(
-                events = repeated,
-                "Polar already had grants that are made once: each stays as it was first granted, whatever its amount is now"
-            );
-        }
-        let strange = duplicates - repeated;
-        if strange == 0 {
-            return;
-        }
-        self.tally.strange_duplicates += strange;
-        let told = self.tally.strange_duplicates_told;
-        if told.is_none_or(|told| now >= told + STRANGE_DUPLICATES_EVERY) {
-            self.tally.strange_duplicates_told = Some(now);
-            tracing::warn!(
-                events = self.tally.strange_duplicates,
-                "Polar already had events that were never sent from here: two applications use the same external_id, or one sent an event twice; ids must be unique in the organization"
-            );
-        }
     }
 }
 

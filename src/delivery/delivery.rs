@@ -14,33 +14,31 @@ use super::batch::Batch;
 use super::batcher::Batcher;
 use super::budget::Budget;
 use super::consume::Consume;
-use super::departure::{Departure, Turns};
+use super::cuts::Cuts;
+use super::departure::Departure;
 use super::drained::{DrainEnd, Drained};
 use super::gate::Gate;
 use super::handle::{DeliveryHandle, Question};
 use super::hold::HoldReason;
-use super::offenders::Offenders;
-use super::passing_size::PassingSize;
 use super::resend::Resend;
 use super::retry_policy::RetryPolicy;
-use super::set_aside::{Early, SetAside};
+use super::said::Said;
+use super::set_aside::SetAside;
 use super::settings::Settings;
 use super::size_limit::SizeLimit;
+use super::suspects::Suspects;
 use super::unsettled::Unsettled;
 use super::weather::Weather;
 use crate::clock::Clock;
 use crate::event::{Lane, UnixMillis};
 use crate::health::Latch;
-use crate::journal::{Block, JournalError};
+use crate::journal::JournalError;
 use crate::metrics::Metrics;
 use crate::polar::{Answer, Ingest, TokenChange, TokenError};
 
 /// How often the wall clock and the token file are looked at while something waits for them. The wall clock can be set,
 /// so a sleep until a time of day would not be one.
 const GLANCE: Duration = Duration::from_secs(1);
-/// A read waits for its turn with the journal's writer, behind a sync of the disk, so it asks for more than one batch; for
-/// no more than two, because what waits here lies unpacked in memory.
-const BATCHES_AT_ONCE: usize = 2;
 /// How old the token in use may be, measured against its file, when a request leaves. Looking takes some 20 µs.
 const TOKEN_AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -60,10 +58,9 @@ pub struct Delivery<J, P> {
     pub(super) unsettled: Unsettled,
     pub(super) gate: Gate,
     pub(super) budget: Budget,
-    pub(super) offenders: Offenders,
+    pub(super) suspects: Suspects,
     pub(super) size: SizeLimit,
-    /// How many fresh events at once pass.
-    pub(super) passing: PassingSize,
+    pub(super) cuts: Cuts,
     pub(super) weather: Weather,
     pub(super) tally: Tally,
     pub(super) token_changed: Option<Instant>,
@@ -72,10 +69,8 @@ pub struct Delivery<J, P> {
     pub(super) draining: Option<Draining>,
     /// Requests that were sent while it was unknown whether Polar works.
     pub(super) probes: u64,
-    /// Suspected batches that failed one after the other, with no other answer between.
-    pub(super) failed_pieces: u32,
-    pub(super) turns: Turns,
     pub(super) latch: Latch,
+    pub(super) said: Said,
     handle: DeliveryHandle,
     pub(super) token_fault: Option<TokenError>,
     token_looked_for: Instant,
@@ -86,6 +81,8 @@ pub struct Delivery<J, P> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     pub(super) confirmed: u64,
+    /// When Polar last confirmed any.
+    pub(super) confirmed_at: Option<Instant>,
     pub(super) dead: u64,
     /// When delivery began, by the wall clock: younger blocks were never sent in an earlier life.
     pub(super) begun: UnixMillis,
@@ -129,7 +126,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         Self {
             batcher: Batcher::new(settings.batch_events_max, settings.batch_bytes_max),
             size: SizeLimit::new(settings.batch_events_max, settings.batch_bytes_max),
-            passing: PassingSize::ANY,
+            cuts: Cuts::default(),
             weather: Weather::default(),
             gate: Gate::new(policy, settings.slow_probe),
             budget: Budget::new(settings.requests_per_minute, Instant::now()),
@@ -137,15 +134,14 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             policy,
             rng: fastrand::Rng::new(),
             resend: Resend::default(),
-            offenders: Offenders::default(),
+            suspects: Suspects::default(),
             set_aside: SetAside::default(),
             unsettled: Unsettled::default(),
             token_changed: None,
             token_worked: false,
             draining: None,
             probes: 0,
-            failed_pieces: 0,
-            turns: Turns::default(),
+            said: Said::default(),
             handle: DeliveryHandle::default(),
             token_fault: None,
             token_looked_for: Instant::now(),
@@ -265,72 +261,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         })
     }
 
-    /// Reads blocks, grants first, until a full batch is at hand or delivery holds as much as it may.
-    async fn top_up(&mut self, now: Instant) -> Result<(), JournalError> {
-        for lane in Lane::ALL {
-            while self.wants(lane) && self.journal.has_unread(lane) {
-                let room = self.bytes_max(lane).saturating_sub(self.bytes());
-                let events = BATCHES_AT_ONCE * self.settings.batch_events_max;
-                let blocks = self.journal.read(lane, events, room).await?;
-                if blocks.is_empty() {
-                    break;
-                }
-                for block in blocks {
-                    self.admit(block, now);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn admit(&mut self, block: Block, now: Instant) {
-        self.unsettled.add(&block);
-        let block = Arc::new(block);
-        if block.due() > self.clock.polars_now() {
-            self.set_aside.put(block.due(), Early::Fresh(block));
-        } else {
-            self.batcher.push(block, now);
-        }
-    }
-
-    fn release_due(&mut self, now: Instant) {
-        while let Some(early) = self.set_aside.take_due(self.clock.polars_now()) {
-            match early {
-                Early::Fresh(block) => self.batcher.push(block, now),
-                Early::Refused(batch) => self.resend.push(batch),
-            }
-        }
-    }
-
-    /// Whether more of `lane` is to be read. One batch more than allowed is read when all that is at hand keeps failing:
-    /// only other events can tell then whether it is to blame itself, and it must not keep them out for ever.
-    fn wants(&self, lane: Lane) -> bool {
-        let has_any = !self.resend.is_empty() || !self.offenders.is_empty();
-        let is_all_suspect = self.batcher.is_empty() && has_any && self.resend.have_all_failed();
-        let reserve = if is_all_suspect { self.settings.batch_bytes_max } else { 0 };
-        !self.batcher.is_full(lane) && self.bytes() < self.bytes_max(lane) + reserve
-    }
-
-    /// Whether news of unread blocks would be of use now. While usage is full and unread, the news would never end; a
-    /// grant is then found at the next answer or glance.
-    fn wants_blocks(&self) -> bool {
-        let usage = self.wants(Lane::Usage);
-        usage || (self.wants(Lane::Grants) && !self.journal.has_unread(Lane::Usage))
-    }
-
-    /// What it holds in memory.
-    fn bytes(&self) -> usize {
-        self.unsettled.bytes() + self.offenders.bytes()
-    }
-
-    fn bytes_max(&self, lane: Lane) -> usize {
-        let all = self.settings.unsettled_bytes_max;
-        match lane {
-            Lane::Grants => all,
-            Lane::Usage => all - all / 8,
-        }
-    }
-
     fn wake_at(&self, next: &Departure) -> Option<Instant> {
         let now = Instant::now();
         let departure = match next {
@@ -347,7 +277,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// Whether a new token might change everything.
-    fn is_held_up_by_a_person(&self) -> bool {
+    pub(super) fn is_held_up_by_a_person(&self) -> bool {
         self.gate.held().is_some() || self.polar.lacks_token()
     }
 

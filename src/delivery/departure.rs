@@ -7,6 +7,7 @@ use super::consume::Consume;
 use super::delivery::Delivery;
 use super::gate::Opening;
 use super::resend::Kind;
+use super::suspects::Waiting;
 use crate::event::Lane;
 use crate::polar::Ingest;
 
@@ -14,23 +15,10 @@ use crate::polar::Ingest;
 const FRESH_PROBE_EVERY: u64 = 4;
 /// Once so many events failed alone, it is an outage rather than a poison in each of the fresh probes.
 const LONE_PROBES_MAX: u32 = 4;
-/// Suspected batches may have every so manyth request while others wait: a hundred poisons hold nobody up.
-const SUSPECTED_EVERY: u32 = 4;
-/// Trials of events that seem to be bad may have every so manyth: good ones are likelier among the other suspected.
-const OFFENDERS_EVERY: u32 = 16;
 /// Where few events pass at once a batch gathers so many times longer: none should have fewer than it may.
 const SMALL_GATHER: u32 = 4;
 /// While more suspected batches than this wait, nothing but grants is sent that may add to them.
 const SUSPECTED_MAX: usize = 4_096;
-
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turns {
-    /// Requests since the last one with a suspected batch.
-    since_suspected: u32,
-    /// Requests since the last one with what failed alone.
-    since_offender: u32,
-}
 
 /// What can be done for the next request.
 #[derive(Debug)]
@@ -80,13 +68,13 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     fn has_nothing(&self) -> bool {
-        self.batcher.is_empty() && self.resend.is_empty() && self.offenders.is_empty()
+        self.batcher.is_empty() && self.resend.is_empty() && self.suspects.offenders.is_empty()
     }
 
     /// Events and bytes that a batch of fresh events may have now.
     pub(super) fn size_now(&mut self, now: Instant) -> (usize, usize) {
         let (events_max, bytes_max) = self.size.now(now);
-        (self.passing.within(events_max), bytes_max)
+        (self.suspects.passing.within(events_max), bytes_max)
     }
 
     /// Fresh events to ask with, at once, whether what one batch met is met by others too.
@@ -105,7 +93,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn fresh_at(&mut self, now: Instant, in_flight: usize, probing: bool) -> Option<Instant> {
         let linger = self.settings.linger;
         let gathering =
-            self.budget.linger(linger, now) * if self.passing.is_any() { 1 } else { SMALL_GATHER };
+            self.budget.linger(linger, now) * if self.suspects.passing.is_any() { 1 } else { SMALL_GATHER };
         let until = self.batcher.lingers_until(linger, gathering)?;
         if !probing && !self.batcher.has_grants() && self.resend.suspected() > SUSPECTED_MAX {
             return None;
@@ -119,53 +107,60 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// When what failed alone may leave, beside its share.
     fn offenders_at(&mut self, now: Instant, probing: bool) -> Option<Instant> {
-        let due = self.offenders.next_at(now)?;
-        Some(if probing { now } else { due.max(self.budget.is_ample_at(now)) })
+        let due = self.suspects.offenders.next_at(now)?;
+        let share = if self.are_offenders_crowded() { now } else { self.budget.is_ample_at(now) };
+        Some(if probing { now } else { due.max(share) })
     }
 
     /// While Polar works: grants first, and what was sent before ahead of what was not. What is suspected has a share
     /// of the requests, so that it neither waits for ever nor makes others wait.
     fn next_in_turn(&mut self, now: Instant, may_cut: bool) -> Option<Batch> {
-        let do_others_wait = may_cut || self.resend.has_ready(now, Kind::Unsuspected);
-        let do_suspected_wait = self.resend.has_ready(now, Kind::Suspected);
-        self.turns.since_offender = self.turns.since_offender.saturating_add(1);
-        self.turns.since_suspected = self.turns.since_suspected.saturating_add(1);
-        let can_wait = do_others_wait || do_suspected_wait || self.budget.is_ample_at(now) > now;
-        if !can_wait || self.turns.since_offender >= OFFENDERS_EVERY {
-            let (events_max, bytes_max) = self.size.now(now);
-            let offender = self.offenders.take_due(now, events_max, bytes_max);
+        let suspected = self.resend.has_ready(now, Kind::Suspected);
+        // Where memory is short, what is suspected has to make room first.
+        let may_add = !(suspected && self.is_memory_short());
+        let may_cut = may_cut && (may_add || self.batcher.has_grants());
+        let waiting = Waiting {
+            others: may_cut || self.resend.has_ready(now, Kind::Unsuspected),
+            suspected,
+            is_budget_ample: self.budget.is_ample_at(now) <= now,
+            are_offenders_crowded: self.are_offenders_crowded(),
+        };
+        self.suspects.next_request();
+        if self.suspects.is_offenders_turn(waiting) {
+            let (limits, is_crowded) = (self.size.now(now), waiting.are_offenders_crowded);
+            let offender = self.suspects.offenders.take_due(now, self.tally.confirmed, limits, is_crowded);
             if offender.is_some() {
-                self.turns.since_offender = 0;
+                self.suspects.offender_left();
                 return offender;
             }
         }
-        if !do_others_wait || self.turns.since_suspected >= SUSPECTED_EVERY {
+        if self.suspects.is_suspected_turn(waiting) {
             let suspected = self.suspected_in_turn(now);
             if suspected.is_some() {
-                self.turns.since_suspected = 0;
+                self.suspects.suspected_left();
                 return suspected;
             }
         }
         if may_cut && self.batcher.has_grants() && !self.resend.has_ready(now, Kind::UnsuspectedGrants) {
             return self.cut();
         }
-        match self.unsuspected_again(now) {
+        match self.unsuspected_again(now, may_add) {
             None if may_cut => self.cut(),
             batch => batch,
         }
     }
 
     /// The unsuspected batch whose turn it is. Where not everything passes, it is filled up to what may pass, and suspected.
-    fn unsuspected_again(&mut self, now: Instant) -> Option<Batch> {
+    fn unsuspected_again(&mut self, now: Instant, may_add: bool) -> Option<Batch> {
         let (events_max, bytes_max) = self.size_now(now);
         let mut batch = self.resend.take_unsuspected(now, events_max, bytes_max)?;
-        if self.passing.is_any() || batch.len() > events_max || batch.history.mismatches > 0 {
+        if self.suspects.passing.is_any() || batch.len() > events_max || batch.history.mismatches > 0 {
             return Some(batch);
         }
         // Grants are not to fail with what was sent before.
         let fits = self.batcher.next_bytes().is_some_and(|next| batch.body_bytes() + 1 + next <= bytes_max);
         let has_room = batch.history.failures == 0 && batch.len() < events_max && fits;
-        if has_room && !self.batcher.has_grants() {
+        if may_add && has_room && !self.batcher.has_grants() {
             self.batcher.limit_to(events_max - batch.len(), bytes_max.saturating_sub(batch.body_bytes()));
             batch = Batch::merge([batch].into_iter().chain(self.batcher.cut()).collect());
             self.batcher.limit_to(events_max, bytes_max);
@@ -178,7 +173,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// suspected from the start.
     fn cut(&mut self) -> Option<Batch> {
         let mut batch = self.batcher.cut()?;
-        let is_refused_some = !self.passing.is_any() && self.gate.is_proven();
+        let is_refused_some = !self.suspects.passing.is_any() && self.gate.is_proven();
         if is_refused_some || self.size.is_on_trial(batch.len(), batch.body_bytes()) {
             batch.history = batch.history.of_a_piece(self.tally.confirmed, None);
         }
@@ -192,7 +187,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.probes += 1;
         let is_waiting_grant_the_first = self.batcher.has_grants() && !self.resend.has_grants();
         let has_few = self.resend.unsuspected() < self.settings.requests_in_flight_max;
-        let is_turn_of_the_fresh = self.passing.failed_alone() < LONE_PROBES_MAX
+        let is_turn_of_the_fresh = self.suspects.passing.failed_alone() < LONE_PROBES_MAX
             || self.probes.is_multiple_of(FRESH_PROBE_EVERY)
             || (has_few && (self.resend.unsuspected() == self.resend.len() || self.probes.is_multiple_of(2)));
         if is_waiting_grant_the_first || (is_turn_of_the_fresh && self.resend.have_all_failed()) {
@@ -201,8 +196,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 return fresh;
             }
         }
-        let again = self.resend.take_probe(now);
-        again.or_else(|| self.fresh_probe(now)).or_else(|| self.offenders.take_probe())
+        let again = self.resend.take_probe(now).map(|batch| match batch.history.is_piece {
+            true => self.part_that_may_pass(batch, now),
+            false => batch,
+        });
+        again.or_else(|| self.fresh_probe(now)).or_else(|| self.suspects.offenders.take_probe(now))
     }
 
     fn fresh_probe(&mut self, now: Instant) -> Option<Batch> {

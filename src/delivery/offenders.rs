@@ -8,20 +8,20 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::passing_size::PassingSize;
 
-/// Every so manyth of them that is tried is the one that waits longest.
-const LONGEST_EVERY: u64 = 4;
 /// What each of them takes in memory beside its text.
 const OFFENDER_BYTES: usize = 512;
 
 /// The events that failed alone while Polar took others, or of which the rest of their batch passed, and wait for their next
-/// trial. There may be very many of them: a firewall that dislikes one event in ten does so for hours. Grants go first, then
-/// those that were never sent alone and may be good, then those with the most trials, so that few are on the way rather than
-/// all of them; now and then it is the one that waits longest. When one passes, what was in the way may be gone, and they
-/// are tried together, more and more of them.
+/// trial. There may be very many of them: a firewall that dislikes one event in ten does so for hours. Grants go first; the
+/// others take turns: those that were never sent alone and may be good, those with the most trials, so that few are on
+/// the way rather than all of them, and the one that waits longest. When one passes, what was in the way may be gone, and
+/// they are tried together, more and more of them.
 #[derive(Debug)]
 pub(super) struct Offenders {
     /// By the time of their next trial, and in the order they came.
     waiting: BTreeMap<(Option<Instant>, u64), Batch>,
+    /// Those that were tried since Polar last confirmed anything, likewise: another failure would prove nothing.
+    spent: BTreeMap<(Option<Instant>, u64), Batch>,
     /// Those whose time has come, by their turn.
     due: BTreeMap<Turn, Batch>,
     /// Their turns, in the order they came.
@@ -29,6 +29,9 @@ pub(super) struct Offenders {
     came: u64,
     /// How often one of them, or several together, left.
     taken: u64,
+    text_bytes: usize,
+    /// How many events Polar had confirmed when that was last looked at.
+    confirmed: u64,
     size: PassingSize,
 }
 
@@ -41,14 +44,36 @@ struct Turn {
     came: u64,
 }
 
+/// Who of them goes next, grants apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Untried,
+    MostTrials,
+    Longest,
+}
+
+impl Next {
+    /// Each in its turn. `is_crowded`: there are too many of them, and the end of some is what makes room.
+    fn of(number: u64, is_crowded: bool) -> Self {
+        match (number % 4, is_crowded) {
+            (0, false) | (1, true) => Self::Untried,
+            (2, _) | (0, true) => Self::MostTrials,
+            (_, _) => Self::Longest,
+        }
+    }
+}
+
 impl Default for Offenders {
     fn default() -> Self {
         Self {
             waiting: BTreeMap::new(),
+            spent: BTreeMap::new(),
             due: BTreeMap::new(),
             longest: BTreeMap::new(),
             came: 0,
             taken: 0,
+            text_bytes: 0,
+            confirmed: 0,
             size: PassingSize::ONE,
         }
     }
@@ -60,39 +85,60 @@ impl Offenders {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.due.len()
+        self.waiting.len() + self.spent.len() + self.due.len()
     }
 
     /// What they take in memory beside their texts, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub(super) fn bytes_beside_text(&self) -> usize {
         self.len() * OFFENDER_BYTES
     }
 
-    /// It waits for its next trial, not before the time that it says itself.
-    pub(super) fn push(&mut self, batch: Batch) {
+    /// What they take in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.text_bytes + self.bytes_beside_text()
+    }
+
+    /// It waits for its next trial, not before the time that it says itself. `confirmed` is how many events Polar has
+    /// confirmed so far.
+    pub(super) fn push(&mut self, batch: Batch, confirmed: u64) {
+        self.heed(confirmed);
         self.came += 1;
-        self.waiting.insert((batch.history.not_before, self.came), batch);
-    }
-
-    /// When the next trial is due.
-    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
-        let waiting = self.waiting.first_key_value().map(|((at, _), _)| at.unwrap_or(now));
-        if self.due.is_empty() { waiting } else { Some(now) }
-    }
-
-    /// The one whose trial is next, with as many others as may pass together.
-    pub(super) fn take_due(&mut self, now: Instant, events_max: usize, bytes_max: usize) -> Option<Batch> {
-        while let Some(entry) = self.waiting.first_entry()
-            && entry.key().0.is_none_or(|at| at <= now)
-        {
-            let ((_, came), batch) = entry.remove_entry();
-            let trials = batch.history.trials;
-            let turn =
-                Turn { is_usage: !batch.has_grants(), was_alone: trials > 0, trials: Reverse(trials), came };
-            self.due.insert(turn, batch);
-            self.longest.insert(came, turn);
+        self.text_bytes += batch.text_bytes();
+        let key = (batch.history.not_before, self.came);
+        if batch.history.is_trial(confirmed) {
+            self.waiting.insert(key, batch);
+        } else {
+            self.spent.insert(key, batch);
         }
-        let first = self.next_due()?;
+    }
+
+    /// Whether the failure of any of them would prove something.
+    pub(super) fn have_trials(&self, confirmed: u64) -> bool {
+        let are_spent_still = self.confirmed == confirmed || self.spent.is_empty();
+        !(are_spent_still && self.waiting.is_empty() && self.due.is_empty())
+    }
+
+    /// When the next of them may be sent.
+    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
+        if !self.due.is_empty() {
+            return Some(now);
+        }
+        let first = |map: &BTreeMap<(Option<Instant>, u64), Batch>| {
+            map.first_key_value().map(|((at, _), _)| at.unwrap_or(now))
+        };
+        [first(&self.waiting), first(&self.spent)].into_iter().flatten().min()
+    }
+
+    /// The one whose trial is next, with as many others as may pass together. `is_crowded`: there are too many of them.
+    pub(super) fn take_due(
+        &mut self,
+        now: Instant,
+        confirmed: u64,
+        (events_max, bytes_max): (usize, usize),
+        is_crowded: bool,
+    ) -> Option<Batch> {
+        self.call(now, confirmed);
+        let first = self.next_due(now, is_crowded)?;
         let mut bytes = first.body_bytes();
         let mut taken = vec![first];
         while taken.len() < self.size.within(events_max)
@@ -103,22 +149,59 @@ impl Offenders {
             self.longest.remove(&next.key().came);
             taken.push(next.remove());
         }
+        self.text_bytes -= taken.iter().map(Batch::text_bytes).sum::<usize>();
         Some(Batch::join(taken))
     }
 
-    fn next_due(&mut self) -> Option<Batch> {
-        let mut turn = *self.due.first_key_value()?.0;
-        self.taken += 1;
-        if turn.is_usage && self.taken.is_multiple_of(LONGEST_EVERY) {
-            turn = *self.longest.first_key_value()?.1;
+    /// Polar has confirmed so many events so far.
+    fn heed(&mut self, confirmed: u64) {
+        if confirmed > self.confirmed {
+            self.confirmed = confirmed;
+            self.waiting.extend(std::mem::take(&mut self.spent));
+        }
+    }
+
+    /// Lets those whose time has come take their turns.
+    fn call(&mut self, now: Instant, confirmed: u64) {
+        self.heed(confirmed);
+        while let Some(entry) = self.waiting.first_entry()
+            && entry.key().0.is_none_or(|at| at <= now)
+        {
+            let ((_, came), batch) = entry.remove_entry();
+            let trials = batch.history.trials;
+            let turn =
+                Turn { is_usage: !batch.has_grants(), was_alone: trials > 0, trials: Reverse(trials), came };
+            self.due.insert(turn, batch);
+            self.longest.insert(came, turn);
+        }
+    }
+
+    fn next_due(&mut self, now: Instant, is_crowded: bool) -> Option<Batch> {
+        let Some((&first, _)) = self.due.first_key_value() else {
+            let spent = self.spent.first_entry().filter(|entry| entry.key().0.is_none_or(|at| at <= now))?;
+            return Some(spent.remove());
+        };
+        let mut turn = first;
+        if first.is_usage {
+            let of_most_trials = Turn { is_usage: true, was_alone: true, trials: Reverse(u32::MAX), came: 0 };
+            turn = match Next::of(self.taken, is_crowded) {
+                Next::Untried => Some(first),
+                Next::MostTrials => self.due.range(of_most_trials..).next().map(|(turn, _)| *turn),
+                Next::Longest => self.longest.first_key_value().map(|(_, turn)| *turn),
+            }
+            .unwrap_or(first);
+            self.taken = self.taken.wrapping_add(1);
         }
         self.longest.remove(&turn.came);
         self.due.remove(&turn)
     }
 
     /// Any of them, before its time.
-    pub(super) fn take_probe(&mut self) -> Option<Batch> {
-        self.waiting.pop_first().map(|(_, probe)| probe).or_else(|| self.next_due())
+    pub(super) fn take_probe(&mut self, now: Instant) -> Option<Batch> {
+        let waiting = self.waiting.pop_first().or_else(|| self.spent.pop_first()).map(|(_, probe)| probe);
+        let probe = waiting.or_else(|| self.next_due(now, false))?;
+        self.text_bytes -= probe.text_bytes();
+        Some(probe)
     }
 
     /// So many of them passed together.
@@ -128,7 +211,7 @@ impl Offenders {
 
     /// So many of them failed together.
     pub(super) fn failed(&mut self, events: usize) {
-        self.size.failed(events, 2);
+        self.size.failed(events, 2, 1);
     }
 }
 
@@ -149,6 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::delivery::patience::Patience;
     use crate::delivery::tests::fixture::{block, run_of};
     use crate::event::Lane;
 
@@ -158,60 +242,90 @@ mod tests {
         batch
     }
 
-    #[test]
-    fn who_had_the_most_trials_goes_first_and_none_before_its_time() {
-        let now = Instant::now();
-        let later = now + Duration::from_secs(1);
+    fn of(batches: impl IntoIterator<Item = Batch>) -> Offenders {
         let mut offenders = Offenders::default();
-        for (seq, trials, not_before) in [(1, 2, None), (2, 5, Some(now)), (3, 9, Some(later)), (4, 5, None)]
-        {
-            offenders.push(offender(seq, trials, not_before));
-        }
-        let mut take = |at| offenders.take_due(at, 1_000, 1_000).map(|batch| batch.oldest_seq());
-        assert_eq!([take(now), take(now), take(later), take(later)], [Some(2), Some(4), Some(3), Some(1)]);
-        assert_eq!(take(later), None);
-        assert!(offenders.is_empty());
-        offenders.push(offender(5, 1, Some(later)));
-        assert_eq!((offenders.next_at(now), offenders.take_due(now, 9, 999).is_none()), (Some(later), true));
-        assert_eq!(offenders.take_probe().map(|batch| batch.oldest_seq()), Some(5));
+        batches.into_iter().for_each(|batch| offenders.push(batch, 0));
+        offenders
+    }
+
+    /// The next ones by their seqs, taken one by one.
+    fn next<const N: usize>(offenders: &mut Offenders, now: Instant, is_crowded: bool) -> [Option<u64>; N] {
+        [(); N]
+            .map(|()| offenders.take_due(now, 0, (1_000, 10_000), is_crowded).map(|batch| batch.oldest_seq()))
     }
 
     #[test]
-    fn a_grant_goes_first_and_nobody_starves_behind_those_with_more_trials() {
+    fn none_is_sent_before_its_time_unless_as_a_probe() {
         let now = Instant::now();
-        let mut offenders = Offenders::default();
-        for seq in 1..=20 {
-            offenders.push(offender(seq, 1 + u32::from(seq > 1), None));
-        }
+        let later = now + Duration::from_secs(1);
+        let mut offenders =
+            of([offender(1, 2, None), offender(2, 5, Some(now)), offender(3, 9, Some(later))]);
+        assert_eq!(next(&mut offenders, now, false), [Some(2), Some(1), None]);
+        assert_eq!((offenders.next_at(now), offenders.len()), (Some(later), 1));
+        assert_eq!(offenders.take_probe(now).map(|batch| batch.oldest_seq()), Some(3));
+        assert!(offenders.is_empty() && offenders.bytes() == 0);
+    }
+
+    #[test]
+    fn a_grant_goes_first_and_then_the_untried_the_longest_waiting_and_those_with_the_most_trials_in_turn() {
+        let now = Instant::now();
         let mut grant = Batch::new(vec![run_of(&block(Lane::Grants, 99, 1))]);
         grant.history.trials = 1;
-        offenders.push(grant);
-        let seqs = [(); 4].map(|()| offenders.take_due(now, 1_000, 1_000).unwrap().oldest_seq());
-        assert_eq!(seqs, [99, 2, 3, 1]);
+        let waiting = [(1, 1), (2, 9), (3, 8), (4, 0), (5, 0), (6, 0), (7, 0)];
+        let all = || {
+            of(waiting.map(|(seq, trials)| offender(seq, trials, None)).into_iter().chain([grant.clone()]))
+        };
+        assert_eq!(next(&mut all(), now, false), [99, 4, 1, 2, 3].map(Some));
+        assert_eq!(next(&mut all(), now, true), [99, 2, 4, 3, 1].map(Some), "their end makes room");
+    }
+
+    #[test]
+    fn one_whose_failure_would_prove_nothing_goes_last_until_something_else_is_delivered() {
+        let now = Instant::now();
+        let mut spent = offender(1, 0, None);
+        spent.history.failed(7, true, Patience::LEAST);
+        assert_eq!(spent.history.trials, 1);
+        let mut offenders = Offenders::default();
+        offenders.push(spent, 7);
+        offenders.push(offender(2, 3, None), 7);
+        assert!(offenders.have_trials(7));
+        let mut take = |confirmed| {
+            let taken = offenders.take_due(now, confirmed, (1_000, 10_000), false);
+            (taken.map(|batch| batch.oldest_seq()), offenders.have_trials(confirmed))
+        };
+        assert_eq!(take(7), (Some(2), false));
+        assert_eq!(take(7), (Some(1), false), "it may pass all the same");
+        let mut again = offender(1, 0, None);
+        again.history.failed(7, true, Patience::LEAST);
+        offenders.push(again, 7);
+        assert!(!offenders.have_trials(7) && offenders.have_trials(8));
     }
 
     #[test]
     fn once_one_passes_more_and_more_are_tried_together_and_what_each_went_through_stays_its_own() {
         let now = Instant::now();
-        let mut offenders = Offenders::default();
-        for seq in 0..100 {
-            offenders.push(offender(seq, u32::try_from(seq).unwrap() % 7, None));
-        }
+        let mut offenders = of((0..100).map(|seq| offender(seq, u32::try_from(seq).unwrap() % 7, None)));
+        let take = |offenders: &mut Offenders, events_max| {
+            offenders.take_due(now, 0, (events_max, 10_000), false).unwrap()
+        };
         for expected in [1, 2, 4] {
-            let batch = offenders.take_due(now, 1_000, 10_000).unwrap();
+            let batch = take(&mut offenders, 1_000);
             assert_eq!((batch.len(), batch.is_joined()), (expected, expected > 1));
             offenders.passed(batch.len());
         }
-        assert_eq!(offenders.take_due(now, 5, 10_000).unwrap().len(), 5, "never more than a batch may have");
-        let eight = offenders.take_due(now, 1_000, 10_000).unwrap();
+        assert_eq!(take(&mut offenders, 5).len(), 5, "never more than a batch may have");
+        let eight = take(&mut offenders, 1_000);
         let seqs: Vec<u64> = eight.runs().iter().map(|run| run.block.id().seq).collect();
         assert!(seqs.len() == 8 && seqs.is_sorted());
         let mut apart = eight.apart();
         apart.sort_by_key(Batch::oldest_seq);
         assert!(apart.iter().all(|part| u64::from(part.history.trials) == part.oldest_seq() % 7));
         offenders.failed(8);
-        assert_eq!(offenders.take_due(now, 1_000, 10_000).unwrap().len(), 4);
+        assert_eq!(take(&mut offenders, 1_000).len(), 4);
         offenders.failed(1);
-        assert_eq!(offenders.take_due(now, 1_000, 10_000).unwrap().len(), 1);
+        assert_eq!(take(&mut offenders, 1_000).len(), 1);
+        let texts: usize =
+            offenders.waiting.values().chain(offenders.due.values()).map(Batch::text_bytes).sum();
+        assert_eq!(offenders.bytes(), texts + offenders.len() * OFFENDER_BYTES);
     }
 }

@@ -15,12 +15,14 @@ const PASSES_UNTIL_FORGOTTEN: u32 = 24;
 pub(super) struct PassingSize {
     events: usize,
     passes_in_a_row: u32,
+    failures_in_a_row: u32,
     failed_alone: u32,
 }
 
 impl PassingSize {
     /// Any number.
-    pub(super) const ANY: Self = Self { events: usize::MAX, passes_in_a_row: 0, failed_alone: 0 };
+    pub(super) const ANY: Self =
+        Self { events: usize::MAX, passes_in_a_row: 0, failures_in_a_row: 0, failed_alone: 0 };
     /// One at a time, until that passes.
     pub(super) const ONE: Self = Self { events: LEAST, ..Self::ANY };
 
@@ -42,19 +44,23 @@ impl PassingSize {
     /// A request with so many events passed. Those that were in flight together are one experience.
     pub(super) fn passed(&mut self, events: usize) {
         self.events = self.events.max(events.saturating_mul(2));
-        self.failed_alone = 0;
+        (self.failures_in_a_row, self.failed_alone) = (0, 0);
         self.passes_in_a_row = self.passes_in_a_row.saturating_add(1);
         if self.passes_in_a_row >= PASSES_UNTIL_FORGOTTEN {
             self.events = usize::MAX;
         }
     }
 
-    /// A request with so many events failed: the next have the `divisor`th part of that.
-    pub(super) fn failed(&mut self, events: usize, divisor: usize) {
-        self.events = self.events.min((events / divisor).max(LEAST));
+    /// A request with so many events failed: once `enough` did in a row, the next have the `divisor`th part of that.
+    pub(super) fn failed(&mut self, events: usize, divisor: usize, enough: u32) {
         self.passes_in_a_row = 0;
         if events == LEAST {
             self.failed_alone = self.failed_alone.saturating_add(1);
+        }
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+        if self.failures_in_a_row >= enough {
+            self.failures_in_a_row = 0;
+            self.events = self.events.min((events / divisor).max(LEAST));
         }
     }
 }
@@ -74,7 +80,7 @@ mod tests {
                 size.passed(now);
                 (events, passed) = (events + now, passed + 1);
             } else {
-                size.failed(now, 2);
+                size.failed(now, 2, 1);
             }
         }
         (events as f64 / 10_000.0, f64::from(passed) / 10_000.0)
@@ -95,7 +101,7 @@ mod tests {
     fn what_was_in_flight_together_is_one_experience() {
         let mut size = PassingSize::ANY;
         for _ in 0..8 {
-            size.failed(1_000, 4);
+            size.failed(1_000, 4, 1);
         }
         assert_eq!(size.within(1_000), 250);
         for _ in 0..8 {
@@ -113,7 +119,7 @@ mod tests {
         let mut size = PassingSize::ANY;
         for events in [1_000, 250, 62, 15, 3, 1, 1] {
             assert_eq!(size.failed_alone(), 0);
-            size.failed(events, 4);
+            size.failed(events, 4, 1);
             if events == 1 {
                 break;
             }

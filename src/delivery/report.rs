@@ -1,6 +1,7 @@
 //! How delivery tells how it is doing.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,6 +10,9 @@ use super::delivery::Delivery;
 use super::hold::HoldReason;
 use crate::health::State;
 use crate::polar::Ingest;
+
+/// Who took events so short a time ago takes events.
+const OF_LATE: Duration = Duration::from_secs(10);
 
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Tells the latch and the metrics how delivery is doing, when that has changed.
@@ -46,8 +50,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
 
     /// What fails now and what becomes of the events, when something does.
     fn describe_failures(&self) -> Option<String> {
-        let suspected = self.resend.suspected_events() + self.offenders.len();
-        match (self.gate.failing(), suspected) {
+        let suspected = self.resend.suspected_events() + self.suspects.offenders.len();
+        // Behind something that refuses some events, a few in a row say nothing of the others.
+        let confirmed_of_late = self.tally.confirmed_at.is_some_and(|at| at.elapsed() < OF_LATE);
+        let failing = self.gate.failing().filter(|_| suspected == 0 || !confirmed_of_late);
+        match (failing, suspected) {
             (None, 0) => None,
             (Some((fault, failures)), 0) => Some(format!(
                 "Polar does not take events: {fault} ({failures} in a row); they are kept, and sent once it does"

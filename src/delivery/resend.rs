@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::batch::{Batch, History};
+use super::batch::Batch;
+use super::history::History;
 
 /// Blind splitting ends when so many events stand alone and fail: then it is no poison but an outage.
 const LONE_FAILURES_MAX: usize = 4;

@@ -4,7 +4,6 @@
 //! fewer bytes than Polar does. Neither says where its limit lies, so it is learned: what two halves of a batch pass
 //! for that failed whole was its size. Then the limit grows back slowly, because meters come and go.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,25 +17,12 @@ const GROWTH_PART: usize = 8;
 const LEARNED_BYTES_MIN: usize = 64 << 10;
 /// Nobody has so many meters that fewer events than this match too many of them.
 const TOO_MANY_EVENTS_FROM: usize = 64;
-/// Batches whose one half passed and whose other half is still to be heard of; older ones are forgotten.
-const HALF_PASSED_MAX: usize = 64;
 
 /// Limits of a batch's size: those that are set, and what was learned below them.
 #[derive(Debug)]
 pub(super) struct SizeLimit {
     events: Learned,
     bytes: Learned,
-    half_passed: VecDeque<u64>,
-    cuts: u64,
-}
-
-/// Where a piece comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CutFrom {
-    /// Which cut; two pieces share it.
-    cut: u64,
-    /// Events of the batch that was cut.
-    events: usize,
 }
 
 #[derive(Debug)]
@@ -84,7 +70,7 @@ impl Learned {
 impl SizeLimit {
     pub(super) fn new(events_max: usize, bytes_max: usize) -> Self {
         let learned = |ceiling| Learned { ceiling, lesson: None };
-        Self { events: learned(events_max), bytes: learned(bytes_max), half_passed: VecDeque::new(), cuts: 0 }
+        Self { events: learned(events_max), bytes: learned(bytes_max) }
     }
 
     /// Other limits are set. What was learned stays.
@@ -102,33 +88,16 @@ impl SizeLimit {
         self.events.exceeds_what_passed(events) || self.bytes.exceeds_what_passed(bytes)
     }
 
-    /// A batch of so many events is cut in two.
-    pub(super) fn cut(&mut self, events: usize) -> CutFrom {
-        self.cuts += 1;
-        CutFrom { cut: self.cuts, events }
-    }
-
-    /// A batch passed, perhaps a piece of one that failed. Returns the new limit when this taught one.
-    pub(super) fn passed(
-        &mut self,
-        events: usize,
-        bytes: usize,
-        from: Option<CutFrom>,
-        now: Instant,
-    ) -> Option<usize> {
+    /// A batch of this size passed.
+    pub(super) fn passed(&mut self, events: usize, bytes: usize) {
         self.events.passed(events);
         self.bytes.passed(bytes);
-        let from = from?;
-        let Some(at) = self.half_passed.iter().position(|cut| *cut == from.cut) else {
-            if self.half_passed.len() == HALF_PASSED_MAX {
-                self.half_passed.pop_front();
-            }
-            self.half_passed.push_back(from.cut);
-            return None;
-        };
-        self.half_passed.remove(at);
+    }
+
+    /// Both halves of a batch of so many events passed, which had failed whole. Returns the new limit when this taught one.
+    pub(super) fn halves_passed(&mut self, events: usize, now: Instant) -> Option<usize> {
         let before = self.events.limit(now);
-        self.events.learn(from.events.div_ceil(2), now);
+        self.events.learn(events.div_ceil(2), now);
         let after = self.events.limit(now);
         (after < before).then_some(after)
     }
@@ -154,33 +123,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_that_fails_whole_and_passes_in_halves_teaches_its_size() {
-        let now = Instant::now();
-        let mut limit = SizeLimit::new(1_000, 1 << 20);
-        let (whole, other) = (limit.cut(1_000), limit.cut(800));
-        assert_eq!(limit.passed(500, 9, Some(whole), now), None);
-        assert_eq!(limit.passed(400, 9, Some(other), now), None);
-        assert_eq!(limit.now(now), (1_000, 1 << 20), "one half proves nothing: the other may hold a poison");
-        assert_eq!(limit.passed(500, 9, Some(whole), now), Some(500));
-        assert_eq!(limit.passed(400, 9, Some(other), now), Some(400));
-        assert_eq!(limit.now(now).0, 400);
-    }
-
-    #[test]
     fn a_learned_limit_grows_back_slowly_and_each_step_is_on_trial_until_it_passes() {
         let now = Instant::now();
         let mut limit = SizeLimit::new(1_000, 1 << 20);
-        let cut = limit.cut(1_000);
-        limit.passed(500, 9, Some(cut), now);
-        limit.passed(500, 9, Some(cut), now);
+        assert_eq!(limit.halves_passed(1_000, now), Some(500));
+        limit.passed(500, 9);
         assert!(!limit.is_on_trial(500, 9) && limit.is_on_trial(501, 9));
         assert_eq!(limit.now(now + GROWTH_EVERY).0, 562);
         assert!(limit.is_on_trial(562, 9));
-        limit.passed(562, 9, None, now);
+        limit.passed(562, 9);
         assert!(!limit.is_on_trial(562, 9));
         assert_eq!(limit.now(now + GROWTH_EVERY * 10).0, 1_000);
         assert!(limit.is_on_trial(1_000, 9));
-        limit.passed(1_000, 9, None, now);
+        limit.passed(1_000, 9);
         assert!(!limit.is_on_trial(1_000, 9));
     }
 

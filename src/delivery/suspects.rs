@@ -1,108 +1,97 @@
-//! How what is bad in a batch that failed is found, with few requests.
-//!
-//! A batch with something bad in it is halved, and one half is sent. If that passes, the bad one is in the other half, which
-//! is halved in turn without being sent first. If it fails, the other half is as good as any event that was never sent, and
-//! goes with those. So each request tells about as much as an answer of yes or no can.
+//! What is known of the events that are suspected of what failed, and how often it is their turn.
 
-use tokio::time::Instant;
+use super::offenders::Offenders;
+use super::passing_size::PassingSize;
 
-use super::batch::Batch;
-use super::consume::Consume;
-use super::delivery::Delivery;
-use super::outcome::{Outcome, Retry};
-use super::resend::Kind;
-use super::size_limit::SizeLimit;
-use crate::polar::Ingest;
+/// Suspected batches may have every so manyth request while others wait: a hundred poisons hold nobody up.
+const SUSPECTED_EVERY: u32 = 4;
+/// Trials of events that seem to be bad may have every so manyth: good ones are likelier among the other suspected.
+const OFFENDERS_EVERY: u32 = 16;
+/// So many suspected batches may fail one after the other before Polar itself is suspected.
+const FAILED_IN_A_ROW_MAX: u32 = 64;
 
-/// What is suspected and so many times larger than what passes now is not sent whole.
-const FAR_TOO_LARGE: usize = 4;
+/// The events that are suspected, but for the batches of them that wait with all else that is to be sent again.
+#[derive(Debug)]
+pub(super) struct Suspects {
+    /// Events alone that seem to be bad.
+    pub(super) offenders: Offenders,
+    /// How many fresh events at once pass.
+    pub(super) passing: PassingSize,
+    /// Suspected batches that failed one after the other, with no other answer between.
+    failed_in_a_row: u32,
+    /// Requests since the last one with a suspected batch.
+    since_suspected: u32,
+    /// Requests since the last one with an offender.
+    since_offender: u32,
+}
 
-impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
-    /// The suspected batch whose turn it is, or the part of it that may pass.
-    pub(super) fn suspected_in_turn(&mut self, now: Instant) -> Option<Batch> {
-        let mut batch = self.resend.take_ready(now, Kind::Suspected)?;
-        let (confirmed, history) = (self.tally.confirmed, batch.history);
-        let (events_max, _) = self.size_now(now);
-        // Others passed since it failed: it need not fail again to be halved.
-        let is_bad = history.failures > 0 && history.others_confirmed(confirmed) && self.may_halve(&batch);
-        let is_far_too_large = batch.len() / FAR_TOO_LARGE > events_max;
-        if !is_bad && !is_far_too_large {
-            return Some(batch);
-        }
-        if let Some(tail) = batch.take_tail() {
-            self.clear(tail);
-        }
-        if is_bad {
-            let (first, second) = batch.split(confirmed, None);
-            return Some(first.with_tail(second));
-        }
-        let (first, rest) = batch.cut_after(events_max, history.of_a_piece(confirmed, None));
-        self.resend.push_first(rest);
-        Some(first)
-    }
+/// Who waits for the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// Events that are suspected of nothing.
+    pub(super) others: bool,
+    /// Suspected batches.
+    pub(super) suspected: bool,
+    /// Nobody needs the budget for anything better.
+    pub(super) is_budget_ample: bool,
+    /// Whether the offenders take more memory than is good.
+    pub(super) are_offenders_crowded: bool,
+}
 
-    /// Whether the answer to one half of a batch that failed tells of the other half.
-    pub(super) fn may_halve(&self, batch: &Batch) -> bool {
-        batch.len() > 1 && self.weather.is_calm() && !SizeLimit::may_be_too_many_events(batch.len())
-    }
-
-    /// Two halves of a batch that has something bad in it, the second of which waits for the answer to the first.
-    pub(super) fn halve(&mut self, batch: Batch) {
-        let (first, second) = batch.split(self.tally.confirmed, None);
-        self.resend.push_first(first.with_tail(second));
-    }
-
-    /// What the answer to the first half of a bad batch tells of the second: if that passed, this is bad; if that failed
-    /// or its sum is wrong, this is as good as any other.
-    pub(super) fn conclude_tail(&mut self, batch: Batch, tail: Batch, outcome: &Outcome) -> Batch {
-        let is_over = batch.len() == 1 || *outcome == Outcome::Split;
-        match outcome {
-            Outcome::Delivered { .. } if tail.len() > 1 => self.halve(tail),
-            // Bad, it seems, but it was never sent alone, and goes before those that were.
-            Outcome::Delivered { .. } => self.set_apart(tail),
-            // A sum that may stay wrong for ever tells nothing of the other half.
-            Outcome::Retry(Retry::AtOnce) => self.clear(tail),
-            Outcome::Hold(_) if batch.history.mismatches > 0 => self.clear(tail),
-            Outcome::Retry(Retry::WithTheOthers) | Outcome::Hold(_) => return batch.with_tail(tail),
-            Outcome::Retry(Retry::Suspected { .. }) if !is_over => return batch.with_tail(tail),
-            Outcome::Retry(Retry::Suspected { .. })
-            | Outcome::Split
-            | Outcome::Isolate(_)
-            | Outcome::DeadLetter(_) => self.clear(tail),
-        }
-        batch
-    }
-
-    /// Nothing speaks against these events any more.
-    fn clear(&mut self, mut batch: Batch) {
-        batch.history = batch.history.cleared();
-        self.resend.push_first(batch);
-    }
-
-    /// It failed, perhaps by its own fault, and waits to be tried again.
-    pub(super) fn suspect(&mut self, batch: Batch) {
-        if batch.is_offender(self.tally.confirmed) {
-            self.set_apart(batch);
-        } else {
-            self.resend.push(batch);
+impl Default for Suspects {
+    fn default() -> Self {
+        Self {
+            offenders: Offenders::default(),
+            passing: PassingSize::ANY,
+            failed_in_a_row: 0,
+            since_suspected: 0,
+            since_offender: 0,
         }
     }
+}
 
-    /// An event alone that is bad waits among its like, and keeps none of the events it came with in memory.
-    fn set_apart(&mut self, batch: Batch) {
-        let (batch, excerpt) = batch.excerpt();
-        if let Some(excerpt) = excerpt {
-            self.unsettled.excerpt(&excerpt);
-        }
-        self.offenders.push(batch);
+impl Suspects {
+    /// An answer came. `failed_alone`: it says that a suspected batch failed, and nothing of Polar.
+    pub(super) fn answered(&mut self, failed_alone: bool) {
+        self.failed_in_a_row = if failed_alone { self.failed_in_a_row.saturating_add(1) } else { 0 };
     }
 
-    /// Batches that were joined failed together: each waits for itself again, and that is no failure of its own.
-    pub(super) fn take_apart(&mut self, batch: Batch, now: Instant) {
-        for mut part in batch.apart() {
-            let wait = self.policy.wait(1, None, &mut self.rng);
-            part.history.not_before = Some(now + wait);
-            self.suspect(part);
-        }
+    /// Whether so many of them failed, one after the other, that only others can tell whether Polar works.
+    pub(super) fn failed_too_often(&self) -> bool {
+        self.failed_in_a_row > FAILED_IN_A_ROW_MAX
+    }
+
+    /// Whether it is high time to hear of something that is suspected of nothing, or may well pass.
+    pub(super) fn failed_often(&self) -> bool {
+        self.failed_in_a_row > FAILED_IN_A_ROW_MAX / 2
+    }
+
+    /// A request leaves; whose it may be is asked next.
+    pub(super) fn next_request(&mut self) {
+        self.since_suspected = self.since_suspected.saturating_add(1);
+        self.since_offender = self.since_offender.saturating_add(1);
+    }
+
+    /// Whether it is an offender's turn: it has its share, what nobody else needs, and where there are too many of them all
+    /// but what tells that Polar works, for only the end of some makes room for others.
+    pub(super) fn is_offenders_turn(&self, waiting: Waiting) -> bool {
+        let does_nobody_wait = !waiting.others && !waiting.suspected && waiting.is_budget_ample;
+        let makes_room = waiting.are_offenders_crowded && !self.failed_often();
+        does_nobody_wait || makes_room || self.since_offender >= OFFENDERS_EVERY
+    }
+
+    /// An offender left.
+    pub(super) fn offender_left(&mut self) {
+        self.since_offender = 0;
+    }
+
+    /// Whether it is the turn of a suspected batch.
+    pub(super) fn is_suspected_turn(&self, waiting: Waiting) -> bool {
+        !waiting.others || self.since_suspected >= SUSPECTED_EVERY
+    }
+
+    /// A suspected batch left.
+    pub(super) fn suspected_left(&mut self) {
+        self.since_suspected = 0;
     }
 }

@@ -4,6 +4,10 @@
 const MEMORY: f64 = 32.0;
 /// And so many in its short memory, which hours of calm do not blind to a storm that begins.
 const SHORT_MEMORY: f64 = 8.0;
+/// Above this share of failed requests hardly anything passes.
+const GLOOM: f64 = 0.75;
+/// Chance would have let one of so many trials pass, even if it failed nineteen of twenty.
+const IN_VAIN_MIN: u32 = 128;
 /// Below this share of failures a failure says something about the batch.
 const CALM: f64 = 0.05;
 
@@ -13,6 +17,10 @@ const CALM: f64 = 0.05;
 pub(super) struct Weather {
     long: Recollection,
     short: Recollection,
+    /// Answers to what does not seem to be bad, whoever is to blame.
+    answers: Recollection,
+    /// Events alone that were tried again and failed again since one of them passed.
+    in_vain: u32,
 }
 
 /// Failures and deliveries, those that lie back counting less and less.
@@ -37,8 +45,36 @@ impl Recollection {
 impl Weather {
     /// Polar took a batch that had failed so often before.
     pub(super) fn passed_after(&mut self, failures: u32) {
+        if failures > 0 {
+            self.in_vain = 0;
+        }
         self.long.passed_after(failures, MEMORY);
         self.short.passed_after(failures, SHORT_MEMORY);
+    }
+
+    /// A batch had failed so often, and passed in two halves: so it was nobody's fault.
+    pub(super) fn failed_by_chance(&mut self, failures: u32) {
+        self.long.failed += f64::from(failures);
+        self.short.failed += f64::from(failures);
+    }
+
+    /// A request with events that do not seem to be bad passed, or failed.
+    pub(super) fn answered(&mut self, passed: bool) {
+        let kept = 1.0 - 1.0 / MEMORY;
+        self.answers.failed = self.answers.failed * kept + f64::from(u8::from(!passed));
+        self.answers.passed = self.answers.passed * kept + f64::from(u8::from(passed));
+    }
+
+    /// An event alone that had failed before was tried again, and failed again.
+    pub(super) fn failed_again(&mut self) {
+        self.in_vain = self.in_vain.saturating_add(1);
+    }
+
+    /// Whether hardly any request passes, and it is too early to tell whether that is chance. Something that refuses some
+    /// events leaves about half of the requests, for they are made as small as it takes; if it refuses nearly all, none
+    /// of those that are tried again passes.
+    pub(super) fn is_gloomy(&self) -> bool {
+        self.answers.share() > GLOOM && self.in_vain < IN_VAIN_MIN
     }
 
     /// How many failures in a row tell that it is not the weather: at least `least`, and as many as would befall an

@@ -28,6 +28,7 @@ use crate::polar::{Api, BaseUrl, Meters, Reply, Settings, TokenSource};
 const JOURNAL_PATIENCE: Duration = Duration::from_secs(20);
 
 const NOT_SEEN: &str = "the daemon's token is not to be seen from here: run it as root or as the user sledge runs as, or give it with --token-file";
+const NOT_SHOWN: &str = "the daemon has one, and shows it to nobody: to have Polar asked with it, name its file with --token-file, or set it in POLAR_ACCESS_TOKEN";
 const NOT_TOLD: &str =
     "which token the daemon has is not told here: run it as root or as the user sledge runs as";
 const NO_ANSWER: &str = "it did not answer in time";
@@ -68,14 +69,13 @@ impl<'a> Asked<'a> {
     fn has_unseen_token(self) -> bool {
         match self {
             Self::RunsNot => false,
-            Self::Runs(told) => told.is_none_or(|it| !it.lacks_token()),
+            Self::Runs(told) => told.is_none_or(Running::has_token),
         }
     }
 
-    /// Whether it has a token, as far as it tells.
+    /// Whether it tells that it has a token.
     fn has_token(self) -> bool {
-        let has = |told: &Running| told.token().map_or(!told.lacks_token(), |token| token.mark.is_some());
-        self.told().is_some_and(has)
+        self.told().is_some_and(Running::has_token)
     }
 
     /// Why this token is not taken for the daemon's: it has another one, or does not tell. `None` where it is, or where no
@@ -227,7 +227,8 @@ impl Doctor {
             return report.not_made("token, and Polar", format!("the token's file: {NO_ANSWER}"));
         };
         if token.is_for_others() || (!token.is_there() && daemon.has_unseen_token()) {
-            return report.not_made("token, and Polar", NOT_SEEN);
+            let is_asked = daemon.told().and_then(Running::token).is_some();
+            return report.not_made("token, and Polar", if is_asked { NOT_SHOWN } else { NOT_SEEN });
         }
         let another = daemon.has_another(&config.polar.token, &token);
         match &another {
@@ -236,7 +237,8 @@ impl Doctor {
         }
         let is_daemons = another.is_none();
         if !token.is_usable() {
-            return report.not_made("Polar", if daemon.has_token() { NOT_SEEN } else { "there is no token" });
+            return report
+                .not_made("Polar", if daemon.has_token() { NOT_SHOWN } else { "there is no token" });
         }
         let seen = match PolarSeen::look(&config.polar, self.wishes.other_polar.as_ref()).await {
             Ok(seen) => seen,

@@ -82,9 +82,10 @@ impl Running {
         })
     }
 
-    /// Whether it says itself that it has no token.
-    pub(super) fn lacks_token(&self) -> bool {
-        self.status.held.iter().any(|reason| reason == "no_token")
+    /// Whether it has a token, as far as it tells.
+    pub(super) fn has_token(&self) -> bool {
+        let is_held = self.status.held.iter().any(|reason| reason == "no_token");
+        self.token.map_or(!is_held, |told| told.mark.is_some())
     }
 
     /// What it tells of its token; `None` where it can't be asked.

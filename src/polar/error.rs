@@ -125,7 +125,7 @@ pub enum TokenError {
         kind: std::io::ErrorKind,
     },
     /// Reading its file takes long: a file system that does not answer, a pipe that nobody writes to.
-    #[error("the token file {} can't be read just now: it does not answer; see what keeps its file system, and that it is a file", path.display())]
+    #[error("the token file {} can't be read just now: it does not answer; look at its file system, and that it is a plain file", path.display())]
     Stuck {
         /// The file.
         path: PathBuf,

@@ -37,6 +37,29 @@ async fn a_file_that_was_named_instead_of_read_is_not_charged_as_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_send_that_waits_for_somebody_to_type_says_so() {
+    if !tool::is_there("script", &["--version"]) {
+        return;
+    }
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let _sledge = home.start(&polar.url()).await;
+    // Ctrl-D, as a terminal takes it at the beginning of a line.
+    let in_a_terminal = shell(&format!(
+        "script --quiet --return --command 'sledge send --socket {}' /dev/null",
+        home.socket().display()
+    ));
+    let told = run(in_a_terminal, "\u{4}").await;
+    assert!(
+        told.out.starts_with("what is typed here is sent, one event on each line, until Ctrl-D"),
+        "{told:?}"
+    );
+    let mut piped = sledge(&["send", "--socket"]);
+    piped.arg(home.socket());
+    assert_eq!(run(piped, "").await.err, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_line_has_one_number_and_it_is_the_one_of_the_file() {
     let polar = FakePolar::start().await;
     let home = Home::new();
@@ -169,7 +192,7 @@ async fn a_line_of_dev_that_was_not_pasted_is_missed_by_every_command_that_finds
         sledge dev > /tmp/dev.out 2>&1 &
         until grep -q 'what arrives' /tmp/dev.out; do kill -0 $!; done
         for command in 'send api_usage --customer u' 'grant 1 --customer u --event e --property p --no-check' \
-            status 'explain some-id' 'dead-letters list'; do
+            status 'explain some-id' 'dead-letters list' 'balance --customer u' 'journal check' doctor; do
             echo \"$command\"
             sledge $command && exit 1 || echo \"exit $?\"
         done
@@ -183,7 +206,8 @@ async fn a_line_of_dev_that_was_not_pasted_is_missed_by_every_command_that_finds
     let told = run(command, "").await;
     let hint = "a `sledge dev` answers at /tmp/sledge-dev.sock: if that is meant, paste the line";
     assert_eq!(told.out.matches("exit 69").count(), 5, "{told:?}");
-    assert_eq!(told.out.matches(hint).count(), 5, "{told:?}");
+    assert_eq!(told.out.matches("exit 78").count(), 2, "{told:?}");
+    assert_eq!(told.out.matches(hint).count(), 8, "{told:?}");
 }
 
 /// The same command in a process that may open so many files.

@@ -18,7 +18,7 @@ use crate::cli::voice::{Exit, Failure, Voice};
 #[command(after_help = "Examples:
   sledge dead-letters list
   sledge dead-letters show 7
-  sledge dead-letters retry --all --code customer_not_found
+  sledge dead-letters retry --all --reason refused_by_polar
   sledge dead-letters export -o letters.ndjson && sledge dead-letters drop --all --until 1h --yes
 
 A retry keeps each event's external_id, so it counts once however often it is retried.

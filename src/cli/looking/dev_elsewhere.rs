@@ -1,47 +1,57 @@
 //! A `sledge dev` that runs, while a command looks for sledge somewhere else: the line that it printed was not pasted here.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-
-use tokio::net::UnixStream;
 
 use crate::cli::serving::DEV_SOCKET;
 use crate::cli::voice::{Exit, Failure};
 
-/// The failure to find a sledge, with where one was started to try things out. Only one of this user's at its usual place is
-/// known of.
-pub(in crate::cli) async fn or_dev(failure: Failure) -> Failure {
-    or_dev_at(Path::new(DEV_SOCKET), failure).await
+/// What to say of a `sledge dev` that runs. Only one of this user's, at its usual place, is known of.
+pub(super) fn dev_elsewhere() -> Option<String> {
+    at(Path::new(DEV_SOCKET))
 }
 
-async fn or_dev_at(socket: &Path, mut failure: Failure) -> Failure {
-    if failure.exit == Exit::Unavailable && UnixStream::connect(socket).await.is_ok() {
-        failure.message.push_str(&format!(
-            "\na `sledge dev` answers at {}: if that is meant, paste the line here that begins with export in its terminal",
-            socket.display()
-        ));
+/// The failure of a command that found no sledge, or no Polar that it may speak to, with where a `dev` is.
+pub(in crate::cli) fn or_dev(failure: Failure) -> Failure {
+    with(failure, dev_elsewhere)
+}
+
+fn with(mut failure: Failure, dev: impl FnOnce() -> Option<String>) -> Failure {
+    match failure.exit {
+        Exit::Unavailable | Exit::Configuration => {
+            failure.message.extend(dev().map(|told| format!("\n{told}")));
+            failure
+        }
+        Exit::Ok | Exit::Finding | Exit::Usage | Exit::Io | Exit::Temporary => failure,
     }
-    failure
+}
+
+fn at(socket: &Path) -> Option<String> {
+    UnixStream::connect(socket).ok()?;
+    let socket = socket.display();
+    Some(format!(
+        "a `sledge dev` answers at {socket}: if that is meant, paste the line here that begins with export in its terminal"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UnixListener;
+    use std::os::unix::net::UnixListener;
 
     use super::*;
 
-    #[tokio::test]
-    async fn only_a_dev_that_answers_is_told_of_and_only_where_no_sledge_was_found() {
+    #[test]
+    fn only_a_dev_that_answers_is_told_of_and_only_where_no_sledge_was_found() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("dev.sock");
-        let unfound = || Failure::new(Exit::Unavailable, "no socket");
-        assert_eq!(or_dev_at(&socket, unfound()).await.message, "no socket");
+        let told = |exit| with(Failure::new(exit, "no socket"), || at(&socket)).message;
+        assert_eq!(told(Exit::Unavailable), "no socket");
         let listener = UnixListener::bind(&socket).unwrap();
-        let told = or_dev_at(&socket, unfound()).await;
-        assert_eq!(told.exit, Exit::Unavailable);
-        assert!(told.message.starts_with("no socket\na `sledge dev` answers at "), "{}", told.message);
-        let refused = Failure::new(Exit::Temporary, "the journal is full");
-        assert_eq!(or_dev_at(&socket, refused).await.message, "the journal is full");
+        for exit in [Exit::Unavailable, Exit::Configuration] {
+            assert!(told(exit).starts_with("no socket\na `sledge dev` answers at "), "{exit:?}");
+        }
+        assert_eq!(told(Exit::Temporary), "no socket");
         drop(listener);
-        assert_eq!(or_dev_at(&socket, unfound()).await.message, "no socket");
+        assert_eq!(told(Exit::Unavailable), "no socket", "its file alone is none");
     }
 }

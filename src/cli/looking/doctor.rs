@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::dev_elsewhere::dev_elsewhere;
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::voice::{Exit, Failure, Tone, Voice};
 use crate::doctor::{Check, Doctor, Report, Wishes};
@@ -60,6 +61,7 @@ pub(in crate::cli) async fn doctor(args: DoctorArgs, voice: &mut Voice) -> Resul
         other_polar: args.other_polar_url,
     };
     voice.progress("looking …");
+    let names_socket = args.config.sources.names("socket");
     let report = Doctor::new(args.config.sources, wishes).examine().await;
     if args.json {
         voice.say_json(&report)?;
@@ -67,6 +69,9 @@ pub(in crate::cli) async fn doctor(args: DoctorArgs, voice: &mut Voice) -> Resul
         for line in lines(&report, voice) {
             voice.say(&line)?;
         }
+    }
+    if report.first.is_some() && !names_socket {
+        dev_elsewhere().iter().for_each(|told| voice.note(told));
     }
     Ok(if report.findings.is_empty() { Exit::Ok } else { Exit::Finding })
 }

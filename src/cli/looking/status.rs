@@ -10,7 +10,6 @@ use hyper::{Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::dev_elsewhere::or_dev;
 use crate::admin::{DeadLettersStatus, FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, Status};
 use crate::cli::voice::{Exit, Failure, Tone, Voice, bytes, count, counted, duration, events};
 use crate::client::exchange;
@@ -40,15 +39,12 @@ pub(in crate::cli) struct StatusArgs {
 pub(in crate::cli) async fn status(args: StatusArgs, voice: &mut Voice) -> Result<Exit, Failure> {
     let address = args.admin.filter(|given| !given.is_empty()).unwrap_or_else(|| config::ADMIN.to_owned());
     let answered = timeout(ANSWER_TIMEOUT, ask(&address)).await;
-    let body = match answered.unwrap_or_else(|_| Err("no answer within 5 s".to_owned())) {
-        Ok(body) => body,
-        Err(problem) => {
-            let message = format!(
-                "no status from {address}: {problem}; start sledge with `sledge run`, name its admin address with --admin, or see what `sledge doctor` finds"
-            );
-            return Err(or_dev(Failure::new(Exit::Unavailable, message)).await);
-        }
-    };
+    let body = answered.unwrap_or_else(|_| Err("no answer within 5 s".to_owned())).map_err(|problem| {
+        let message = format!(
+            "no status from {address}: {problem}; start sledge with `sledge run`, name its admin address with --admin, or see what `sledge doctor` finds"
+        );
+        Failure::new(Exit::Unavailable, message)
+    })?;
     let status: Status = serde_json::from_slice(&body).map_err(|_| {
         let message = format!("what answers at {address} is not sledge; name its admin address with --admin");
         Failure::new(Exit::Unavailable, message)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::looking::{named, or_dev};
+use crate::cli::looking::named;
 use crate::cli::voice::Failure;
 use crate::client::Client;
 use crate::config::{Surroundings, sockets_to_try};
@@ -32,10 +32,7 @@ impl SocketArg {
 
     /// Connects to it.
     pub(super) async fn connect(&self) -> Result<Client, Failure> {
-        match Client::connect(&self.path()).await {
-            Ok(client) => Ok(client),
-            Err(error) => Err(or_dev(error.into()).await),
-        }
+        Ok(Client::connect(&self.path()).await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `sledge send`: events from the command line or from standard input.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use clap::Args;
@@ -61,6 +62,9 @@ pub(in crate::cli) struct SendArgs {
 pub(in crate::cli) async fn send(mut args: SendArgs, voice: &mut Voice) -> Result<Exit, Failure> {
     let Some(name) = args.name.take() else {
         let client = args.socket.connect().await?;
+        if io::stdin().is_terminal() {
+            voice.note("what is typed here is sent, one event on each line, until Ctrl-D; a file of events: sledge send < FILE");
+        }
         return stdin_events::send_all(client, args.json, voice).await;
     };
     let mut metadata = std::mem::take(&mut args.meta);

@@ -13,6 +13,7 @@ use crate::delivery::batch::{Batch, Run};
 use crate::delivery::consume::Consume as _;
 use crate::delivery::delivery::{Answered, Delivery};
 use crate::delivery::departure::Departure;
+use crate::delivery::patience::Patience;
 use crate::delivery::resend::Kind;
 use crate::event::Lane;
 use crate::polar::{Answer, Fault, IngestReply, LocPart, Reply, ValidationReply};
@@ -60,7 +61,9 @@ async fn no_event_is_given_up_for_the_trials_of_another_that_it_was_sent_with() 
     for is_joined in [true, false] {
         let house = House::with(FakePolar::default());
         let (mut delivery, mut first, second) = two_events(&house).await;
-        let fail = |batch: &mut Batch| (0..11).for_each(|confirmed| batch.history.failed(confirmed, true));
+        let fail = |batch: &mut Batch| {
+            (0..11).for_each(|confirmed| batch.history.failed(confirmed, true, Patience::LEAST))
+        };
         delivery.tally.confirmed = 20;
         let both = if is_joined {
             fail(&mut first);
@@ -88,10 +91,10 @@ async fn an_event_that_was_never_sent_alone_does_not_wait_behind_all_that_failed
     answer(&mut delivery, first.with_tail(second), accepted(1)).await;
     for seq in 10..20 {
         let mut failed = Batch::new(vec![run_of(&block_of(Lane::Usage, seq, &["{}"]))]);
-        failed.history.failed(0, true);
-        delivery.offenders.push(failed);
+        failed.history.failed(0, true, Patience::LEAST);
+        delivery.suspects.offenders.push(failed, 0);
     }
-    let next = delivery.offenders.take_due(Instant::now(), 1, 1_000).unwrap();
+    let next = delivery.suspects.offenders.take_due(Instant::now(), 0, (1, 1_000), false).unwrap();
     assert_eq!((next.oldest_seq(), next.len()), (1, 1));
 }
 
@@ -113,7 +116,7 @@ async fn a_batch_that_is_filled_up_with_fresh_events_stays_within_the_limit() {
     let house = House::with(FakePolar::default());
     let (mut delivery, first, _) = two_events(&house).await;
     answer(&mut delivery, first, accepted(1)).await;
-    delivery.passing.failed(100, 2);
+    delivery.suspects.passing.failed(100, 2, 1);
     let bytes_max = delivery.settings.batch_bytes_max;
     let event = |bytes| format!(r#"{{"name":"{}"}}"#, "x".repeat(bytes));
     delivery.resend.push(Batch::new(vec![run_of(&block_of(Lane::Usage, 10, &[&event(bytes_max - 200)]))]));

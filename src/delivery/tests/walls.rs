@@ -143,6 +143,8 @@ async fn slowest_behind(
 ) -> Duration {
     let mut house = house_behind(wall.clone(), requests_per_minute);
     house.settings.requests_in_flight_max = (requests_per_minute / 400).max(8) as usize;
+    // Ten times the budget is ten times the service, for hours too.
+    house.settings.unsettled_bytes_max *= (requests_per_minute as usize / 1_500).max(1);
     let mut traffic = Traffic::of(events_per_second);
     house
         .run(async {
@@ -243,6 +245,101 @@ async fn what_a_wall_refuses_keeps_none_of_the_good_events_beside_it_in_memory()
                 (0..all).filter(is_missing).count()
             });
             assert!(missing < 10_000, "{missing} of {all} wait");
+            SECOND
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_wall_refuses_until_memory_is_full_of_it_lets_the_others_pass_all_the_same() {
+    for reply in [Reply::NotFound, polars_500()] {
+        let mut house = house_behind(vec![(0.05, reply.clone())], 500);
+        // What fills 32 MiB in half a day fills this in ten minutes.
+        (house.settings.unsettled_bytes_max, house.settings.batch_bytes_max) = (400_000, 50_000);
+        let minutes = minutes_told().unwrap_or(45);
+        house
+            .run(async {
+                let (mut delivered, mut given_up) = (0, 0);
+                for minute in 1..=minutes {
+                    for _ in 0..12 {
+                        house.journal.append_many(Lane::Usage, NOON, 100, 100);
+                        after(5 * SECOND).await;
+                    }
+                    if minute % 15 == 0 {
+                        let (all, dead) =
+                            (house.inserted().len(), house.journal.with(|books| books.dead.len()));
+                        tell(&format!("{reply:?}: {all} delivered and {dead} given up in {minute} minutes"));
+                        let (more, more_dead) = (all - delivered, dead - given_up);
+                        assert!(more > 15 * 350, "{reply:?}: {more} delivered until minute {minute}");
+                        assert!(minute == 15 || more_dead > 100, "{reply:?}: {more_dead} given up");
+                        (delivered, given_up) = (all, dead);
+                    }
+                }
+                SECOND
+            })
+            .await;
+        let most = house.journal.with(|books| books.out_bytes_most);
+        assert!(most < 400_000, "{most} bytes were read and not settled");
+        judge(&house, &Traffic::of(20), &Wall(vec![(0.05, reply)]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nine_of_ten_events_are_refused_the_tenth_is_delivered() {
+    let house = house_behind(vec![(0.9, Reply::Refused { status: 403 })], 500);
+    let mut traffic = Traffic::of(4);
+    house
+        .run(async {
+            traffic.flow(&house, 15 * MINUTE).await;
+            SECOND
+        })
+        .await;
+    let good = house.journal.with(|books| books.next_seq.usage) / 10;
+    let inserted = house.inserted().len() as u64;
+    assert!(inserted > good * 85 / 100, "{inserted} of some {good}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_beside_chance_failures_leaves_no_limit_to_the_size_of_batches_behind() {
+    for by_chance in [Reply::ServerError { status: 503, retry_after: None }, polars_500()] {
+        let wall = vec![(0.05, Reply::NotFound)];
+        let house = house_behind(wall.clone(), 500);
+        let gone = Instant::now() + HOUR / 2;
+        house.polar.with(|world| {
+            world.partly_down = Some((gone, 0.1, fastrand::Rng::with_seed(3), by_chance.clone()));
+        });
+        let mut traffic = Traffic::of(20);
+        house
+            .run(async {
+                traffic.flow(&house, HOUR / 2).await;
+                let figures = judge(&house, &traffic, &Wall(wall));
+                tell(&figures);
+                assert!(house.inserted().len() > 30 * 650, "{by_chance:?}: {figures}");
+                house.polar.with(|world| world.wall = Wall::default());
+                house.journal.pending_at_most(0).await;
+                let before = house.polar.seen().len();
+                house.journal.append_many(Lane::Usage, NOON, 50_000, 500);
+                house.journal.pending_at_most(0).await;
+                let requests = house.polar.seen().len() - before;
+                assert!(requests <= 100, "{by_chance:?}: {requests} requests for 50 batches");
+                MINUTE
+            })
+            .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_does_not_call_a_polar_down_that_takes_most_events() {
+    let house = house_behind(vec![(0.05, Reply::ServerError { status: 502, retry_after: None })], 500);
+    let mut traffic = Traffic::of(20);
+    house
+        .run(async {
+            traffic.flow(&house, MINUTE).await;
+            for _ in 0..600 {
+                traffic.flow(&house, SECOND).await;
+                let trouble = house.trouble().unwrap();
+                assert!(trouble.starts_with("Polar takes events but fails requests"), "{trouble}");
+            }
             SECOND
         })
         .await;
