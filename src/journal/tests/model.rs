@@ -283,13 +283,21 @@ proptest! {
     }
 }
 
-/// One fixed life that does everything: its volumes are begun, closed, read, settled and deleted.
+/// One fixed life that does everything: its volumes are begun, closed, read, settled and deleted; some come to rest
+/// meanwhile, and are opened again.
 async fn live(history: &mut History) {
     for _ in 0..6 {
         for _ in 0..3 {
             history.take(Step::Append { grants: 2, usage: 30 }).await;
         }
         history.take(Step::OneByOne(10)).await;
+        history.take(Step::SettleOldest(3)).await;
+    }
+    for _ in 0..8 {
+        history.take(Step::SettleNewest(6)).await;
+        history.take(Step::Append { grants: 0, usage: 20 }).await;
+    }
+    for _ in 0..4 {
         history.take(Step::SettleOldest(3)).await;
     }
     history.take(Step::Restart).await;
