@@ -258,14 +258,17 @@ impl Continuity {
     }
 }
 
-/// The blocks of an inventory that are neither whole nor settled.
+/// What of the blocks of an inventory is neither whole nor settled. A block may have been joined with others since.
 pub(super) fn lost_of(noted: &Inventory, spans: &[Span]) -> Vec<Range<u64>> {
     let is_there = |seq| {
         let at = spans.binary_search_by_key(&seq, |span| span.begin);
         at.ok().and_then(|at| spans.get(at)).is_some_and(|span| span.is_accounted_for)
     };
-    let lost = noted.blocks.iter().filter(|block| !is_there(block.seq));
-    lost.map(|block| block.seq..block.seq + u64::from(block.events)).collect()
+    let gone = noted.blocks.iter().filter(|block| !is_there(block.seq));
+    let gone: Vec<Range<u64>> = gone.map(|block| block.seq..block.seq + u64::from(block.events)).collect();
+    let accounted_for = spans.iter().filter(|span| span.is_accounted_for);
+    let there: Vec<Range<u64>> = accounted_for.filter_map(|span| Some(span.begin..span.end?)).collect();
+    without(&gone, &there)
 }
 
 #[cfg(test)]

@@ -123,15 +123,15 @@ pub(super) fn work<S: Store>(store: &Arc<S>, jobs: &Receiver<Job>) {
 /// When the copy could not be put into the volume's place. The journal must stop then; the next start puts it there.
 pub(super) fn repack<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Repacked, StoreError> {
     let ready = copy(store, id, stop).and_then(|copied| {
-        let Some((begin, blocks)) = copied else { return Ok(None) };
-        // It holds for the volume and for its copy: whichever a crash leaves in the place.
-        let end = blocks.last().map_or(begin, |last| last.seq + u64::from(last.events));
-        let either = VolumeIndex::Open(Inventory { begin, blocks: Vec::new(), end });
+        let Some(Copied { begin, originals, blocks }) = copied else { return Ok(None) };
+        // It holds for the volume and for its copy, whichever a crash leaves in the place: the events are the same.
+        let end = originals.last().map_or(begin, |last| last.seq + u64::from(last.events));
+        let either = VolumeIndex::Open(Inventory { begin, blocks: originals, end });
         store.write_index(id, &either.encode())?;
         Ok(Some((begin, blocks)))
     });
     let (begin, blocks) = match ready {
-        Ok(Some(copied)) => copied,
+        Ok(Some(ready)) => ready,
         Ok(None) => return Ok(left(store, id)),
         Err(error) => {
             // Nothing relies on the copy. Damage is dealt with when the volume is read.
@@ -152,21 +152,26 @@ fn left<S: Store>(store: &S, id: VolumeId) -> Repacked {
     Repacked::Left
 }
 
-/// Fills the copy and proves that it holds what the volume holds. Says which seq that began with, and what blocks the copy
-/// has; `None` when told to stop.
-fn copy<S: Store>(
-    store: &S,
-    id: VolumeId,
-    stop: &AtomicBool,
-) -> Result<Option<(u64, Vec<BlockEntry>)>, StoreError> {
-    let Some(VolumeIndex::Pending { begin, blocks: entries }) =
+/// What was copied.
+struct Copied {
+    /// The seq that the volume began with.
+    begin: u64,
+    /// Its blocks.
+    originals: Vec<BlockEntry>,
+    /// Those of the copy.
+    blocks: Vec<BlockEntry>,
+}
+
+/// Fills the copy and proves that it holds what the volume holds; `None` when told to stop.
+fn copy<S: Store>(store: &S, id: VolumeId, stop: &AtomicBool) -> Result<Option<Copied>, StoreError> {
+    let Some(VolumeIndex::Pending { begin, blocks: originals }) =
         store.read_index(id)?.as_deref().and_then(VolumeIndex::decode)
     else {
         return Ok(None);
     };
-    let first_seq = entries.first().map_or(0, |entry| entry.seq);
+    let first_seq = originals.first().map_or(0, |entry| entry.seq);
     let mut found = scan_volume(store.raw(id)?)?;
-    if found.block_seqs().len() != entries.len() {
+    if found.block_seqs().len() != originals.len() {
         // Some of it is settled, and kept so that it can be explained and sent again.
         return Ok(None);
     }
@@ -174,7 +179,7 @@ fn copy<S: Store>(
     copy.begin(first_seq)?;
     let mut builder = BlockBuilder::new(id.row, 0, first_seq);
     let mut original = Digest::default();
-    for entry in &entries {
+    for entry in &originals {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -185,17 +190,17 @@ fn copy<S: Store>(
     }
     copy.write(&builder.finish(), &[])?;
     copy.sync()?;
-    let entries: Vec<BlockEntry> = copy.pending().copied().collect();
+    let blocks: Vec<BlockEntry> = copy.pending().copied().collect();
     drop(copy);
     let mut found = scan_volume(store.raw(id.aside())?)?;
     let mut copied = Digest::default();
-    for entry in &entries {
+    for entry in &blocks {
         copied.see(&found.take_block(entry.seq).ok_or_else(|| missing(id.aside(), entry))?);
     }
     if copied != original {
         return Err(StoreError::Damaged(id.aside(), "the copy is not what was copied".to_owned()));
     }
-    Ok((!stop.load(Ordering::Relaxed)).then_some((begin, entries)))
+    Ok((!stop.load(Ordering::Relaxed)).then_some(Copied { begin, originals, blocks }))
 }
 
 fn missing(id: VolumeId, entry: &BlockEntry) -> StoreError {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::repacking::{Repacked, Repacking, is_worthwhile, repack, work};
 use crate::event::Lane;
 use crate::journal::disk::{MemoryStore, SledStore, Store, Volume};
-use crate::journal::format::RowName;
+use crate::journal::format::{RowName, VolumeIndex};
 use crate::journal::tests::{
-    PATIENCE, delivered, keep, numbered, on_disk, over, read_all, settings, texts_of, usage,
+    PATIENCE, delivered, keep, numbered, on_disk, over, read_all, seqs_in, settings, texts_of, usage,
 };
 use crate::journal::*;
 
@@ -190,6 +190,54 @@ async fn whoever_needs_a_volume_does_not_wait_for_the_rewriting_of_another() {
     worker.join().unwrap();
     assert!(matches!(first.poll(), Some(Ok(Repacked::Done { .. }))));
     assert!(store.blocks(usage(3)) > 1 && store.blocks(usage(3).aside()) == 0, "it was left alone");
+}
+
+#[tokio::test]
+async fn what_a_volume_loses_while_it_is_rewritten_is_missed_wherever_the_rewriting_is_cut_short() {
+    for operations in 0..100 {
+        let store = one_by_one().await;
+        let id = usage(2);
+        let lost = seqs_in(&store, id)[3];
+        store.fail_in(operations);
+        if repack(&store, id, &AtomicBool::new(false)).is_ok_and(|repacked| repacked != Repacked::Left) {
+            assert!(operations > 3, "{operations}");
+            return;
+        }
+        store.cut_power(|| true);
+        if store.blocks(id) == 1 {
+            // The copy has taken the place.
+            continue;
+        }
+        store.erase_blocks(id, lost..lost + 1);
+        let mut journal = over(&store, &small());
+        let found: usize = read_all(&mut journal.take_consumer().unwrap()).await.iter().map(Block::len).sum();
+        let accounts = journal.accounts().read();
+        assert_eq!((found, accounts.lost()), (EVENTS - 1, 1), "cut short after {operations} operations");
+        journal.close().await.unwrap();
+    }
+    panic!("no rewriting ever ended");
+}
+
+/// What was settled in a volume leaves nothing behind when the rest of it is salvaged but the seq up to which it had got.
+#[tokio::test]
+async fn a_volume_that_had_more_than_it_owes_is_not_rewritten_for_its_end_would_be_told_as_lost() {
+    let store = one_by_one().await;
+    let index = store.read_index(usage(2)).unwrap().as_deref().and_then(VolumeIndex::decode);
+    let Some(VolumeIndex::Pending { begin, mut blocks }) = index else { panic!("{index:?}") };
+    let last = blocks.pop().unwrap().seq;
+    store.erase_blocks(usage(2), last..last + 1);
+    store.write_index(usage(2), &VolumeIndex::Pending { begin, blocks }.encode()).unwrap();
+    let before = store.blocks(usage(2));
+    let journal = over(&store, &small());
+    let begun = Instant::now();
+    // Those after it are rewritten later.
+    while store.blocks(usage(4)) > 1 {
+        assert!(begun.elapsed() < PATIENCE, "the volumes were never rewritten");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        keep(&journal, Lane::Grants, &numbered(1)).await;
+    }
+    assert_eq!(store.blocks(usage(2)), before);
+    journal.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Which closed volumes of a row are rewritten, and what comes of it.
 
+use super::open_volume::OpenVolume;
 use super::repacking::{Repacked, Repacking};
 use super::row::{Closed, Row};
 use crate::journal::disk::{Store, StoreError};
@@ -16,12 +17,24 @@ impl<S: Store> Row<S> {
         }
         if self.repacking.is_none() && self.limits.repacks && has_room {
             let arriving = self.arriving.as_ref().map(|(number, _)| *number);
-            let is_free = |closed: &&Closed| closed.wants_repacking() && Some(closed.number) != arriving;
+            let is_free = |closed: &&Closed| {
+                closed.wants_repacking() && Some(closed.number) != arriving && self.owes_all(closed)
+            };
             let left_alone = usize::from(!self.is_reader_far());
             let next = self.closed.iter().skip(left_alone).find(is_free);
             self.repacking = next.and_then(|closed| self.janitor.repack(self.id(closed.number)));
         }
         Ok(())
+    }
+
+    /// Whether all that a closed volume ever had is owed. Of what was settled in a volume that was salvaged nothing is left but
+    /// the seq up to which it had got, and that would not be in the copy.
+    fn owes_all(&self, closed: &Closed) -> bool {
+        let next = closed.number + 1;
+        let at = self.closed.binary_search_by_key(&next, |closed| closed.number).ok();
+        let after = at.and_then(|at| self.closed.get(at)).map(|closed| closed.begin);
+        let after = after.or_else(|| self.open.get(&next).map(OpenVolume::begin_seq));
+        after == Some(closed.begin + closed.totals.events) && after == Some(closed.seqs.end)
     }
 
     /// Whether the reader has much to read before it comes to the first closed volume.
