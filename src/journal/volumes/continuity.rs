@@ -236,7 +236,8 @@ impl Continuity {
         let mut missing = Vec::new();
         self.at = walk(&spans, told_to.max(self.at), &mut missing);
         self.missing.extend(missing.into_iter().map(|seqs| Loss::of_blocks(id, seqs)));
-        begin.or(follows).unwrap_or_default()
+        // The index of the volume before may account for what is the first of this one.
+        begin.or(follows).map_or(0, |begin| first_found.map_or(begin, |found| found.min(begin)))
     }
 
     /// What is lost, when everything before `mark` was durable, and before whatever else proves it.
