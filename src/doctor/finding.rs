@@ -21,11 +21,6 @@ impl Finding {
     }
 }
 
-/// `1 dead letter`, `2 dead letters`.
-pub(super) fn counted(number: u64, one: &str) -> String {
-    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
-}
-
 macro_rules! codes {
     ($($name:ident, $text:literal, $meaning:literal, $why:literal;)*) => {
         /// Everything that can be found.

@@ -4,10 +4,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::finding::{Code, Finding, counted};
+use super::finding::{Code, Finding};
 use super::meters::Sent;
 use super::running::letters_fix;
-use crate::journal::{CheckReport, check, quarantined, sample};
+use crate::journal::{CheckReport, check, counted, quarantined, sample};
 
 /// Events that are looked at, the latest ones.
 const EVENTS_MAX: usize = 5_000;

@@ -12,10 +12,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::finding::{Code, Finding, counted};
+use super::finding::{Code, Finding};
 use crate::admin::{FULL_NOTICED_PERCENT, LAG_NOTICED_SECONDS, PartState, PartStatus, Status, TokenTold};
 use crate::client::exchange;
 use crate::config::Config;
+use crate::journal::counted;
 use crate::polar::Reply;
 
 const PATIENCE: Duration = Duration::from_secs(5);

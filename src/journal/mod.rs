@@ -7,6 +7,7 @@ mod accounts;
 mod appender;
 mod attempts;
 mod consumer;
+mod counted;
 mod disk;
 mod error;
 mod files;
@@ -30,6 +31,7 @@ pub use accounts::{Accounts, AccountsReader, OnRecord, Restored};
 pub use appender::{Append, Appender, NotTaken, Receipt};
 pub use attempts::{Attempt, Attempts, Carried};
 pub use consumer::{Block, BlockId, Consumer};
+pub(crate) use counted::counted;
 pub use error::{AppendError, JournalError, OpenError};
 pub use files::{
     CheckReport, Extract, ExtractError, Extracted, RowReport, VolumeReport, Wanted, check, extract,

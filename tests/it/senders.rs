@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use sledge::clock::Clock;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -32,6 +33,7 @@ pub(crate) struct Senders {
     started: u64,
     pace: Duration,
     noise_chars: usize,
+    ahead: Option<Duration>,
 }
 
 impl Senders {
@@ -46,12 +48,19 @@ impl Senders {
             started: 0,
             pace,
             noise_chars: 0,
+            ahead: None,
         }
     }
 
     /// Those added from now on send events that carry so much text that no compression makes smaller.
     pub(crate) fn with_noise(&mut self, chars: usize) -> &mut Self {
         self.noise_chars = chars;
+        self
+    }
+
+    /// Of those added from now on every twentieth event has a time that is still to come.
+    pub(crate) fn ahead(&mut self, by: Duration) -> &mut Self {
+        self.ahead = Some(by);
         self
     }
 
@@ -116,6 +125,7 @@ impl Senders {
             pause: Arc::clone(&self.pause),
             pace: self.pace,
             noise_chars: self.noise_chars,
+            ahead: self.ahead,
             number: 0,
         }
     }
@@ -130,6 +140,7 @@ struct App {
     pause: Arc<AtomicBool>,
     pace: Duration,
     noise_chars: usize,
+    ahead: Option<Duration>,
     /// Of its next event.
     number: u64,
 }
@@ -149,6 +160,12 @@ fn line(id: &str, number: u64, noise_chars: usize) -> String {
         "{{\"name\":\"api_usage\",\"external_customer_id\":\"user_{}\",\"external_id\":\"{id}\",\"metadata\":{{\"units\":{units},\"what\":\"{id}\"{noise}}}}}\n",
         number % 50
     )
+}
+
+/// The same event, whose time is still to come.
+fn with_time_to_come(line: &str, by: Duration) -> String {
+    let due = Clock::system().now() + u64::try_from(by.as_millis()).unwrap();
+    line.replacen('{', &format!("{{\"timestamp\":{due},"), 1)
 }
 
 /// What Polar allows in one value of an event's metadata.
@@ -173,7 +190,10 @@ impl App {
         let event = |number| {
             let id = format!("{}-{number}", self.name);
             let line = line(&id, number, self.noise_chars);
-            (id, line)
+            match self.ahead {
+                Some(by) if number % 20 == 7 => (id, with_time_to_come(&line, by)),
+                Some(_) | None => (id, line),
+            }
         };
         numbers.map(event).collect()
     }

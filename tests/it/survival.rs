@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use sledge::journal::{VolumeReport, check};
 
 use crate::fake_polar::FakePolar;
 use crate::reckoning::Reckoning;
@@ -56,6 +58,49 @@ async fn kill_nine_loses_no_acknowledged_event_and_doubles_none() {
     assert!(volumes > kills / 4, "volumes were hardly ever full: {volumes} in {kills} lives");
     println!("{volumes} volumes of usage were begun");
     report(&format!("{kills} kills"), 20 * kills as usize, &promises, &polar);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_nine_with_volumes_at_rest_loses_nothing_and_doubles_nothing() {
+    let polar = FakePolar::start().await;
+    let home = Home::new();
+    let mut senders = Senders::to(&home.socket(), Duration::from_millis(30));
+    // Volumes are full before what waits in them is due.
+    senders.ahead(Duration::from_secs(3)).with_noise(3_000).acked_lines(64).acked_lines(8);
+    let start = || {
+        let mut command = home.run_command(&polar.url());
+        command.env("SLEDGE_JOURNAL_VOLUME_BYTES", "1048576").env("SLEDGE_JOURNAL_RETENTION_SECONDS", "0");
+        SledgeProcess::start(command, home.socket())
+    };
+    let mut rng = fastrand::Rng::new();
+    let kills = kills().div_ceil(5);
+    let mut at_rest = 0;
+    for _ in 0..kills {
+        let (sledge, begun) = (start().await, Instant::now());
+        while volumes_at_rest(&home.journal()) == 0 {
+            assert!(begun.elapsed() < PATIENCE, "no volume comes to rest");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(rng.u64(0..1_500))).await;
+        sledge.scrape().await;
+        sledge.kill_nine().await;
+        assert_eq!(check(&home.journal()).unwrap().findings, [] as [String; 0]);
+        at_rest += volumes_at_rest(&home.journal());
+    }
+    let sledge = start().await;
+    let promises = senders.stop().await;
+    sledge.scrape_until(|scrape| scrape.sum("sledge_pending_events") == 0.0).await;
+    let (status, _, log) = sledge.stop().await;
+    assert!(status.success(), "{log}");
+    println!("{at_rest} volumes were at rest when their sledge was killed");
+    assert!(at_rest > 0, "none of {kills} lives was ended while a volume was at rest");
+    report(&format!("{kills} kills"), 100 * kills as usize, &promises, &polar);
+}
+
+/// How many volumes lie closed though a part of them is settled. Of one that is just given back nothing can be told.
+fn volumes_at_rest(journal: &Path) -> usize {
+    let rests = |volume: &&VolumeReport| volume.state == "pending" && volume.pending_blocks < volume.blocks;
+    check(journal).map_or(0, |report| report.rows.iter().flat_map(|row| &row.volumes).filter(rests).count())
 }
 
 /// The number of the volume that usage is written to.

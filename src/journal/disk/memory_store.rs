@@ -359,8 +359,8 @@ impl Store for MemoryStore {
         self.change_index(id, Some(bytes.to_vec()))
     }
 
-    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
-        self.change_index(id, None)
+    fn remove_indices(&self, row: RowName, numbers: &[u32]) -> Result<(), StoreError> {
+        numbers.iter().try_for_each(|number| self.change_index(VolumeId { row, number: *number }, None))
     }
 }
 

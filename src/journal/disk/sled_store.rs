@@ -265,9 +265,13 @@ impl Store for SledStore {
         Ok(write_whole(&self.row_folder(id.row), &index, &index.with_extension(INDEX_ASIDE), bytes)?)
     }
 
-    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
-        if remove_file(&self.index_file(id))? {
-            File::open(self.row_folder(id.row))?.sync_all()?;
+    fn remove_indices(&self, row: RowName, numbers: &[u32]) -> Result<(), StoreError> {
+        let mut were_there = false;
+        for number in numbers {
+            were_there |= remove_file(&self.index_file(VolumeId { row, number: *number }))?;
+        }
+        if were_there {
+            File::open(self.row_folder(row))?.sync_all()?;
         }
         Ok(())
     }

@@ -135,8 +135,12 @@ pub(in crate::journal) trait Store: std::fmt::Debug + Send + Sync + 'static {
     fn read_index(&self, id: VolumeId) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a volume's index file, whole or not at all, durably.
     fn write_index(&self, id: VolumeId, bytes: &[u8]) -> Result<(), StoreError>;
+    /// Removes the index files of volumes of a row, durably; they need not exist.
+    fn remove_indices(&self, row: RowName, numbers: &[u32]) -> Result<(), StoreError>;
     /// Removes a volume's index file, durably; it need not exist.
-    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError>;
+    fn remove_index(&self, id: VolumeId) -> Result<(), StoreError> {
+        self.remove_indices(id.row, &[id.number])
+    }
 }
 
 /// An open volume: an ordered map. Dropping it closes it.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::sample::quarantined;
 use crate::event::PerLane;
 use crate::journal::accounts::OnRecord;
+use crate::journal::counted;
 use crate::journal::disk::{
     HIGH_WATER, LOSSES, QUARANTINE, UNREADABLE, VolumeId, bereft_in, blobs, folder_bytes, index_of,
     is_unreadable, volumes_in,
@@ -80,8 +81,8 @@ pub fn check(folder: &Path) -> io::Result<CheckReport> {
     report.quarantined = quarantined(folder);
     if report.quarantined > 0 {
         report.findings.push(format!(
-            "{} damaged volumes lie in {}; check the disk, and remove them once they have been looked at",
-            report.quarantined,
+            "{} in {}: check the disk, and remove what lies there once it has been looked at",
+            counted(report.quarantined as u64, "damaged volume"),
             folder.join(QUARANTINE).display()
         ));
     }
@@ -106,7 +107,7 @@ fn check_losses(folder: &Path, report: &mut CheckReport) -> io::Result<()> {
     if losses > 0 {
         let what = match report.lost_events {
             0 => "something, how much of what was owed can't be told".to_owned(),
-            lost => format!("{lost} accepted events"),
+            lost => counted(lost, "accepted event"),
         };
         report.findings.push(format!(
             "the disk has lost {what}, as {} tells line by line; check the disk, and remove that file once it has been looked at",
@@ -115,8 +116,8 @@ fn check_losses(folder: &Path, report: &mut CheckReport) -> io::Result<()> {
     }
     if lines.damaged() > 0 {
         report.findings.push(format!(
-            "{} lines of {} are damaged: which losses they told is not known any more",
-            lines.damaged(),
+            "{} of {} can't be read any more: which losses were told there is not known",
+            counted(lines.damaged() as u64, "line"),
             book.display()
         ));
     }
@@ -180,7 +181,12 @@ fn check_row(
     }
     for number in bereft_in(&row_folder)? {
         let id = VolumeId { row, number };
-        let Some(index) = index_of(&row_folder, id)? else { continue };
+        let Some(index) = index_of(&row_folder, id)? else {
+            findings.push(format!(
+                "{id} is gone, and its index is damaged: what of it was still owed can't be told"
+            ));
+            continue;
+        };
         let next = begins.range(number..).next().map(|(_, begin)| *begin);
         continuity.miss(id, &index, next);
         let end = index.into_inventory().map_or(0, |noted| noted.end);
@@ -191,10 +197,11 @@ fn check_row(
         let (first, last) = (seqs.start, seqs.end - 1);
         findings.push(match kind {
             LossKind::Blocks | LossKind::End => format!(
-                "{events} events of {volume} are gone, with seqs from {first} to {last}: nothing is left of the blocks they lay in; the next start counts them as lost"
+                "{volume} has lost {}, with seqs from {first} to {last}: nothing is left of the blocks there; the next start counts them as lost",
+                counted(events, "event")
             ),
             LossKind::Among => format!(
-                "{volume} is gone, which was open: how many events of it were still owed, among those with seqs from {first} to {last}, can't be told"
+                "{volume} is gone: how many events of it were still owed, among those with seqs from {first} to {last}, can't be told"
             ),
         });
     }
@@ -222,8 +229,8 @@ fn check_volume(
     };
     if found.unreadable_bytes > 0 {
         findings.push(format!(
-            "{} bytes of {name} can't be read: the disk has bad sectors; what is intact is salvaged when the volume is read",
-            found.unreadable_bytes
+            "{} of {name} can't be read: the disk has bad sectors; what is intact is salvaged when the volume is read",
+            counted(found.unreadable_bytes, "byte")
         ));
     }
     let pending = found.pending();
@@ -242,8 +249,9 @@ fn check_volume(
                 if !lost.is_empty() {
                     let events: u64 = lost.iter().map(|entry| u64::from(entry.events)).sum();
                     findings.push(format!(
-                        "{} blocks with {events} events of {name} are damaged; what is intact is salvaged when the volume is read",
-                        lost.len()
+                        "{name} is damaged in {} with {}; what is intact is salvaged when the volume is read",
+                        counted(lost.len() as u64, "block"),
+                        counted(events, "event")
                     ));
                 }
             }

@@ -38,7 +38,7 @@ async fn a_check_tells_what_lies_there_and_changes_nothing() {
     }
     std::fs::write(&file, &bytes).unwrap();
     let report = check(&folder).unwrap();
-    let damaged = format!("1 blocks with {events} events");
+    let damaged = format!("1 block with {events} events");
     assert!(report.findings[0].contains(&damaged), "{:?}", report.findings);
     assert_eq!(std::fs::read(&file).unwrap(), bytes);
 }
@@ -62,7 +62,7 @@ async fn a_check_misses_what_vanished_until_a_start_has_told_it() {
     std::fs::write(&file, bytes).unwrap();
     let findings = check(&place).unwrap().findings;
     assert!(
-        findings.len() == 1 && findings[0].contains("10 events of usage/volume-00000001"),
+        findings.len() == 1 && findings[0].contains("usage/volume-00000001 has lost 10 events"),
         "{findings:?}"
     );
     let salvaged = extract(&place, Wanted::Pending, &mut |_| Ok(())).unwrap();

@@ -175,22 +175,30 @@ impl Continuity {
     /// Of this volume nothing but the index is left. Only one that says that the volume was closed tells how much was owed of
     /// it in the end. What comes after it began at `until`, as far as that is known.
     pub(in crate::journal) fn miss(&mut self, id: VolumeId, index: &VolumeIndex, until: Option<u64>) {
-        let before = self.missing.len();
         match index {
             VolumeIndex::Pending { blocks, .. } => {
                 let seqs = blocks.iter().map(|block| block.seq..block.seq + u64::from(block.events));
-                self.missing.extend(seqs.map(|seqs| Loss::of_blocks(id, seqs)));
+                seqs.for_each(|seqs| self.note_missed(Loss::of_blocks(id, seqs)));
             }
             VolumeIndex::Open(Inventory { begin, blocks, end }) => {
-                let seqs = blocks.first().map_or(*begin, |block| block.seq)..until.unwrap_or(*end).max(*end);
-                let among = Loss { volume: id, seqs, events: 0, kind: LossKind::Among };
-                self.missing.extend(Some(among).filter(|among| !among.seqs.is_empty()));
+                let first = blocks.first().map_or(*begin, |block| block.seq);
+                self.miss_among(id, first..until.unwrap_or(*end).max(*end));
             }
             VolumeIndex::Settled(_) => {}
         }
-        let missed_to = self.missing.iter().skip(before).map(|loss| loss.seqs.end).max();
-        self.missed_to = self.missed_to.max(missed_to.unwrap_or_default());
+    }
+
+    /// Of this volume nothing is left that tells more than that it had seqs among these.
+    pub(in crate::journal) fn miss_among(&mut self, id: VolumeId, seqs: Range<u64>) {
+        if !seqs.is_empty() {
+            self.note_missed(Loss { volume: id, seqs, events: 0, kind: LossKind::Among });
+        }
+    }
+
+    fn note_missed(&mut self, loss: Loss) {
+        self.missed_to = self.missed_to.max(loss.seqs.end);
         self.durable_to = self.durable_to.max(self.missed_to);
+        self.missing.push(loss);
     }
 
     /// This volume begins with this seq, so all before it was in the volumes before. Before the first there was none: where

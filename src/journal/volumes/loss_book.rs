@@ -13,6 +13,7 @@ use super::continuity::{Loss, LossKind};
 use super::loss_lines::LossLines;
 use crate::clock::Clock;
 use crate::journal::accounts::OnRecord;
+use crate::journal::counted;
 use crate::journal::disk::{Ballast, Store, StoreError, VolumeId};
 use crate::journal::format::RowName;
 
@@ -164,23 +165,24 @@ fn sentence(loss: &Loss) -> String {
     let Loss { volume, seqs, events, kind } = loss;
     let (first, last) = (seqs.start, seqs.end.saturating_sub(1));
     let (what, advice) = match volume.row {
-        RowName::Grants | RowName::Usage => ("accepted events", SEND_AGAIN),
-        RowName::Dead => ("dead letters", ""),
+        RowName::Grants | RowName::Usage => ("accepted event", SEND_AGAIN),
+        RowName::Dead => ("dead letter", ""),
     };
+    let lost = counted(*events, what);
     match kind {
         LossKind::Blocks => format!(
-            "the disk lost {events} {what} of {volume}, with seqs from {first} to {last}: nothing is left of the blocks they lay in. Check the disk{advice}"
+            "the disk lost {lost} of {volume}, with seqs from {first} to {last}: nothing is left of the blocks they lay in. Check the disk{advice}"
         ),
         LossKind::End => format!(
-            "the journal had got {} events further in its {} row than it was found: the disk lost what it had confirmed. Check the disk{advice}",
-            seqs.end - seqs.start,
+            "the journal had got {} further in its {} row than it was found: the disk lost what it had confirmed. Check the disk{advice}",
+            counted(seqs.end - seqs.start, "event"),
             volume.row.as_str()
         ),
         LossKind::Among if *events > 0 => format!(
-            "the disk lost {events} {what} of {volume}, among those with seqs from {first} to {last}. Check the disk{advice}"
+            "the disk lost {lost} of {volume}, among those with seqs from {first} to {last}. Check the disk{advice}"
         ),
         LossKind::Among => format!(
-            "{volume} is gone, which was open: how many {what} of it were still owed, among those with seqs from {first} to {last}, can't be told. Check the disk{advice}"
+            "{volume} is gone: how many {what}s of it were still owed, among those with seqs from {first} to {last}, can't be told. Check the disk{advice}"
         ),
     }
 }

@@ -26,8 +26,8 @@ pub(in crate::journal) struct AsFound<S: Store> {
     pub(in crate::journal) losses: Vec<Loss>,
     /// Of volumes that lie closed from now on, what is to be written down.
     indices: Vec<(VolumeId, VolumeIndex)>,
-    /// Volumes of which nothing but the index is left.
-    bereft: Vec<VolumeId>,
+    /// The numbers of volumes of which nothing but the index is left.
+    bereft: Vec<u32>,
 }
 
 impl<S: Store> AsFound<S> {
@@ -56,7 +56,7 @@ impl<S: Store> AsFound<S> {
         }
         // What a full disk has kept out of the book is told by the index alone: it stays until the next start.
         if row.book.is_written() {
-            bereft.into_iter().try_for_each(|id| row.store.remove_index(id))?;
+            row.store.remove_indices(row.name, &bereft)?;
         }
         Ok(row)
     }
@@ -148,7 +148,7 @@ struct Opening<S: Store> {
     salvaged_events: u64,
     continuity: Continuity,
     indices: Vec<(VolumeId, VolumeIndex)>,
-    bereft: Vec<VolumeId>,
+    bereft: Vec<u32>,
     /// The seqs of events of which it is known that they are lost.
     known: Vec<Range<u64>>,
     /// Before this one each seq was used once, whatever is left of the row.
@@ -160,15 +160,25 @@ impl<S: Store> Opening<S> {
     fn miss(&mut self, number: u32) -> Result<(), StoreError> {
         let id = self.row.id(number);
         self.row.next_number = self.row.next_number.max(number + 1);
-        if let Some(index) = self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode) {
-            let closed = self.row.closed.iter().map(|closed| (closed.number, closed.begin));
-            let open = self.row.open.values().map(|volume| (volume.id().number, volume.begin_seq()));
-            let next = closed.chain(open).filter(|(after, _)| *after > number).min();
-            self.continuity.miss(id, &index, next.map(|(_, begin)| begin));
-            let end = index.into_inventory().map_or(0, |noted| noted.end);
-            self.row.next_seq = self.row.next_seq.max(end);
+        let closed = self.row.closed.iter().map(|closed| (closed.number, closed.begin));
+        let open = self.row.open.values().map(|volume| (volume.id().number, volume.begin_seq()));
+        let next = closed.chain(open).filter(|(after, _)| *after > number).min().map(|(_, begin)| begin);
+        match self.row.store.read_index(id)?.as_deref().and_then(VolumeIndex::decode) {
+            Some(index) => {
+                self.continuity.miss(id, &index, next);
+                let end = index.into_inventory().map_or(0, |noted| noted.end);
+                self.row.next_seq = self.row.next_seq.max(end);
+            }
+            // The seqs around it tell.
+            None => {
+                let closed = self.row.closed.iter().map(|closed| (closed.number, closed.seqs.end));
+                let open = self.row.open.values().map(|volume| (volume.id().number, volume.next_seq()));
+                let before = closed.chain(open).filter(|(before, _)| *before < number).map(|(_, end)| end);
+                let begin = before.max().unwrap_or_default();
+                self.continuity.miss_among(id, begin..next.unwrap_or(begin));
+            }
         }
-        self.bereft.push(id);
+        self.bereft.push(number);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::found::{Found, scan_at_rest};
 use super::open_volume::OpenVolume;
+use crate::journal::counted;
 use crate::journal::disk::{Store, StoreError, VolumeId};
 use crate::journal::format::VolumeIndex;
 
@@ -64,9 +65,14 @@ pub(super) fn open_as_found<S: Store>(
                     return Ok(volume);
                 }
                 (0, missing) => {
-                    format!("the store has lost {} blocks that lie intact in its file", missing.len())
+                    format!(
+                        "the store has lost {} that its file holds intact",
+                        counted(missing.len() as u64, "block")
+                    )
                 }
-                (unreadable, _) => format!("{unreadable} blocks can't be read through the store"),
+                (unreadable, _) => {
+                    format!("{} can't be read through the store", counted(unreadable as u64, "block"))
+                }
             }
         }
         Err(StoreError::Damaged(_, reason)) => reason,

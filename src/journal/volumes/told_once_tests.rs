@@ -23,7 +23,7 @@ async fn a_dead_letter_that_vanished_is_missed() {
     store.erase_blocks(VolumeId { row: RowName::Dead, number: 1 }, 3..4);
     let journal = over(&store, &settings());
     assert!(
-        journal.alarms()[0].contains("lost 1 dead letters of dead/volume-00000001"),
+        journal.alarms()[0].contains("lost 1 dead letter of dead/volume-00000001"),
         "{:?}",
         journal.alarms()
     );
@@ -209,7 +209,7 @@ async fn a_closed_volume_whose_folder_vanished_is_missed_once() {
     let closed = report.rows[1].volumes.iter().find(|volume| volume.state == "pending").unwrap();
     let lost = closed.pending_events;
     std::fs::remove_dir_all(place.join("usage").join(&closed.volume)).unwrap();
-    let gone = format!("{lost} events of usage/{} are gone", closed.volume);
+    let gone = format!("usage/{} has lost {lost} events", closed.volume);
     let mark = std::fs::read(place.join("high-water")).unwrap();
     for has_mark in [false, true] {
         if has_mark {
@@ -295,7 +295,7 @@ async fn a_volume_that_was_being_read_when_its_folder_vanished_is_told_of_once_a
     let first = check(&place).unwrap().rows[1].volumes[0].clone();
     assert_eq!((first.state, first.blocks - first.pending_blocks), ("open", 1));
     std::fs::remove_dir_all(place.join("usage").join(&first.volume)).unwrap();
-    let words = format!("usage/{} is gone, which was open", first.volume);
+    let words = format!("usage/{} is gone: how many", first.volume);
     let findings = check(&place).unwrap().findings;
     assert!(findings.len() == 1 && findings[0].contains(&words), "{findings:?}");
     for told in [1, 0] {
@@ -310,6 +310,38 @@ async fn a_volume_that_was_being_read_when_its_folder_vanished_is_told_of_once_a
         let report = check(&place).unwrap();
         assert!(report.findings.len() == 1 && report.findings[0].contains("lost something"), "{report:?}");
         assert_eq!((report.losses_on_record, report.lost_events), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_volume_that_vanished_and_left_nothing_but_a_damaged_index_is_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let is_small = |settings: &mut Settings| settings.volume_bytes = 600;
+    let journal = on_disk(folder.path(), is_small);
+    keep_blocks(&journal, 40).await;
+    journal.close().await.unwrap();
+    let place = folder.path().join("journal");
+    let volumes = check(&place).unwrap().rows[1].volumes.clone();
+    let third = &volumes[2];
+    std::fs::remove_dir_all(place.join("usage").join(&third.volume)).unwrap();
+    let index = place.join("usage").join(&third.volume).with_extension("index");
+    let mut bytes = std::fs::read(&index).unwrap();
+    bytes[9] ^= 1;
+    std::fs::write(&index, bytes).unwrap();
+    let words = format!("{} is gone", third.volume);
+    let findings = check(&place).unwrap().findings;
+    assert!(findings.len() == 1 && findings[0].contains(&words), "{findings:?}");
+    let before: u64 = volumes[..2].iter().map(|volume| volume.pending_events).sum();
+    let among = format!("with seqs from {before} to {}", before + third.pending_events - 1);
+    for told in [1, 0] {
+        let journal = on_disk(folder.path(), is_small);
+        let (accounts, alarms) = (journal.accounts().read(), journal.alarms());
+        assert_eq!((accounts.add_up(), accounts.pending_total()), (true, 400 - third.pending_events));
+        let is_it = |alarm: &&String| alarm.contains(&words) && alarm.contains(&among);
+        assert_eq!((alarms.len(), alarms.iter().filter(is_it).count()), (told, told), "{alarms:?}");
+        assert_eq!(accounts.losses_on_record.lines, 1, "somebody has still to see it");
+        journal.close().await.unwrap();
+        assert!(!index.exists());
     }
 }
 
