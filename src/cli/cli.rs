@@ -169,6 +169,7 @@ async fn perform(command: Command, no_color: bool, voice: &mut Voice) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Code;
     use clap::CommandFactory;
 
     fn exit(words: &[&str]) -> Option<Exit> {
@@ -257,37 +258,33 @@ mod tests {
         }
     }
 
+    /// The words behind each `sledge` in a line of examples, without what the shell does with the rest. What follows three
+    /// spaces tells what the command does.
+    fn commands_of(example: &str) -> Vec<Vec<&str>> {
+        let own = |words: &'_ str| words.find(['|', '<', '>']).unwrap_or(words.len());
+        let commands = example.split("&&").filter_map(|part| part.split_once("sledge "));
+        let words = commands.map(|(_, words)| words.split("   ").next().unwrap_or_default());
+        words.map(|words| words[..own(words)].split_whitespace().collect()).collect()
+    }
+
     #[test]
-    fn the_examples_of_the_help_are_taken() {
-        for line in [
-            "grant 10 --customer user_123 --event api_usage --property units",
-            "grant 2.5 --customer user_123 --event api_usage --property units --id signup-user_123",
-            "grant 5 --customer user_123 --event api_usage --property units --once spring --no-check",
-            "balance --customer user_123 --json",
-            "polar meter create Calls --event api_usage --property units",
-            "polar customer show --customer-id 7d9c",
-            "send api_usage --customer user_123 --meta units=3",
-            "send api_usage --customer user_123 --meta units=0.5 --meta model=small --id call-81",
-            "send",
-            "run --environment sandbox --token-file /etc/sledge/token",
-            "run --data-dir ./data --socket ./sledge.sock --admin 127.0.0.1:0",
-            "run --polar-url http://127.0.0.1:8899",
-            "run --config ./sledge.toml",
-            "config check --config sledge.toml --no-environment",
-            "config show --origin",
-            "config show --json --config sledge.toml",
-            "config default",
-            "status --json",
-            "doctor --uid 1000 --gid 997 --event api_usage --property units",
-            "simulate",
-            "dev --data-dir ./data",
-            "journal export -o pending.ndjson",
-            "journal export --delivered --data-dir ./data -o delivered.ndjson --json",
-            "journal import - --data-dir ./data --json",
-            "journal salvage ./old/journal --into ./fresh --json",
-            "journal salvage ./old/journal --letters -o letters.ndjson",
-        ] {
-            assert_eq!(exit(&line.split(' ').collect::<Vec<_>>()), None, "{line}");
+    fn the_examples_of_the_help_are_taken_and_the_codes_in_them_are_known() {
+        let mut taken = 0;
+        for (words, command) in all_commands(&Cli::command(), "sledge") {
+            let footer = command.get_after_help().unwrap_or_default().to_string();
+            for example in footer.lines().filter(|line| line.starts_with("  ")) {
+                for command in commands_of(example) {
+                    let is_help = command.first() == Some(&"help");
+                    assert_eq!(exit(&command), is_help.then_some(Exit::Ok), "{words}: {example}");
+                    let code = command.iter().skip_while(|word| **word != "--code").nth(1);
+                    assert!(
+                        code.is_none_or(|code| Code::ALL.iter().any(|it| it.as_str() == *code)),
+                        "{example}"
+                    );
+                    taken += 1;
+                }
+            }
         }
+        assert!(taken > 60, "only {taken} examples were found");
     }
 }

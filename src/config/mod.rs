@@ -39,6 +39,6 @@ pub use reload_plan::ReloadPlan;
 pub use setting::{Change, DefaultValue, Flag, Setting, Takes, Unit, Value};
 pub use socket_access::SocketAccess;
 pub use sources::Sources;
-pub use surroundings::Surroundings;
+pub use surroundings::{Surroundings, VARIABLES_OF_DEV};
 pub use table::settings;
 pub use token::CREDENTIAL_FILE;

@@ -5,6 +5,10 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What `sledge dev` tells other terminals to set, in this order.
+pub const VARIABLES_OF_DEV: [&str; 5] =
+    ["SLEDGE_SOCKET", "SLEDGE_DATA_DIR", "SLEDGE_ADMIN", "SLEDGE_POLAR_URL", "POLAR_ACCESS_TOKEN"];
+
 type Variable = Box<dyn Fn(&str) -> Option<OsString>>;
 type Writable = Box<dyn Fn(&Path) -> bool>;
 type Disk = Box<dyn Fn(&Path) -> Option<u64>>;

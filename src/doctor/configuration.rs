@@ -5,7 +5,7 @@ use std::path::Path;
 use super::finding::{Code, Finding};
 use super::owners::{is_same_file, listens_at};
 use crate::admin::Status;
-use crate::config::{Config, Faults, Origin, Sources};
+use crate::config::{Config, Faults, Origin, Sources, VARIABLES_OF_DEV};
 use crate::polar::{BaseUrl, Environment, TokenSource};
 
 /// What `sledge dev` tells other terminals to set, beside a token.
@@ -73,7 +73,10 @@ pub(super) fn dev_ended(config: &Config) -> Finding {
         "the variables set here are of a `sledge dev` that has ended: nobody is in {}",
         config.data_dir.display()
     );
-    let fix = "paste the line that `sledge dev` prints, once one runs; for any other sledge, unset SLEDGE_SOCKET SLEDGE_DATA_DIR SLEDGE_ADMIN SLEDGE_POLAR_URL POLAR_ACCESS_TOKEN";
+    let fix = format!(
+        "paste the line that `sledge dev` prints, once one runs; for any other sledge, unset {}",
+        VARIABLES_OF_DEV.join(" ")
+    );
     Finding::new(Code::DevEnded, seen, fix)
 }
 

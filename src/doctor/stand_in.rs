@@ -14,12 +14,12 @@ use tokio::time::timeout;
 
 use super::finding::{Code, Finding};
 use crate::client::exchange;
+use crate::config::VARIABLES_OF_DEV;
 use crate::polar::BaseUrl;
 
 /// Whoever does not answer on the same machine within this is no simulator.
 const PATIENCE: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-const FIX: &str = "unset SLEDGE_POLAR_URL where sledge is started (`sledge dev` tells it to other terminals, with SLEDGE_SOCKET SLEDGE_DATA_DIR SLEDGE_ADMIN POLAR_ACCESS_TOKEN), and start sledge again";
 
 /// Who answers at an address of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl StandIn {
             }
             Self::OfDev => {
                 let seen = format!("events go to {url}, which is the Polar in memory of a `sledge dev`");
-                Some(Finding::new(Code::PolarOfDev, seen, FIX))
+                Some(Finding::new(Code::PolarOfDev, seen, unset()))
             }
             Self::Another => None,
         }
@@ -72,7 +72,14 @@ impl StandIn {
 
 /// What to do about it.
 pub(super) fn nobody_there() -> String {
-    format!("start what is to answer there; where nothing is, {FIX}")
+    format!("start what is to answer there; where a `sledge dev` was, {}", unset())
+}
+
+fn unset() -> String {
+    format!(
+        "unset what it told the terminal of sledge to set ({}), and start sledge again",
+        VARIABLES_OF_DEV.join(" ")
+    )
 }
 
 async fn is_of_dev(stream: TcpStream, place: &str) -> Option<bool> {

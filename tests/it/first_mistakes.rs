@@ -176,7 +176,7 @@ async fn doctor_sees_that_a_running_sledge_delivers_to_a_dev_or_to_nobody() {
     assert_finds(doctor(&home, &polar_url), &[Code::PolarUnreachable]).await;
     let told = run(without_json(&at_admin()), "").await;
     assert!(
-        told.out.starts_with("polar_unreachable: ") && told.out.contains("unset SLEDGE_POLAR_URL"),
+        told.out.starts_with("polar_unreachable: ") && told.out.contains(&TOLD_BY_DEV.join(" ")),
         "{told:?}"
     );
 }

@@ -14,16 +14,13 @@ use super::run::what_is_left;
 use super::signals::Signals;
 use super::{dev_feed, simulate};
 use crate::cli::voice::{Exit, Failure, LogArgs, Tone, Voice, command_line};
-use crate::config::{Config, SOCKET_PATH_BYTES_MAX, loopback_address};
+use crate::config::{Config, SOCKET_PATH_BYTES_MAX, VARIABLES_OF_DEV, loopback_address};
 use crate::daemon::Daemon;
 use crate::simulator::{NewCustomer, NewMeter, Simulator};
 use crate::{admin, polar};
 
 /// Where it listens when it is not told otherwise.
 pub(in crate::cli) const SOCKET: &str = "/tmp/sledge-dev.sock";
-/// The variables that it tells other terminals to set.
-pub(super) const TOLD: [&str; 5] =
-    ["SLEDGE_SOCKET", "SLEDGE_DATA_DIR", "SLEDGE_ADMIN", "SLEDGE_POLAR_URL", "POLAR_ACCESS_TOKEN"];
 const METER: &str = "API Calls";
 const EVENT: &str = "api_usage";
 const PROPERTY: &str = "units";
@@ -236,7 +233,7 @@ impl Session {
         let Self { socket, data_dir, admin, polar, .. } = self;
         let values = [socket, data_dir, admin, polar, polar::Token::OF_DEV];
         let set: Vec<String> =
-            TOLD.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();
+            VARIABLES_OF_DEV.iter().zip(values).map(|(name, value)| format!("{name}={value}")).collect();
         command_line(["export"].into_iter().chain(set.iter().map(String::as_str)))
     }
 }

@@ -3,11 +3,11 @@
 use clap::Args;
 use tokio::sync::oneshot;
 
+use super::core_dumps;
 use super::signals::{HangUps, Signals};
-use super::{core_dumps, dev};
 use crate::cli::config_args::ConfigArgs;
 use crate::cli::voice::{Exit, Failure, Voice, figures, log};
-use crate::config::{Config, Origin, Sources};
+use crate::config::{Config, Origin, Sources, VARIABLES_OF_DEV};
 use crate::daemon::{Daemon, Reloader, RunError, StartError, Stopped};
 use crate::doctor::StandIn;
 use crate::polar::TokenSource;
@@ -53,8 +53,8 @@ pub(in crate::cli) async fn run(args: RunArgs, no_color: bool, voice: &mut Voice
 async fn refuse_what_dev_told(config: &Config) -> Result<(), Failure> {
     let refused = |what: &str| {
         let message = format!(
-            "{what}, and nobody is billed for what it is sent; start it in another terminal, or unset {} here first; to try things out with other flags, give them to `sledge dev`",
-            dev::TOLD.join(" ")
+            "{what}, and nobody is billed for what it is sent; run this in another terminal, or unset {} here first; to try things out with other flags, give them to `sledge dev`",
+            VARIABLES_OF_DEV.join(" ")
         );
         Err(Failure::new(Exit::Configuration, message))
     };
@@ -77,7 +77,7 @@ async fn refuse_what_dev_told(config: &Config) -> Result<(), Failure> {
                 polar = url.as_str(),
                 "SLEDGE_POLAR_URL names a Polar on this machine, and nobody is there: events are kept until somebody is. Where \
                  a `sledge dev` told to set it, stop this one, unset {} here and start it again",
-                dev::TOLD.join(" ")
+                VARIABLES_OF_DEV.join(" ")
             );
             Ok(())
         }
