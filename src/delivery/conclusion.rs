@@ -12,7 +12,6 @@ use super::findings::Findings;
 use super::gate::Failure;
 use super::hold::HoldReason;
 use super::outcome::{Cause, Facts, Outcome, Retry};
-use super::patience::Patience;
 use super::set_aside::Early;
 use super::sign::Sign;
 use super::size_limit::SizeLimit;
@@ -21,6 +20,9 @@ use super::witness::Witness;
 use crate::event::UnixMillis;
 use crate::journal::{DeadLetter, DeadReason, JournalError, Origin, Settlement};
 use crate::polar::{Ingest, Reply};
+
+/// An event alone that Polar does not count right is asked for less and less, up to so many doublings of the slow probe.
+const SLOW_PROBE_DOUBLINGS_MAX: u32 = 5;
 
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// Acts on an answer.
@@ -47,7 +49,10 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let (outcome, sign) = (Outcome::of(&reply, &facts), Sign::of(&reply));
         let is_just_large =
             reply == Reply::TooLarge && batch.len() > 1 && SizeLimit::may_be_too_many(batch.body_bytes());
-        let is_failed_piece = facts.is_piece && sign.is_of_the_batch(&reply);
+        // What failed alone before says nothing new, whatever it is answered.
+        let is_of_the_batch = sign.is_of_the_batch(&reply)
+            || (batch.is_offender(self.tally.confirmed) && outcome.may_be_the_events_fault());
+        let is_failed_piece = facts.is_piece && is_of_the_batch;
         self.suspects.answered(is_failed_piece);
         // What is suspected already may well be at fault itself: that is no reason to slow down the others. Only when
         // nothing else was heard for some requests, or Polar is not known to work, is it asked whether it is there at all.
@@ -58,12 +63,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             let witness = if outcome.may_be_the_events_fault() { witness(&batch) } else { Witness::Sound };
             self.heed(&reply, sign, sent, witness, now);
         }
-        if outcome.may_be_the_events_fault() && !is_just_large {
+        let is_miscounted_again = matches!(reply, Reply::Accepted(_))
+            && facts.mismatches > 0
+            && !matches!(outcome, Outcome::Delivered { .. });
+        if (outcome.may_be_the_events_fault() && !is_just_large) || is_miscounted_again {
             self.learn_from_failure(&batch, is_known_to_work);
-            if batch.is_joined() {
-                self.take_apart(batch, now);
-                return Ok(());
-            }
+        }
+        if batch.is_joined() && outcome.may_be_the_events_fault() {
+            self.take_apart(batch, now);
+            return Ok(());
         }
         if reply == Reply::TooLarge {
             self.size.too_many_bytes(batch.body_bytes(), now);
@@ -105,11 +113,12 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             trials: history.trials,
             blamed: history.blamed,
             is_trial: history.is_trial(self.tally.confirmed),
-            patience: Patience::in_weather(&self.weather).or_more_of(history.patience),
+            patience: self.patience(history.worst_weather),
             others_confirmed: history.others_confirmed(self.tally.confirmed),
             is_piece: history.is_piece,
             mismatches: history.mismatches,
-            may_split_blindly: self.batcher.is_empty() && self.resend.may_split_blindly(batch),
+            may_split_blindly: self.batcher.is_empty()
+                && self.resend.may_split_blindly(batch, self.suspects.is_crowded()),
         }
     }
 
@@ -200,8 +209,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
                 if batch.len() == 1 && is_trial && batch.history.trials > 0 {
                     self.weather.failed_again();
                 }
-                let patience = Patience::in_weather(&self.weather);
-                batch.history.failed(self.tally.confirmed, blamed, patience);
+                batch.history.failed(self.tally.confirmed, blamed, self.weather.share());
                 // Alone, it is tried for what that proves: nothing, until others were delivered in between.
                 let failures = match (batch.len(), is_trial) {
                     (1, true) => batch.history.trials + 1,
@@ -226,7 +234,12 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             }
             batch.history.mismatches = batch.history.mismatches.saturating_add(1);
             batch.history.confirmed_before.get_or_insert(self.tally.confirmed);
-            batch.history.not_before = Some(now + self.settings.slow_probe);
+            // There may be many alone, and what is wrong with their sums does not pass in minutes.
+            let doublings = match batch.len() {
+                1 => batch.history.mismatches.saturating_sub(2).min(SLOW_PROBE_DOUBLINGS_MAX),
+                _ => 0,
+            };
+            batch.history.not_before = Some(now + self.settings.slow_probe * (1 << doublings));
             batch = self.excerpt(batch);
         }
         self.resend.push(batch);

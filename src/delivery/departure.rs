@@ -108,8 +108,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     /// When what failed alone may leave, beside its share.
     fn offenders_at(&mut self, now: Instant, probing: bool) -> Option<Instant> {
         let due = self.suspects.offenders.next_at(now)?;
-        let share = if self.are_offenders_crowded() { now } else { self.budget.is_ample_at(now) };
-        Some(if probing { now } else { due.max(share) })
+        Some(match probing {
+            true => now,
+            false if self.suspects.must_make_room() => due,
+            false => due.max(self.budget.is_ample_at(now)),
+        })
     }
 
     /// While Polar works: grants first, and what was sent before ahead of what was not. What is suspected has a share
@@ -120,14 +123,15 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let may_add = !(suspected && self.is_memory_short());
         let may_cut = may_cut && (may_add || self.batcher.has_grants());
         let waiting = Waiting {
+            grants: self.resend.has_ready(now, Kind::UnsuspectedGrants)
+                || (may_cut && self.batcher.has_grants()),
             others: may_cut || self.resend.has_ready(now, Kind::Unsuspected),
             suspected,
             is_budget_ample: self.budget.is_ample_at(now) <= now,
-            are_offenders_crowded: self.are_offenders_crowded(),
         };
         self.suspects.next_request();
         if self.suspects.is_offenders_turn(waiting) {
-            let (limits, is_crowded) = (self.size.now(now), waiting.are_offenders_crowded);
+            let (limits, is_crowded) = (self.size.now(now), self.suspects.is_crowded());
             let offender = self.suspects.offenders.take_due(now, self.tally.confirmed, limits, is_crowded);
             if offender.is_some() {
                 self.suspects.offender_left();
@@ -154,7 +158,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn unsuspected_again(&mut self, now: Instant, may_add: bool) -> Option<Batch> {
         let (events_max, bytes_max) = self.size_now(now);
         let mut batch = self.resend.take_unsuspected(now, events_max, bytes_max)?;
-        if self.suspects.passing.is_any() || batch.len() > events_max || batch.history.mismatches > 0 {
+        if self.suspects.passing.is_any() || batch.history.mismatches > 0 {
             return Some(batch);
         }
         // Grants are not to fail with what was sent before.
@@ -200,7 +204,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             true => self.part_that_may_pass(batch, now),
             false => batch,
         });
-        again.or_else(|| self.fresh_probe(now)).or_else(|| self.suspects.offenders.take_probe(now))
+        let confirmed = self.tally.confirmed;
+        again.or_else(|| self.fresh_probe(now)).or_else(|| self.suspects.offenders.take_probe(now, confirmed))
     }
 
     fn fresh_probe(&mut self, now: Instant) -> Option<Batch> {

@@ -84,9 +84,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.resend.push_first(batch);
     }
 
-    /// It failed, perhaps by its own fault, and waits to be tried again.
+    /// It failed, perhaps by its own fault, and waits to be tried again. Where memory is full of such events, those that are
+    /// to tell whether Polar works make room for the next when they fail.
     pub(super) fn suspect(&mut self, batch: Batch) {
-        if batch.is_offender(self.tally.confirmed) {
+        let is_in_the_way = batch.len() == 1 && batch.history.failures > 0 && self.suspects.is_crowded();
+        if is_in_the_way || batch.is_offender(self.tally.confirmed) {
             self.set_apart(batch);
         } else {
             self.resend.push(batch);

@@ -3,7 +3,6 @@
 use tokio::time::Instant;
 
 use super::cuts::CutFrom;
-use super::patience::Patience;
 
 /// What a batch has been through; a batch cut from another one remembers the part of it that still tells something.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,8 +22,8 @@ pub struct History {
     pub confirmed_before: Option<u64>,
     /// How many it had confirmed at the last trial.
     pub(super) confirmed_at_trial: Option<u64>,
-    /// The most patience that the weather asked for at any of the trials.
-    pub patience: Patience,
+    /// The share of requests that failed by chance at the worst of them.
+    pub worst_weather: f64,
     /// Whether its size or its events are suspected already: it was cut from a batch that kept failing, it is larger than
     /// what is known to pass, or it is an event alone that failed while others passed.
     pub is_piece: bool,
@@ -42,9 +41,9 @@ pub struct History {
 
 impl History {
     /// Notes a failure that may be the fault of the events; `confirmed` is how many events Polar has confirmed so far, and
-    /// `patience` what the weather asks for.
-    pub(super) fn failed(&mut self, confirmed: u64, blamed: bool, patience: Patience) {
-        self.patience = self.patience.or_more_of(patience);
+    /// `weather` the share of requests that fails by chance.
+    pub(super) fn failed(&mut self, confirmed: u64, blamed: bool, weather: f64) {
+        self.worst_weather = self.worst_weather.max(weather);
         self.failures = self.failures.saturating_add(1);
         self.confirmed_before = self.confirmed_before.or(Some(confirmed));
         if self.is_trial(confirmed) {
@@ -76,7 +75,7 @@ impl History {
             trials: 0,
             blamed: 0,
             confirmed_at_trial: None,
-            patience: Patience::LEAST,
+            worst_weather: 0.0,
             cut_from: None,
             ..self
         }
@@ -88,6 +87,7 @@ impl History {
             confirmed_before: Some(confirmed),
             is_piece: true,
             cut_from,
+            mismatches: self.mismatches.min(1),
             not_before: None,
             ..self.of_some()
         }
@@ -102,7 +102,7 @@ mod tests {
     fn failures_without_a_delivery_between_them_are_one_trial() {
         let mut history = History::default().of_a_piece(10, None);
         for confirmed in [15, 15, 15, 16, 16, 20] {
-            history.failed(confirmed, confirmed != 16, Patience::LEAST);
+            history.failed(confirmed, confirmed != 16, 0.0);
         }
         assert_eq!((history.failures, history.trials, history.blamed), (6, 3, 2));
         assert_eq!(history.confirmed_before, Some(10));
@@ -110,14 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_met_bad_weather_is_not_judged_by_the_fair_one_after_it() {
-        let storm = Patience { whole: 9, piece: 9, size: 9, blames: 30, trials: 40 };
+    fn what_a_batch_met_at_its_worst_stays_with_it_and_not_with_its_pieces() {
         let mut history = History::default();
-        history.failed(1, true, storm);
-        history.failed(2, true, Patience::LEAST);
-        let Patience { whole, piece, blames, trials, .. } = Patience::LEAST.or_more_of(history.patience);
-        assert_eq!((blames, trials), (30, 40));
-        assert_eq!((whole, piece), (3, 1), "to halve an innocent batch costs little");
-        assert_eq!(history.of_a_piece(3, None).patience, Patience::LEAST, "these events are others");
+        for weather in [0.1, 0.8, 0.0] {
+            history.failed(1, true, weather);
+        }
+        assert_eq!((history.worst_weather, history.of_a_piece(3, None).worst_weather), (0.8, 0.0));
     }
 }

@@ -9,6 +9,11 @@ use super::patience::Patience;
 use crate::polar::Ingest;
 
 impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
+    /// How many failures are enough now, for a batch that has met `worst` of the weather.
+    pub(super) fn patience(&self, worst: f64) -> Patience {
+        Patience::in_weather(&self.weather, worst, self.suspects.is_crowded())
+    }
+
     /// What a failure that may be the events' fault teaches about how many pass at once.
     pub(super) fn learn_from_failure(&mut self, batch: &Batch, is_known_to_work: bool) {
         if batch.is_of_offenders(self.tally.confirmed) {
@@ -19,7 +24,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         if !batch.history.is_picked {
             // In bad weather one failure says little of the size.
             let (divisor, enough) = match is_known_to_work {
-                true => (2, Patience::in_weather(&self.weather).size),
+                true => (2, self.patience(0.0).size),
                 false => (4, 1),
             };
             self.suspects.passing.failed(batch.len(), divisor, enough);

@@ -1,9 +1,11 @@
 //! How many failures are enough to tell something of a batch.
 
-use super::weather::Weather;
+use super::weather::{Weather, failures_that_tell, is_calm};
 
-/// While hardly anything passes an event alone is tried so many times as often before it is given up.
-const GLOOMY_TIMES: u32 = 3;
+/// While hardly anything passes, an event alone has so many trials at least before it is given up.
+const TRIALS_IN_GLOOM: u32 = 36;
+/// Where events that seem to be bad take most of the memory, so many trials of any kind are enough.
+const TRIALS_WHERE_CROWDED: u32 = 3;
 
 /// How many failures are enough, in the weather that Polar has now.
 ///
@@ -23,34 +25,66 @@ pub struct Patience {
     pub trials: u32,
 }
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self::LEAST
-    }
-}
-
 impl Patience {
     /// What is enough while hardly a request fails by chance.
     pub const LEAST: Self = Self { whole: 3, piece: 1, size: 1, blames: 5, trials: 12 };
 
-    /// The same, but as much as `other` where an event alone is to be given up: one that has met bad weather is not judged by
-    /// the fair one after it.
-    pub(super) fn or_more_of(self, other: Self) -> Self {
-        Self { blames: self.blames.max(other.blames), trials: self.trials.max(other.trials), ..self }
-    }
-
-    /// What is enough in this weather.
-    pub(super) fn in_weather(weather: &Weather) -> Self {
+    /// What is enough in this weather for a batch of which the trials met `worst` of it: who met a storm is not judged by
+    /// the calm after it. `are_crowded`: there are so many events that seem to be bad that only the end of some makes room.
+    pub(super) fn in_weather(weather: &Weather, worst: f64, are_crowded: bool) -> Self {
         let Self { whole, piece, blames, trials, .. } = Self::LEAST;
-        // Of a storm that begins hardly anything is known yet: then no answer points at an event.
-        let blames = if weather.is_calm() && !weather.is_gloomy() { blames } else { trials };
-        let longer = if weather.is_gloomy() { GLOOMY_TIMES } else { 1 };
+        let share = worst.max(weather.share());
+        let (blames, trials, chance) = match are_crowded {
+            _ if weather.is_gloomy() => (TRIALS_IN_GLOOM, TRIALS_IN_GLOOM, 1e-7),
+            true => (TRIALS_WHERE_CROWDED, TRIALS_WHERE_CROWDED, 1e-5),
+            // Of a storm that begins hardly anything is known yet: then no answer points at an event.
+            false if is_calm(share) => (blames, trials, 1e-7),
+            false => (trials, trials, 1e-7),
+        };
         Self {
             whole: weather.failures_that_tell(whole, 1e-2),
             piece: weather.failures_that_tell(piece, 5e-2),
             size: weather.failures_that_tell(1, 1e-2),
-            blames: weather.failures_that_tell(blames * longer, 1e-7),
-            trials: weather.failures_that_tell(trials * longer, 1e-7),
+            blames: failures_that_tell(share, blames, chance),
+            trials: failures_that_tell(share, trials, chance),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_met_bad_weather_is_not_judged_by_the_fair_one_after_it() {
+        let calm = Weather::default();
+        let Patience { whole, piece, blames, trials, .. } = Patience::in_weather(&calm, 0.8, false);
+        assert!(blames > 70 && trials > 70, "{blames} {trials}");
+        assert_eq!((whole, piece), (3, 1), "to halve an innocent batch costs little");
+        assert_eq!(Patience::in_weather(&calm, 0.0, false), Patience::LEAST);
+    }
+
+    #[test]
+    fn where_there_are_too_many_fewer_trials_are_enough_but_not_in_a_storm() {
+        let of = |worst| Patience::in_weather(&Weather::default(), worst, true);
+        assert_eq!((of(0.0).blames, of(0.0).trials), (3, 3));
+        assert!(of(0.8).trials > 50);
+    }
+
+    #[test]
+    fn while_hardly_anything_passes_nobody_is_given_up_soon_until_chance_is_ruled_out() {
+        let mut weather = Weather::default();
+        for number in 0..100 {
+            weather.answered(number % 10 == 0);
+        }
+        for are_crowded in [false, true] {
+            assert_eq!(Patience::in_weather(&weather, 0.0, are_crowded).blames, TRIALS_IN_GLOOM);
+        }
+        for _ in 0..128 {
+            weather.failed_again();
+        }
+        assert_eq!(Patience::in_weather(&weather, 0.0, false), Patience::LEAST);
+        weather.passed_after(1);
+        assert!(Patience::in_weather(&weather, 0.0, false).blames >= TRIALS_IN_GLOOM);
     }
 }

@@ -73,7 +73,11 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     fn need_a_witness(&self) -> bool {
         let Suspects { offenders, .. } = &self.suspects;
         let can_prove_nothing = !offenders.have_trials(self.tally.confirmed) || self.suspects.failed_often();
-        !offenders.is_empty() && can_prove_nothing && self.resend.len() < WITNESSES_MAX
+        let bytes_max = self.settings.unsettled_bytes_max / 4 * 5;
+        !offenders.is_empty()
+            && can_prove_nothing
+            && self.resend.len() < WITNESSES_MAX
+            && self.bytes() < bytes_max
     }
 
     /// Whether little may be read any more before something at hand is settled.
@@ -82,8 +86,9 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
     }
 
     /// Whether the offenders take so much memory that it is better spent on others.
-    pub(super) fn are_offenders_crowded(&self) -> bool {
-        self.suspects.offenders.bytes() > self.bytes_max(Lane::Usage) / 4 * 3
+    pub(super) fn look_for_a_crowd(&mut self) {
+        let bytes_max = self.bytes_max(Lane::Usage);
+        self.suspects.look_for_a_crowd(bytes_max);
     }
 
     /// Whether news of unread blocks would be of use now. While usage is full and unread, the news would never end; a

@@ -76,9 +76,11 @@ impl Resend {
         self.batches.iter().any(|batch| batch.history.mismatches > 1)
     }
 
-    /// How many of them are suspected of their failures.
+    /// How many of them are suspected of their failures and wait for an answer that settles them. What Polar does not count
+    /// right may never get one.
     pub(super) fn suspected(&self) -> usize {
-        self.batches.len() - self.unsuspected()
+        let is_meant = |batch: &&Batch| Kind::Suspected.includes(batch) && batch.history.mismatches < 2;
+        self.batches.iter().filter(is_meant).count()
     }
 
     /// How many of them are not suspected of their failures.
@@ -169,8 +171,12 @@ impl Resend {
     ///
     /// When everything there is keeps failing, it is an outage, or everything there is holds a poison. Cutting the
     /// smallest batch ever smaller finds out at the cost of few requests: sooner or later an event stands alone, and
-    /// if Polar takes it, that proves the rest. It ends when several events alone fail too.
-    pub(super) fn may_split_blindly(&self, batch: &Batch) -> bool {
+    /// if Polar takes it, that proves the rest. It ends when several events alone fail too, unless memory `is_crowded` with
+    /// such events: then it is no outage that began lately.
+    pub(super) fn may_split_blindly(&self, batch: &Batch, is_crowded: bool) -> bool {
+        if is_crowded {
+            return batch.len() > 1 && batch.kept_failing(1);
+        }
         let lone = self.batches.iter().filter(|other| other.len() == 1 && other.kept_failing(0)).count();
         batch.len() > 1
             && batch.kept_failing(1)
@@ -260,18 +266,19 @@ mod tests {
             batch
         };
         let mut resend = Resend::default();
-        assert!(!resend.may_split_blindly(&failing(1, 8, 4)), "too early");
-        assert!(resend.may_split_blindly(&failing(1, 8, 5)));
-        assert!(!resend.may_split_blindly(&failing(1, 1, 9)), "nothing to split");
+        assert!(!resend.may_split_blindly(&failing(1, 8, 4), false), "too early");
+        assert!(resend.may_split_blindly(&failing(1, 8, 5), false));
+        assert!(!resend.may_split_blindly(&failing(1, 1, 9), false), "nothing to split");
         resend.push(failing(100, 4, 6));
-        assert!(!resend.may_split_blindly(&failing(1, 8, 5)), "another one is smaller");
-        assert!(resend.may_split_blindly(&failing(1, 3, 5)));
+        assert!(!resend.may_split_blindly(&failing(1, 8, 5), false), "another one is smaller");
+        assert!(resend.may_split_blindly(&failing(1, 3, 5), false));
         resend.push(failing(200, 9, 1));
-        assert!(!resend.may_split_blindly(&failing(1, 3, 5)), "another one may still prove something");
+        assert!(!resend.may_split_blindly(&failing(1, 3, 5), false), "another one may still prove something");
         let mut outage = Resend::default();
         for seq in 0..LONE_FAILURES_MAX as u64 {
             outage.push(failing(seq, 1, 6));
         }
-        assert!(!outage.may_split_blindly(&failing(100, 8, 50)));
+        assert!(!outage.may_split_blindly(&failing(100, 8, 50), false));
+        assert!(outage.may_split_blindly(&failing(100, 8, 5), true), "memory is full: this is no news");
     }
 }

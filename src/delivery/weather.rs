@@ -80,24 +80,36 @@ impl Weather {
     /// How many failures in a row tell that it is not the weather: at least `least`, and as many as would befall an
     /// innocent batch with no more than this chance.
     pub(super) fn failures_that_tell(&self, least: u32, chance: f64) -> u32 {
-        let share = self.share().clamp(1e-9, 0.95);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a quotient of two logarithms, at most some hundreds"
-        )]
-        let failures = (chance.ln() / share.ln()).ceil() as u32;
-        failures.max(least)
+        failures_that_tell(self.share(), least, chance)
     }
 
     /// Whether hardly any request fails by chance.
     pub(super) fn is_calm(&self) -> bool {
-        self.share() < CALM
+        is_calm(self.share())
     }
 
-    fn share(&self) -> f64 {
+    /// The share of failures that were nobody's fault.
+    pub(super) fn share(&self) -> f64 {
         self.long.share().max(self.short.share())
     }
+}
+
+/// Whether this is the share of a weather in which hardly any request fails by chance.
+pub(super) fn is_calm(share: f64) -> bool {
+    share < CALM
+}
+
+/// How many failures in a row tell something where this share of requests fails by chance: at least `least`, and as many as
+/// would befall an innocent batch with no more than this chance.
+pub(super) fn failures_that_tell(share: f64, least: u32, chance: f64) -> u32 {
+    let share = share.clamp(1e-9, 0.95);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a quotient of two logarithms, at most some hundreds"
+    )]
+    let failures = (chance.ln() / share.ln()).ceil() as u32;
+    failures.max(least)
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use crate::delivery::batch::{Batch, Run};
 use crate::delivery::consume::Consume as _;
 use crate::delivery::delivery::{Answered, Delivery};
 use crate::delivery::departure::Departure;
-use crate::delivery::patience::Patience;
 use crate::delivery::resend::Kind;
 use crate::event::Lane;
 use crate::polar::{Answer, Fault, IngestReply, LocPart, Reply, ValidationReply};
@@ -61,9 +60,8 @@ async fn no_event_is_given_up_for_the_trials_of_another_that_it_was_sent_with() 
     for is_joined in [true, false] {
         let house = House::with(FakePolar::default());
         let (mut delivery, mut first, second) = two_events(&house).await;
-        let fail = |batch: &mut Batch| {
-            (0..11).for_each(|confirmed| batch.history.failed(confirmed, true, Patience::LEAST))
-        };
+        let fail =
+            |batch: &mut Batch| (0..11).for_each(|confirmed| batch.history.failed(confirmed, true, 0.0));
         delivery.tally.confirmed = 20;
         let both = if is_joined {
             fail(&mut first);
@@ -91,7 +89,7 @@ async fn an_event_that_was_never_sent_alone_does_not_wait_behind_all_that_failed
     answer(&mut delivery, first.with_tail(second), accepted(1)).await;
     for seq in 10..20 {
         let mut failed = Batch::new(vec![run_of(&block_of(Lane::Usage, seq, &["{}"]))]);
-        failed.history.failed(0, true, Patience::LEAST);
+        failed.history.failed(0, true, 0.0);
         delivery.suspects.offenders.push(failed, 0);
     }
     let next = delivery.suspects.offenders.take_due(Instant::now(), 0, (1, 1_000), false).unwrap();
