@@ -110,9 +110,11 @@ async fn a_replay_gives_a_restored_polar_exactly_what_it_lost() {
     let counted = command(&home, &["replay", "--since", &moment(since), "--dry-run"]).await;
     assert_eq!(counted.code, Some(0), "{counted:?}");
     assert_eq!(polar.simulator.state().external_ids_lost, lost, "a dry run sends nothing");
-    let (since, meanwhile) = (moment(since), ids("meanwhile", 300));
+    let (since, until, meanwhile) = (moment(since), moment(Clock::system().now()), ids("meanwhile", 300));
     let words = ["replay", "--since", &since, "--json"];
-    let (replayed, ()) = tokio::join!(command(&home, &words), deliver(&sledge, &meanwhile));
+    // Who is quicker, the command or the new events, is not told in advance.
+    let until_now = [&words[..], &["--until", &until]].concat();
+    let (replayed, ()) = tokio::join!(command(&home, &until_now), deliver(&sledge, &meanwhile));
     assert_eq!(replayed.code, Some(0), "{replayed:?}");
     let report = json(&replayed);
     assert_eq!((report["events"].as_u64(), report["unreadable"].as_u64()), (Some(lost), Some(0)), "{report}");
