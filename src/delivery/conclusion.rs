@@ -69,12 +69,12 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         if (outcome.may_be_the_events_fault() && !is_just_large) || is_miscounted_again {
             self.learn_from_failure(&batch, is_known_to_work);
         }
+        if reply == Reply::TooLarge {
+            self.size.too_many_bytes(batch.body_bytes(), now);
+        }
         if batch.is_joined() && outcome.may_be_the_events_fault() {
             self.take_apart(batch, now);
             return Ok(());
-        }
-        if reply == Reply::TooLarge {
-            self.size.too_many_bytes(batch.body_bytes(), now);
         }
         if let Some(tail) = batch.take_tail() {
             batch = self.conclude_tail(batch, tail, &outcome);

@@ -234,7 +234,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
             let (events_max, bytes_max) = self.size_now(now);
             self.batcher.limit_to(events_max, bytes_max);
             self.release_due(now);
-            self.look_for_a_crowd();
+            self.suspects.look_for_a_crowd(self.bytes_max(Lane::Usage));
             self.top_up(now).await?;
             match self.departure(now, in_flight.len()) {
                 Departure::Leave(batch) => {

@@ -63,7 +63,7 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         let is_over = batch.len() == 1 || *outcome == Outcome::Split;
         match outcome {
             Outcome::Delivered { .. } if tail.len() > 1 => self.halve(tail),
-            // Bad, it seems, but it was never sent alone, and goes before those that were.
+            // Bad, it seems, but it was never sent alone, and those have a turn of their own.
             Outcome::Delivered { .. } => self.set_apart(tail),
             // A sum that may stay wrong for ever tells nothing of the other half.
             Outcome::Retry(Retry::AtOnce) => self.clear(tail),

@@ -33,7 +33,8 @@ impl Patience {
     /// the calm after it. `are_crowded`: there are so many events that seem to be bad that only the end of some makes room.
     pub(super) fn in_weather(weather: &Weather, worst: f64, are_crowded: bool) -> Self {
         let Self { whole, piece, blames, trials, .. } = Self::LEAST;
-        let share = worst.max(weather.share());
+        let now = weather.share();
+        let share = worst.max(now);
         let (blames, trials, chance) = match are_crowded {
             _ if weather.is_gloomy() => (TRIALS_IN_GLOOM, TRIALS_IN_GLOOM, 1e-7),
             true => (TRIALS_WHERE_CROWDED, TRIALS_WHERE_CROWDED, 1e-5),
@@ -42,9 +43,9 @@ impl Patience {
             false => (trials, trials, 1e-7),
         };
         Self {
-            whole: weather.failures_that_tell(whole, 1e-2),
-            piece: weather.failures_that_tell(piece, 5e-2),
-            size: weather.failures_that_tell(1, 1e-2),
+            whole: failures_that_tell(now, whole, 1e-2),
+            piece: failures_that_tell(now, piece, 5e-2),
+            size: failures_that_tell(now, 1, 1e-2),
             blames: failures_that_tell(share, blames, chance),
             trials: failures_that_tell(share, trials, chance),
         }

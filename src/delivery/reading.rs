@@ -68,8 +68,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.bytes() < self.bytes_max(lane) + reserve || (is_all_suspect && self.need_a_witness())
     }
 
-    /// Whether the offenders at hand can prove nothing any more before something else is delivered. What is read for that
-    /// waits until it has, so there is never much of it.
+    /// Whether the offenders at hand can prove nothing any more before something else is delivered. Little is read for that
+    /// beyond what memory may hold, a quarter of it at most.
     fn need_a_witness(&self) -> bool {
         let Suspects { offenders, .. } = &self.suspects;
         let can_prove_nothing = !offenders.have_trials(self.tally.confirmed) || self.suspects.failed_often();
@@ -85,12 +85,6 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.bytes() > self.bytes_max(Lane::Usage) / 8 * 7
     }
 
-    /// Whether the offenders take so much memory that it is better spent on others.
-    pub(super) fn look_for_a_crowd(&mut self) {
-        let bytes_max = self.bytes_max(Lane::Usage);
-        self.suspects.look_for_a_crowd(bytes_max);
-    }
-
     /// Whether news of unread blocks would be of use now. While usage is full and unread, the news would never end; a
     /// grant is then found at the next answer or glance.
     pub(super) fn wants_blocks(&self) -> bool {
@@ -103,7 +97,8 @@ impl<J: Consume, P: Ingest + 'static> Delivery<J, P> {
         self.unsettled.bytes() + self.suspects.offenders.bytes_beside_text()
     }
 
-    fn bytes_max(&self, lane: Lane) -> usize {
+    /// What it may hold in memory when more of `lane` is read.
+    pub(super) fn bytes_max(&self, lane: Lane) -> usize {
         let all = self.settings.unsettled_bytes_max;
         match lane {
             Lane::Grants => all,

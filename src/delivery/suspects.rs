@@ -69,7 +69,7 @@ impl Suspects {
         self.failed_in_a_row > FAILED_IN_A_ROW_MAX / 2
     }
 
-    /// Events may take so many bytes of memory.
+    /// Looks how much memory the offenders take, of so many bytes that all events may take.
     pub(super) fn look_for_a_crowd(&mut self, bytes_max: usize) {
         // Once begun it makes room for a while, rather than for one event at a time.
         let limit = if self.is_crowded { bytes_max / 2 } else { bytes_max / 4 * 3 };

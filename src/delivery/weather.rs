@@ -31,10 +31,10 @@ struct Recollection {
 }
 
 impl Recollection {
-    fn passed_after(&mut self, failures: u32, memory: f64) {
+    fn note(&mut self, failed: u32, passed: u32, memory: f64) {
         let kept = 1.0 - 1.0 / memory;
-        self.failed = self.failed * kept + f64::from(failures);
-        self.passed = self.passed * kept + 1.0;
+        self.failed = self.failed * kept + f64::from(failed);
+        self.passed = self.passed * kept + f64::from(passed);
     }
 
     fn share(&self) -> f64 {
@@ -48,8 +48,8 @@ impl Weather {
         if failures > 0 {
             self.in_vain = 0;
         }
-        self.long.passed_after(failures, MEMORY);
-        self.short.passed_after(failures, SHORT_MEMORY);
+        self.long.note(failures, 1, MEMORY);
+        self.short.note(failures, 1, SHORT_MEMORY);
     }
 
     /// A batch had failed so often, and passed in two halves: so it was nobody's fault.
@@ -60,9 +60,7 @@ impl Weather {
 
     /// A request with events that do not seem to be bad passed, or failed.
     pub(super) fn answered(&mut self, passed: bool) {
-        let kept = 1.0 - 1.0 / MEMORY;
-        self.answers.failed = self.answers.failed * kept + f64::from(u8::from(!passed));
-        self.answers.passed = self.answers.passed * kept + f64::from(u8::from(passed));
+        self.answers.note(u32::from(!passed), u32::from(passed), MEMORY);
     }
 
     /// An event alone that had failed before was tried again, and failed again.
@@ -75,12 +73,6 @@ impl Weather {
     /// of those that are tried again passes.
     pub(super) fn is_gloomy(&self) -> bool {
         self.answers.share() > GLOOM && self.in_vain < IN_VAIN_MIN
-    }
-
-    /// How many failures in a row tell that it is not the weather: at least `least`, and as many as would befall an
-    /// innocent batch with no more than this chance.
-    pub(super) fn failures_that_tell(&self, least: u32, chance: f64) -> u32 {
-        failures_that_tell(self.share(), least, chance)
     }
 
     /// Whether hardly any request fails by chance.
@@ -119,23 +111,23 @@ mod tests {
     #[test]
     fn in_calm_weather_the_least_is_enough_and_in_a_storm_it_is_not() {
         let mut weather = Weather::default();
-        assert_eq!(weather.failures_that_tell(5, 1e-6), 5);
+        assert_eq!(failures_that_tell(weather.share(), 5, 1e-6), 5);
         for _ in 0..1_000 {
             weather.passed_after(0);
         }
         assert!(weather.is_calm());
-        assert_eq!(weather.failures_that_tell(5, 1e-6), 5);
+        assert_eq!(failures_that_tell(weather.share(), 5, 1e-6), 5);
         // Half of all requests fail: a batch passes after one failure on average.
         for _ in 0..32 {
             weather.passed_after(1);
         }
         assert!(!weather.is_calm());
-        let in_the_storm = weather.failures_that_tell(5, 1e-6);
+        let in_the_storm = failures_that_tell(weather.share(), 5, 1e-6);
         assert!((12..=20).contains(&in_the_storm), "{in_the_storm}");
         for _ in 0..200 {
             weather.passed_after(0);
         }
-        assert_eq!(weather.failures_that_tell(5, 1e-6), 5, "it passes");
+        assert_eq!(failures_that_tell(weather.share(), 5, 1e-6), 5, "it passes");
     }
 
     #[test]
@@ -150,7 +142,7 @@ mod tests {
         for _ in 0..4 {
             weather.passed_after(4);
         }
-        let failures = weather.failures_that_tell(5, 1e-7);
+        let failures = failures_that_tell(weather.share(), 5, 1e-7);
         assert!(failures >= 30, "{failures}");
     }
 }

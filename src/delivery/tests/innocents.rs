@@ -125,6 +125,31 @@ async fn a_batch_that_is_filled_up_with_fresh_events_stays_within_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_too_large_together_keeps_its_own_trials_and_is_smaller_the_next_time() {
+    let house = House::with(FakePolar::default());
+    let mut delivery = house.delivery(1);
+    let large = format!(r#"{{"name":"{}"}}"#, "x".repeat(60_000));
+    let parts = [3, 4].map(|seq| {
+        let block = block_of(Lane::Usage, seq, &[&large]);
+        delivery.unsettled.add(&block);
+        let mut part = Batch::new(vec![run_of(&block)]);
+        for confirmed in 0..seq {
+            part.history.failed(confirmed, true, 0.0);
+        }
+        part
+    });
+    let joined = Batch::join(parts.into());
+    let bytes = joined.body_bytes();
+    delivery.tally.confirmed = 10;
+    answer(&mut delivery, joined, Reply::TooLarge).await;
+    assert!(delivery.size.now(Instant::now()).1 < bytes);
+    let mut take = || delivery.suspects.offenders.take_probe(Instant::now(), 10).unwrap().history.trials;
+    let mut trials = [take(), take()];
+    trials.sort_unstable();
+    assert_eq!(trials, [3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_sent_together_counts_its_own_requests() {
     let house = House::with(FakePolar::default());
     let (_, mut first, mut second) = two_events(&house).await;
